@@ -1,0 +1,38 @@
+// Gradient of inverted dropout:
+//     d_input[e] = keep(e) ? d_output[e] / keep_probability : 0
+// with the hash that the forward pass kept by. One thread an element.
+
+struct Params {
+    elements: u32,
+    // Kept where a 24-bit hash is below this: keep_probability · 2^24.
+    keep_below: u32,
+    // 1 / keep_probability.
+    scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+// The update and the seed come first.
+@group(0) @binding(1) var<storage, read> control: array<u32>;
+@group(0) @binding(2) var<storage, read> d_output: array<f32>;
+@group(0) @binding(3) var<storage, read_write> d_input: array<f32>;
+
+fn pcg3d(key: vec3u) -> vec3u {
+    var v = key * 1664525u + 1013904223u;
+    v.x += v.y * v.z;
+    v.y += v.z * v.x;
+    v.z += v.x * v.y;
+    v ^= v >> vec3u(16u);
+    v.x += v.y * v.z;
+    v.y += v.z * v.x;
+    v.z += v.x * v.y;
+    return v;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.elements {
+        return;
+    }
+    let hash = pcg3d(vec3u(id.x, control[0], control[1])).x >> 8u;
+    d_input[id.x] = select(0.0, d_output[id.x] * params.scale, hash < params.keep_below);
+}

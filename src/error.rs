@@ -1,0 +1,59 @@
+//! One error type: a message for the person at the terminal, and whose fault it was.
+
+use std::fmt;
+use std::path::Path;
+
+/// Decides the exit status: input errors end with 2, all others with 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The caller can mend it: a wrong flag, a broken file, an adapter that does not exist.
+    Input,
+    /// The machine or the program failed: a full disk, a lost device.
+    Failure,
+}
+
+/// Says what is wrong, where, and what to do next.
+#[derive(Debug)]
+pub struct Error {
+    pub kind: Kind,
+    message: String,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn input(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Input, message: message.into() }
+    }
+
+    pub fn failure(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Failure, message: message.into() }
+    }
+
+    /// An I/O error on `path` while doing `what` ("read", "write", "create"). A path that does not
+    /// exist or may not be used is the caller's to mend; everything else is the machine's.
+    pub fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::*;
+        let kind = match error.kind() {
+            NotFound | PermissionDenied | IsADirectory | NotADirectory | AlreadyExists
+            | ReadOnlyFilesystem => Kind::Input,
+            _ => Kind::Failure,
+        };
+        Self { kind, message: format!("cannot {what} {}: {error}", path.display()) }
+    }
+
+    /// Puts `outer` in front of the message: "outer: inner".
+    #[must_use]
+    pub fn context(mut self, outer: impl fmt::Display) -> Self {
+        self.message = format!("{outer}: {}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

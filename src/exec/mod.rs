@@ -1,0 +1,79 @@
+//! Executors replay plans: on a GPU through `wgpu`, or on the CPU through the kernels' references.
+
+mod adapter;
+mod cpu;
+mod gpu;
+pub mod verification;
+
+pub use adapter::{AdapterSummary, DeviceChoice, adapters};
+pub use cpu::CpuPrograms;
+pub use gpu::{Gpu, GpuOptions, GpuPrograms};
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::plan::{Plan, Storage, TensorId};
+
+/// Values for a [`crate::plan::Home::Input`] tensor.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    F32(&'a [f32]),
+    U32(&'a [u32]),
+}
+
+/// Which of the plans given at construction.
+pub type ProgramIndex = usize;
+
+/// Plans made ready to run over shared storages.
+pub trait Executor: Send {
+    /// Starts a replay. Errors of the device may surface in a later call.
+    fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()>;
+    /// The elements of a tensor after the last replay; scratch tensors may have been overwritten
+    /// by a later step.
+    fn read(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Vec<f32>>;
+    /// Replaces the first elements of a storage of numbers.
+    fn upload(&mut self, storage: Storage, values: &[f32]) -> Result<()>;
+    /// All of a storage of numbers.
+    fn download(&mut self, storage: Storage) -> Result<Vec<f32>>;
+    /// The status words.
+    fn status(&mut self) -> Result<Vec<u32>>;
+    /// Waits for everything that was started.
+    fn wait(&mut self) -> Result<()>;
+}
+
+/// What a user's `--device` led to.
+#[derive(Clone, Debug)]
+pub enum Device {
+    Gpu(Arc<Gpu>),
+    /// The CPU references, in `f32`.
+    Cpu,
+}
+
+impl Device {
+    /// Opens what was asked for; `auto` falls back to the CPU, nothing else is ever replaced.
+    pub fn open(choice: &DeviceChoice, options: GpuOptions) -> Result<Self> {
+        Ok(match adapter::choose(choice)? {
+            Some(adapter) => Self::Gpu(Arc::new(Gpu::open(adapter, options)?)),
+            None => Self::Cpu,
+        })
+    }
+
+    /// One line for people: the adapter's name, type, backend and driver.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Gpu(gpu) => gpu.summary().to_string(),
+            Self::Cpu => format!(
+                "CPU reference, {} threads (no GPU is used)",
+                rayon::current_num_threads()
+            ),
+        }
+    }
+
+    /// Makes plans ready; they share the storages and reuse each other's scratch memory.
+    pub fn load(&self, plans: Vec<Arc<Plan>>) -> Result<Box<dyn Executor>> {
+        Ok(match self {
+            Self::Gpu(gpu) => Box::new(GpuPrograms::new(Arc::clone(gpu), plans)?),
+            Self::Cpu => Box::new(CpuPrograms::<f32>::new(plans)),
+        })
+    }
+}

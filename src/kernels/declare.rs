@@ -1,0 +1,229 @@
+//! What the Rust side says about a kernel, once: its parameters and the tensors it binds.
+//!
+//! [`kernel!`] turns that into the uniform block, a struct to name tensors by when planning, and a
+//! struct of slices for the CPU reference. A test reflects the WGSL with `naga` and compares.
+
+use super::Real;
+use super::verify::{Case, Draw};
+
+/// How a kernel uses a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    /// Every element is written, none is read.
+    Write,
+    /// Elements are read and written in place.
+    Update,
+}
+
+/// What a tensor holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    F32,
+    U32,
+}
+
+/// One tensor of a kernel. Its binding number is its place in the list + 1; 0 is the uniform block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    pub name: &'static str,
+    pub access: Access,
+    pub element: Element,
+}
+
+/// One member of a kernel's uniform block; all are 4 bytes wide and lie in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    pub name: &'static str,
+    pub ty: &'static str,
+}
+
+/// What one launch costs, for the bench and its predictions.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Floating-point operations (a multiply-add is two), those on padding left out.
+    pub flops: f64,
+    /// Bytes that must cross the memory bus at least once.
+    pub bytes: f64,
+}
+
+/// One argument of a CPU reference.
+#[derive(Debug)]
+pub enum Argument<'a, T> {
+    Read(&'a [T]),
+    Write(&'a mut [T]),
+    ReadWords(&'a [u32]),
+    WriteWords(&'a mut [u32]),
+}
+
+/// Values of `override` constants.
+pub type Constants = Vec<(&'static str, f64)>;
+
+/// The part of a kernel that [`kernel!`] writes.
+pub trait Declaration: bytemuck::Pod + std::fmt::Debug + Send + Sync {
+    type Tensors<H>;
+    type Slices<'a, T: Real>;
+    const ID: &'static str;
+    const SOURCE: &'static str;
+    const BINDINGS: &'static [Binding];
+    const FIELDS: &'static [Field];
+
+    /// The values in binding order.
+    fn in_order<H>(tensors: Self::Tensors<H>) -> Vec<H>;
+    /// The arguments by name. They must come in binding order and of the declared kind.
+    fn by_name<'a, T: Real>(arguments: Vec<Argument<'a, T>>) -> Self::Slices<'a, T>;
+}
+
+/// A kernel with its parameters fixed: the part that is written by hand.
+pub trait Kernel: Declaration {
+    /// Elements of each tensor.
+    fn lengths(&self) -> Self::Tensors<usize>;
+    /// Workgroups to dispatch.
+    fn workgroups(&self) -> [u32; 3];
+    /// `override` constants; pipelines are shared between launches with equal ones.
+    fn constants(&self) -> Constants {
+        Vec::new()
+    }
+    fn cost(&self) -> Cost;
+    /// The definition: what the shader must compute.
+    fn reference<T: Real>(&self, tensors: Self::Slices<'_, T>);
+    /// How to draw the inputs of a verification case; standard normal numbers unless told.
+    fn draw(&self) -> Self::Tensors<Draw>;
+    /// Shapes to verify at: minimal, odd, typical.
+    fn cases() -> Vec<Case<Self>>;
+}
+
+/// [`Kernel`] behind a pointer: what a plan's step holds.
+pub trait Launch: std::fmt::Debug + Send + Sync {
+    fn id(&self) -> &'static str;
+    fn source(&self) -> &'static str;
+    fn bindings(&self) -> &'static [Binding];
+    fn lengths(&self) -> Vec<usize>;
+    fn params(&self) -> &[u8];
+    fn workgroups(&self) -> [u32; 3];
+    fn constants(&self) -> Constants;
+    fn cost(&self) -> Cost;
+    fn draws(&self) -> Vec<Draw>;
+    fn reference_f32(&self, arguments: Vec<Argument<'_, f32>>);
+    fn reference_f64(&self, arguments: Vec<Argument<'_, f64>>);
+}
+
+impl<K: Kernel> Launch for K {
+    fn id(&self) -> &'static str {
+        K::ID
+    }
+    fn source(&self) -> &'static str {
+        K::SOURCE
+    }
+    fn bindings(&self) -> &'static [Binding] {
+        K::BINDINGS
+    }
+    fn lengths(&self) -> Vec<usize> {
+        K::in_order(Kernel::lengths(self))
+    }
+    fn params(&self) -> &[u8] {
+        bytemuck::bytes_of(self)
+    }
+    fn workgroups(&self) -> [u32; 3] {
+        Kernel::workgroups(self)
+    }
+    fn constants(&self) -> Constants {
+        Kernel::constants(self)
+    }
+    fn cost(&self) -> Cost {
+        Kernel::cost(self)
+    }
+    fn draws(&self) -> Vec<Draw> {
+        K::in_order(self.draw())
+    }
+    fn reference_f32(&self, arguments: Vec<Argument<'_, f32>>) {
+        self.reference(K::by_name(arguments));
+    }
+    fn reference_f64(&self, arguments: Vec<Argument<'_, f64>>) {
+        self.reference(K::by_name(arguments));
+    }
+}
+
+/// Declares a kernel in the module of its own; see CONTRIBUTING.md.
+///
+/// ```ignore
+/// kernel! {
+///     "layers/dense/forward",
+///     params { batch: u32, inputs: u32, outputs: u32 },
+///     tensors { input: read f32, weight: read f32, bias: read f32, output: write f32 },
+/// }
+/// ```
+macro_rules! kernel {
+    (
+        $id:literal,
+        params { $($(#[$field_doc:meta])* $field:ident: $ty:ident),+ $(,)? },
+        tensors { $($(#[$tensor_doc:meta])* $tensor:ident: $access:ident $element:ident),+ $(,)? } $(,)?
+    ) => {
+        /// The uniform block, and with it the launch.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct Params {
+            $($(#[$field_doc])* pub $field: $ty,)+
+        }
+
+        /// One value for each tensor.
+        #[derive(Clone, Debug)]
+        pub struct Tensors<H> {
+            $($(#[$tensor_doc])* pub $tensor: H,)+
+        }
+
+        /// The tensors' elements, for the CPU reference.
+        pub struct Slices<'a, T: $crate::kernels::Real> {
+            $(pub $tensor: kernel!(@slice 'a T $access $element),)+
+        }
+
+        impl $crate::kernels::Declaration for Params {
+            type Tensors<H> = Tensors<H>;
+            type Slices<'a, T: $crate::kernels::Real> = Slices<'a, T>;
+            const ID: &'static str = $id;
+            const SOURCE: &'static str =
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $id, ".wgsl"));
+            const BINDINGS: &'static [$crate::kernels::Binding] = &[
+                $($crate::kernels::Binding {
+                    name: stringify!($tensor),
+                    access: kernel!(@access $access),
+                    element: kernel!(@element $element),
+                },)+
+            ];
+            const FIELDS: &'static [$crate::kernels::Field] = &[
+                $($crate::kernels::Field { name: stringify!($field), ty: stringify!($ty) },)+
+            ];
+
+            fn in_order<H>(tensors: Tensors<H>) -> Vec<H> {
+                vec![$(tensors.$tensor,)+]
+            }
+
+            fn by_name<'a, T: $crate::kernels::Real>(
+                arguments: Vec<$crate::kernels::Argument<'a, T>>,
+            ) -> Slices<'a, T> {
+                let mut arguments = arguments.into_iter();
+                Slices {
+                    $($tensor: match arguments.next() {
+                        Some(kernel!(@pattern slice $access $element)) => slice,
+                        other => unreachable!("{}: {} is {other:?}", $id, stringify!($tensor)),
+                    },)+
+                }
+            }
+        }
+    };
+    (@slice $l:lifetime $t:ident read f32) => { &$l [$t] };
+    (@slice $l:lifetime $t:ident read u32) => { &$l [u32] };
+    (@slice $l:lifetime $t:ident $access:ident f32) => { &$l mut [$t] };
+    (@slice $l:lifetime $t:ident $access:ident u32) => { &$l mut [u32] };
+    (@access read) => { $crate::kernels::Access::Read };
+    (@access write) => { $crate::kernels::Access::Write };
+    (@access update) => { $crate::kernels::Access::Update };
+    (@element f32) => { $crate::kernels::Element::F32 };
+    (@element u32) => { $crate::kernels::Element::U32 };
+    (@pattern $slice:ident read f32) => { $crate::kernels::Argument::Read($slice) };
+    (@pattern $slice:ident read u32) => { $crate::kernels::Argument::ReadWords($slice) };
+    (@pattern $slice:ident $access:ident f32) => { $crate::kernels::Argument::Write($slice) };
+    (@pattern $slice:ident $access:ident u32) => { $crate::kernels::Argument::WriteWords($slice) };
+}
+
+pub(crate) use kernel;

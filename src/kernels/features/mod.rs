@@ -1,0 +1,1 @@
+//! Kernels from samples to standardised log-mel features.

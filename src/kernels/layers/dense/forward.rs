@@ -1,0 +1,69 @@
+//! output[n, o] = bias[o] + Σ_i input[n, i] · weight[o, i]
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "layers/dense/forward",
+    params { batch: u32, inputs: u32, outputs: u32 },
+    tensors {
+        /// [batch, inputs]
+        input: read f32,
+        /// [outputs, inputs]
+        weight: read f32,
+        /// \[outputs\]
+        bias: read f32,
+        /// [batch, outputs]
+        output: write f32,
+    },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let [batch, inputs, outputs] = [self.batch, self.inputs, self.outputs].map(|n| n as usize);
+        Tensors {
+            input: batch * inputs,
+            weight: outputs * inputs,
+            bias: outputs,
+            output: batch * outputs,
+        }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.batch * self.outputs, 64), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        let lengths = self.lengths();
+        Cost {
+            flops: 2.0 * f64::from(self.batch) * f64::from(self.inputs) * f64::from(self.outputs),
+            bytes: 4.0 * (lengths.input + lengths.weight + lengths.bias + lengths.output) as f64,
+        }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let (inputs, outputs) = (self.inputs as usize, self.outputs as usize);
+        for (x, y) in tensors.input.chunks(inputs).zip(tensors.output.chunks_mut(outputs)) {
+            for ((y, w), &b) in y.iter_mut().zip(tensors.weight.chunks(inputs)).zip(tensors.bias) {
+                *y = b + x.iter().zip(w).map(|(&x, &w)| x * w).sum::<T>();
+            }
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors {
+            input: Draw::NORMAL,
+            weight: Draw::NORMAL,
+            bias: Draw::NORMAL,
+            output: Draw::NORMAL,
+        }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self { batch: 1, inputs: 1, outputs: 1 }),
+            Case::new("odd", Self { batch: 5, inputs: 37, outputs: 13 }),
+            Case::new("typical", Self { batch: 32, inputs: 128, outputs: 10 }),
+        ]
+    }
+}

@@ -1,0 +1,60 @@
+//! d_input[n, i] = Σ_o d_output[n, o] · weight[o, i]
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "layers/dense/input_gradient",
+    params { batch: u32, inputs: u32, outputs: u32 },
+    tensors {
+        /// [batch, outputs]
+        d_output: read f32,
+        /// [outputs, inputs]
+        weight: read f32,
+        /// [batch, inputs]
+        d_input: write f32,
+    },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let [batch, inputs, outputs] = [self.batch, self.inputs, self.outputs].map(|n| n as usize);
+        Tensors { d_output: batch * outputs, weight: outputs * inputs, d_input: batch * inputs }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.batch * self.inputs, 64), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        let lengths = self.lengths();
+        Cost {
+            flops: 2.0 * f64::from(self.batch) * f64::from(self.inputs) * f64::from(self.outputs),
+            bytes: 4.0 * (lengths.d_output + lengths.weight + lengths.d_input) as f64,
+        }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let (inputs, outputs) = (self.inputs as usize, self.outputs as usize);
+        for (dx, dy) in tensors.d_input.chunks_mut(inputs).zip(tensors.d_output.chunks(outputs)) {
+            dx.fill(T::zero());
+            for (&dy, w) in dy.iter().zip(tensors.weight.chunks(inputs)) {
+                for (dx, &w) in dx.iter_mut().zip(w) {
+                    *dx += dy * w;
+                }
+            }
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors { d_output: Draw::NORMAL, weight: Draw::NORMAL, d_input: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self { batch: 1, inputs: 1, outputs: 1 }),
+            Case::new("odd", Self { batch: 5, inputs: 37, outputs: 13 }),
+            Case::new("typical", Self { batch: 32, inputs: 128, outputs: 10 }),
+        ]
+    }
+}

@@ -1,0 +1,54 @@
+//! output[e] = keep(e) ? input[e] / keep_probability : 0
+
+use super::{CONTROL_WORDS, Mask, keep_below};
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "layers/dropout/forward",
+    params { elements: u32, keep_below: u32, scale: f32 },
+    tensors { control: read u32, input: read f32, output: write f32 },
+}
+
+impl Params {
+    /// Keeps each element with probability `keep`.
+    pub fn new(elements: u32, keep: f64) -> Self {
+        Self { elements, keep_below: keep_below(keep), scale: (1.0 / keep) as f32 }
+    }
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let elements = self.elements as usize;
+        Tensors { control: CONTROL_WORDS, input: elements, output: elements }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.elements, 64), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { flops: f64::from(self.elements), bytes: 8.0 * f64::from(self.elements) }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let mask = Mask { keep_below: self.keep_below, scale: self.scale };
+        mask.apply(tensors.control, tensors.input, tensors.output);
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors {
+            control: Draw::Words(vec![3, 41, 0, 0]),
+            input: Draw::NORMAL,
+            output: Draw::NORMAL,
+        }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self::new(1, 0.5)),
+            Case::new("odd", Self::new(333, 0.7)),
+            Case::new("typical", Self::new(32 * 128, 0.5)),
+        ]
+    }
+}

@@ -1,0 +1,4 @@
+//! Kernels of the network's layers.
+
+pub mod dense;
+pub mod dropout;

@@ -1,0 +1,3 @@
+//! Loss kernels: each computes predictions, loss and the gradient to the logits at once.
+
+pub mod softmax_bce;

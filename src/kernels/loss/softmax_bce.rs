@@ -1,0 +1,107 @@
+//! Softmax, binary cross-entropy and the gradient to the logits; see the shader for the formulas.
+//!
+//! The Jacobian is the true one of the softmax: the report's network ends in a softmax and is
+//! trained with Keras' `binary_crossentropy`, which clips p to [1e−7, 1 − 1e−7].
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "loss/softmax_bce",
+    params { batch: u32, moods: u32 },
+    tensors {
+        /// [batch, moods]
+        logits: read f32,
+        /// [batch, moods], 0 or 1
+        targets: read f32,
+        /// [batch, moods]
+        probabilities: write f32,
+        /// \[batch\], each clip's mean over moods
+        loss: write f32,
+        /// [batch, moods], of the mean over the batch
+        d_logits: write f32,
+    },
+}
+
+/// Probabilities are clipped to [CLIP, 1 − CLIP] in the loss, as Keras does.
+pub const CLIP: f64 = 1e-7;
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let elements = (self.batch * self.moods) as usize;
+        Tensors {
+            logits: elements,
+            targets: elements,
+            probabilities: elements,
+            loss: self.batch as usize,
+            d_logits: elements,
+        }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.batch, 64), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        let elements = f64::from(self.batch * self.moods);
+        Cost { flops: 25.0 * elements, bytes: 16.0 * elements }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let moods = self.moods as usize;
+        // As f32, like the shader's: in f64 the upper bound would lie elsewhere.
+        let (lowest, highest) = (T::of(f64::from(1e-7_f32)), T::of(f64::from(1.0 - 1e-7_f32)));
+        let (one, count) = (T::one(), T::of(f64::from(self.moods)));
+        let slope = |p: T, wanted: T| {
+            if p <= lowest || p >= highest {
+                T::zero()
+            } else {
+                (p - wanted) / (p * (one - p) * count)
+            }
+        };
+        let clips = tensors.logits.chunks(moods).zip(tensors.targets.chunks(moods));
+        let results = tensors
+            .probabilities
+            .chunks_mut(moods)
+            .zip(tensors.loss.iter_mut())
+            .zip(tensors.d_logits.chunks_mut(moods));
+        for ((logits, targets), ((probabilities, loss), d_logits)) in clips.zip(results) {
+            let top = logits.iter().copied().fold(T::neg_infinity(), T::max);
+            let total: T = logits.iter().map(|&x| (x - top).exp()).sum();
+            for (p, &x) in probabilities.iter_mut().zip(logits) {
+                *p = (x - top).exp() / total;
+            }
+            let mut sum = T::zero();
+            let mut dot = T::zero();
+            for (&p, &wanted) in probabilities.iter().zip(targets) {
+                let c = p.max(lowest).min(highest);
+                sum -= wanted * c.ln() + (one - wanted) * (one - c).ln();
+                dot += p * slope(p, wanted);
+            }
+            *loss = sum / count;
+            for ((d, &p), &wanted) in d_logits.iter_mut().zip(&*probabilities).zip(targets) {
+                *d = p * (slope(p, wanted) - dot) / T::of(f64::from(self.batch));
+            }
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        let elements = self.batch * self.moods;
+        Tensors {
+            logits: Draw::Normal(0.0, 2.0),
+            targets: Draw::Values((0..elements).map(|i| (i * 7 % 4 / 3) as f32).collect()),
+            probabilities: Draw::NORMAL,
+            loss: Draw::NORMAL,
+            d_logits: Draw::NORMAL,
+        }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        // exp and ln of a GPU are good to a few units in the last place, and 1 − p cancels.
+        vec![
+            Case::new("minimal", Self { batch: 1, moods: 2 }).within(1e-5),
+            Case::new("odd", Self { batch: 67, moods: 7 }).within(1e-5),
+            Case::new("typical", Self { batch: 32, moods: 10 }).within(1e-5),
+        ]
+    }
+}

@@ -1,0 +1,64 @@
+//! The kernels: for each shader in `shaders/`, a file at the same path here with its parameters,
+//! launch size, cost, CPU reference and verification cases.
+
+mod declare;
+mod real;
+pub mod verify;
+
+pub use declare::{
+    Access, Argument, Binding, Constants, Cost, Declaration, Element, Field, Kernel, Launch,
+};
+pub(crate) use declare::kernel;
+pub use real::{Real, sigmoid};
+
+pub mod features;
+pub mod layers;
+pub mod loss;
+pub mod optim;
+
+use verify::{AnyCase, Case};
+
+/// What the registry knows of a kernel without an instance of it.
+pub struct Entry {
+    pub id: &'static str,
+    pub source: &'static str,
+    pub bindings: &'static [Binding],
+    pub fields: &'static [Field],
+    pub cases: fn() -> Vec<AnyCase>,
+}
+
+const fn entry<K: Kernel>() -> Entry {
+    fn cases<K: Kernel>() -> Vec<AnyCase> {
+        K::cases()
+            .into_iter()
+            .map(|Case { name, params, tolerance }| AnyCase {
+                name,
+                launch: Box::new(params),
+                tolerance,
+            })
+            .collect()
+    }
+    Entry {
+        id: K::ID,
+        source: K::SOURCE,
+        bindings: K::BINDINGS,
+        fields: K::FIELDS,
+        cases: cases::<K>,
+    }
+}
+
+/// Every kernel, in the order in which a clip meets them.
+pub const REGISTRY: &[Entry] = &[
+    entry::<layers::dense::forward::Params>(),
+    entry::<layers::dense::input_gradient::Params>(),
+    entry::<layers::dense::weight_gradient::Params>(),
+    entry::<layers::dropout::forward::Params>(),
+    entry::<layers::dropout::backward::Params>(),
+    entry::<loss::softmax_bce::Params>(),
+    entry::<optim::adam::Params>(),
+];
+
+/// Workgroups of `size` that cover `items`.
+pub const fn cover(items: u32, size: u32) -> u32 {
+    items.div_ceil(size)
+}

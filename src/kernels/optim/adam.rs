@@ -1,0 +1,88 @@
+//! Adam over all parameters at once, in PyTorch's form; catches gradients that are not finite.
+
+use crate::kernels::layers::dropout::CONTROL_WORDS;
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "optim/adam",
+    params { quads: u32, beta1: f32, beta2: f32, epsilon: f32 },
+    tensors {
+        control: read u32,
+        gradient: read f32,
+        exp_avg: update f32,
+        exp_avg_sq: update f32,
+        parameter: update f32,
+        status: update u32,
+    },
+}
+
+/// The control words of update `update` (counted from 0).
+///
+/// The bias corrections are computed in f64: in f32, 1 − 0.999^t loses three digits.
+pub fn control(update: u64, seed: u64, learning_rate: f64, betas: [f64; 2]) -> [u32; CONTROL_WORDS] {
+    let t = (update + 1) as f64;
+    let step = learning_rate / (1.0 - betas[0].powf(t));
+    let correction = 1.0 / (1.0 - betas[1].powf(t)).sqrt();
+    let folded = (seed ^ (seed >> 32)) as u32;
+    [update as u32, folded, (step as f32).to_bits(), (correction as f32).to_bits()]
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let elements = 4 * self.quads as usize;
+        Tensors {
+            control: CONTROL_WORDS,
+            gradient: elements,
+            exp_avg: elements,
+            exp_avg_sq: elements,
+            parameter: elements,
+            status: 1,
+        }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.quads, 64), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        let elements = 4.0 * f64::from(self.quads);
+        Cost { flops: 12.0 * elements, bytes: 28.0 * elements }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let number = |x: f32| T::of(f64::from(x));
+        let [beta1, beta2, epsilon] = [self.beta1, self.beta2, self.epsilon].map(number);
+        let step = number(f32::from_bits(tensors.control[2]));
+        let correction = number(f32::from_bits(tensors.control[3]));
+        let moments = tensors.exp_avg.iter_mut().zip(tensors.exp_avg_sq.iter_mut());
+        for ((w, &g), (m, v)) in tensors.parameter.iter_mut().zip(tensors.gradient).zip(moments) {
+            if !g.is_finite() {
+                tensors.status[0] = tensors.status[0].min(tensors.control[0]);
+            }
+            *m = beta1 * *m + (T::one() - beta1) * g;
+            *v = beta2 * *v + (T::one() - beta2) * g * g;
+            *w -= step * *m / (v.sqrt() * correction + epsilon);
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors {
+            control: Draw::Words(control(11, 5, 1e-3, [0.9, 0.999]).to_vec()),
+            gradient: Draw::NORMAL,
+            exp_avg: Draw::NORMAL,
+            exp_avg_sq: Draw::Uniform(0.01, 2.0),
+            parameter: Draw::NORMAL,
+            status: Draw::Words(vec![u32::MAX]),
+        }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        let adam = |quads| Self { quads, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+        vec![
+            Case::new("minimal", adam(1)),
+            Case::new("odd", adam(333)),
+            Case::new("typical", adam(140_000)),
+        ]
+    }
+}

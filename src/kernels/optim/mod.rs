@@ -1,0 +1,3 @@
+//! Optimiser kernels.
+
+pub mod adam;

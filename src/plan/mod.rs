@@ -1,0 +1,222 @@
+//! The plan: everything one update or one prediction does, as plain data.
+//!
+//! A plan is a list of steps in execution order. A step is a kernel with its parameters and the
+//! tensors it binds. Shapes are static, the backward pass is planned like the forward pass, and
+//! both executors replay the same list.
+
+mod layout;
+mod placement;
+
+pub use layout::Layout;
+pub use placement::{Arena, Placement};
+
+use std::fmt::Write as _;
+
+use crate::kernels::{Access, Cost, Declaration, Element, Kernel, Launch};
+
+/// Memory that outlives a replay. Parameters, their gradients and both Adam moments share one
+/// [`Layout`], so that the optimiser is a single step over four flat arrays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Storage {
+    Parameters,
+    Gradients,
+    ExpAvg,
+    ExpAvgSq,
+    /// Batch-norm running statistics.
+    Buffers,
+    /// Words that report trouble from the device: [`STATUS_CLEAR`] until something goes wrong.
+    Status,
+}
+
+impl Storage {
+    pub const ALL: [Self; 6] = [
+        Self::Parameters,
+        Self::Gradients,
+        Self::ExpAvg,
+        Self::ExpAvgSq,
+        Self::Buffers,
+        Self::Status,
+    ];
+
+    pub const fn element(self) -> Element {
+        match self {
+            Self::Status => Element::U32,
+            _ => Element::F32,
+        }
+    }
+}
+
+/// The value of a status word while nothing is wrong.
+pub const STATUS_CLEAR: u32 = u32::MAX;
+
+/// Where a tensor lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// At this element of a storage.
+    Storage(Storage, usize),
+    /// Written by the host before a replay.
+    Input,
+    /// Read by the host after a replay.
+    Output,
+    /// Alive between its first and its last step; its room is then used again.
+    Scratch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(usize);
+
+impl TensorId {
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    pub name: String,
+    pub length: usize,
+    pub element: Element,
+    pub home: Home,
+}
+
+#[derive(Debug)]
+pub struct Step {
+    pub kernel: Box<dyn Launch>,
+    /// In the kernel's binding order.
+    pub tensors: Vec<TensorId>,
+}
+
+impl Step {
+    /// The tensors with how the kernel uses each.
+    pub fn uses(&self) -> impl Iterator<Item = (TensorId, Access)> + '_ {
+        self.tensors.iter().copied().zip(self.kernel.bindings().iter().map(|b| b.access))
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Plan {
+    tensors: Vec<Tensor>,
+    steps: Vec<Step>,
+}
+
+impl Plan {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A tensor of `length` elements; what they are is settled by the first kernel that binds it.
+    fn add(&mut self, name: String, length: usize, element: Element, home: Home) -> TensorId {
+        self.tensors.push(Tensor { name, length, element, home });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    pub fn input(&mut self, name: impl Into<String>, length: usize, element: Element) -> TensorId {
+        self.add(name.into(), length, element, Home::Input)
+    }
+
+    pub fn output(&mut self, name: impl Into<String>, length: usize) -> TensorId {
+        self.add(name.into(), length, Element::F32, Home::Output)
+    }
+
+    pub fn scratch(&mut self, name: impl Into<String>, length: usize) -> TensorId {
+        self.add(name.into(), length, Element::F32, Home::Scratch)
+    }
+
+    pub fn scratch_words(&mut self, name: impl Into<String>, length: usize) -> TensorId {
+        self.add(name.into(), length, Element::U32, Home::Scratch)
+    }
+
+    /// A view of `length` elements from `offset` in a storage.
+    pub fn stored(
+        &mut self,
+        name: impl Into<String>,
+        storage: Storage,
+        offset: usize,
+        length: usize,
+    ) -> TensorId {
+        self.add(name.into(), length, storage.element(), Home::Storage(storage, offset))
+    }
+
+    /// Appends a step.
+    ///
+    /// # Panics
+    /// When a tensor's length or element type is not what the kernel declares: a planning error.
+    pub fn step<K: Kernel + 'static>(
+        &mut self,
+        kernel: K,
+        tensors: <K as Declaration>::Tensors<TensorId>,
+    ) {
+        let tensors = K::in_order(tensors);
+        let lengths = K::in_order(Kernel::lengths(&kernel));
+        for ((&id, binding), length) in tensors.iter().zip(K::BINDINGS).zip(lengths) {
+            let tensor = &self.tensors[id.0];
+            assert!(
+                tensor.length == length && tensor.element == binding.element,
+                "{}: {} wants {length} × {:?}, {} has {} × {:?}",
+                K::ID,
+                binding.name,
+                binding.element,
+                tensor.name,
+                tensor.length,
+                tensor.element,
+            );
+        }
+        self.steps.push(Step { kernel: Box::new(kernel), tensors });
+    }
+
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    /// The tensor of this name, for tests and tools that look inside.
+    pub fn find(&self, name: &str) -> Option<TensorId> {
+        self.tensors.iter().position(|tensor| tensor.name == name).map(TensorId)
+    }
+
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Elements that this plan needs of a storage.
+    pub fn storage_length(&self, storage: Storage) -> usize {
+        self.tensors
+            .iter()
+            .filter_map(|tensor| match tensor.home {
+                Home::Storage(s, offset) if s == storage => Some(offset + tensor.length),
+                _ => None,
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The sum of its steps' costs.
+    pub fn cost(&self) -> Cost {
+        self.steps.iter().map(|step| step.kernel.cost()).fold(Cost::default(), |sum, cost| Cost {
+            flops: sum.flops + cost.flops,
+            bytes: sum.bytes + cost.bytes,
+        })
+    }
+
+    /// One line a step: kernel, workgroups, tensors.
+    pub fn listing(&self) -> String {
+        let mut text = String::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            let [x, y, z] = step.kernel.workgroups();
+            let _ = write!(text, "{index:3}  {:38} {x}×{y}×{z} ", step.kernel.id());
+            for (binding, &id) in step.kernel.bindings().iter().zip(&step.tensors) {
+                let arrow = match binding.access {
+                    Access::Read => "",
+                    Access::Write => "→",
+                    Access::Update => "⇄",
+                };
+                let _ = write!(text, " {arrow}{}", self.tensor(id).name);
+            }
+            text.push('\n');
+        }
+        text
+    }
+}

@@ -1,0 +1,149 @@
+//! Puts a plan's tensors into a few arenas, each one buffer on the device.
+//!
+//! WebGPU tracks a buffer as a whole: one dispatch may not bind a buffer both for reading and for
+//! writing, not even at disjoint ranges. So a tensor that a step reads and a tensor that the same
+//! step writes must lie in different arenas. Within an arena, tensors whose lives do not overlap
+//! share room.
+
+use std::collections::HashMap;
+
+use super::layout::ALIGNMENT;
+use super::{Home, Plan, TensorId};
+use crate::kernels::Access;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Arena {
+    Input,
+    Output,
+    Scratch(usize),
+}
+
+/// Arena and offset (in elements) of every tensor that is not at home in a storage.
+#[derive(Clone, Debug, Default)]
+pub struct Placement {
+    places: HashMap<TensorId, (Arena, usize)>,
+    lengths: HashMap<Arena, usize>,
+}
+
+/// First and last step that uses a tensor.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    first: usize,
+    last: usize,
+}
+
+impl Life {
+    fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+struct Placed {
+    id: TensorId,
+    life: Life,
+    start: usize,
+    end: usize,
+}
+
+impl Placement {
+    /// Places the tensors of `plan` into arenas of at most `arena_limit` elements. A larger tensor
+    /// gets an arena of its own, which the device will refuse with its own words.
+    pub fn new(plan: &Plan, arena_limit: usize) -> Self {
+        let mut lives: HashMap<TensorId, Life> = HashMap::new();
+        let mut foes: HashMap<TensorId, Vec<TensorId>> = HashMap::new();
+        for (index, step) in plan.steps().iter().enumerate() {
+            for (id, access) in step.uses() {
+                let life = lives.entry(id).or_insert(Life { first: index, last: index });
+                life.last = index;
+                for (other, other_access) in step.uses() {
+                    if (access == Access::Read) != (other_access == Access::Read) {
+                        foes.entry(id).or_default().push(other);
+                    }
+                }
+            }
+        }
+
+        let mut placement = Self::default();
+        let mut scratch: Vec<(TensorId, Life)> = Vec::new();
+        for (index, tensor) in plan.tensors().iter().enumerate() {
+            let id = TensorId(index);
+            match tensor.home {
+                Home::Storage(..) => {}
+                Home::Input => placement.append(id, Arena::Input, tensor.length),
+                Home::Output => placement.append(id, Arena::Output, tensor.length),
+                Home::Scratch => scratch.extend(lives.get(&id).map(|&life| (id, life))),
+            }
+        }
+
+        // Large tensors first: small ones then fill the gaps.
+        scratch.sort_by_key(|&(id, _)| (usize::MAX - plan.tensor(id).length, id));
+        let mut arenas: Vec<Vec<Placed>> = Vec::new();
+        for (id, life) in scratch {
+            let length = plan.tensor(id).length.next_multiple_of(ALIGNMENT);
+            let enemies = foes.get(&id).map_or(&[][..], Vec::as_slice);
+            let best = arenas
+                .iter()
+                .enumerate()
+                .filter(|(_, arena)| arena.iter().all(|placed| !enemies.contains(&placed.id)))
+                .filter_map(|(index, arena)| {
+                    let start = first_fit(arena, life, length);
+                    let before = arena.iter().map(|p| p.end).max().unwrap_or(0);
+                    let after = before.max(start + length);
+                    (after <= arena_limit).then_some((after - before, index, start))
+                })
+                .min();
+            let (index, start) = best.map_or((arenas.len(), 0), |(_, index, start)| (index, start));
+            if index == arenas.len() {
+                arenas.push(Vec::new());
+            }
+            arenas[index].push(Placed { id, life, start, end: start + length });
+        }
+        for (index, arena) in arenas.iter().enumerate() {
+            for placed in arena {
+                placement.put(placed.id, Arena::Scratch(index), placed.start, placed.end);
+            }
+        }
+        placement
+    }
+
+    fn append(&mut self, id: TensorId, arena: Arena, length: usize) {
+        let start = self.lengths.get(&arena).copied().unwrap_or(0);
+        self.put(id, arena, start, (start + length).next_multiple_of(ALIGNMENT));
+    }
+
+    fn put(&mut self, id: TensorId, arena: Arena, start: usize, end: usize) {
+        self.places.insert(id, (arena, start));
+        let length = self.lengths.entry(arena).or_insert(0);
+        *length = (*length).max(end);
+    }
+
+    /// Arena and offset in elements; none for tensors in storages and tensors nobody uses.
+    pub fn get(&self, id: TensorId) -> Option<(Arena, usize)> {
+        self.places.get(&id).copied()
+    }
+
+    /// (arena, elements), in order.
+    pub fn arenas(&self) -> Vec<(Arena, usize)> {
+        let mut arenas: Vec<_> = self.lengths.iter().map(|(&arena, &length)| (arena, length)).collect();
+        arenas.sort_unstable();
+        arenas
+    }
+}
+
+/// The lowest start at which `length` elements fit beside all tensors alive at the same time.
+fn first_fit(arena: &[Placed], life: Life, length: usize) -> usize {
+    let mut busy: Vec<(usize, usize)> = arena
+        .iter()
+        .filter(|placed| placed.life.overlaps(life))
+        .map(|placed| (placed.start, placed.end))
+        .collect();
+    busy.sort_unstable();
+    let mut start = 0;
+    for (from, to) in busy {
+        if start + length <= from {
+            break;
+        }
+        start = start.max(to);
+    }
+    start
+}
