@@ -49,6 +49,14 @@ const fn entry<K: Kernel>() -> Entry {
 
 /// Every kernel, in the order in which a clip meets them.
 pub const REGISTRY: &[Entry] = &[
+    entry::<layers::conv::pack::Params>(),
+    entry::<layers::conv::entry_forward::Params>(),
+    entry::<layers::conv::entry_weight_gradient::Params>(),
+    entry::<layers::conv::entry_weight_gradient_reduce::Params>(),
+    entry::<layers::conv::forward::Params>(),
+    entry::<layers::conv::input_gradient::Params>(),
+    entry::<layers::conv::weight_gradient::Params>(),
+    entry::<layers::conv::weight_gradient_reduce::Params>(),
     entry::<layers::dense::forward::Params>(),
     entry::<layers::dense::input_gradient::Params>(),
     entry::<layers::dense::weight_gradient::Params>(),

@@ -1,0 +1,227 @@
+// Gradient of a convolution to its weights and bias, summed over a share of the lines:
+//     partial[split, o, i, t] = Σ_n,p d_output[n, o, p] · (scale[i] · input[n, i, p + t − before] + shift[i])
+//     bias_partial[split, o] = Σ_n,p d_output[n, o, p]
+//
+// Tensors hold channels in quads: [clip, channel/4, band, step] of vec4. A line is a row of
+// positions along the kernel, cut into segments. Each thread walks segments with a window of
+// inputs in registers and keeps the sums of 4 × 4 channels × 9 taps; then the workgroup adds up.
+// Workgroups: x the splits (each takes every x-th batch of 64 segments), y the output quads, z the
+// input quads.
+
+struct Params {
+    clips: u32,
+    in_quads: u32,
+    out_quads: u32,
+    // Positions along and across the lines, and the distance between neighbours (in vec4).
+    length: u32,
+    lines: u32,
+    along: u32,
+    across: u32,
+    // Taps before the centre.
+    before: u32,
+    // Positions of a segment, segments of a line.
+    segment: u32,
+    segments: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> d_output: array<vec4f>;
+@group(0) @binding(2) var<storage, read> input: array<vec4f>;
+// [2, in_quads]: scale, then shift.
+@group(0) @binding(3) var<storage, read> affine: array<vec4f>;
+// [splits, out_quads, in_quads, 3 · GROUPS, input channel of the quad] of vec4 over output channels
+@group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;
+// [splits, out_quads]
+@group(0) @binding(5) var<storage, read_write> bias_partial: array<vec4f>;
+
+// Groups of three taps: 1, 2 or 3.
+override GROUPS = 3u;
+
+const LANES = 64u;
+
+var<workgroup> sums: array<vec4f, 576>;
+
+// The scaled input at a position of a line; zero outside.
+fn load(row: u32, position: i32, scale: vec4f, shift: vec4f) -> vec4f {
+    let inside = position >= 0 && position < i32(params.length);
+    let value = input[row + u32(clamp(position, 0, i32(params.length) - 1)) * params.along];
+    return select(vec4f(), fma(value, scale, shift), inside);
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) splits: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let plane = params.length * params.lines;
+    let per_clip = params.segments * params.lines;
+    let scale = affine[group.z];
+    let shift = affine[params.in_quads + group.z];
+
+    var b = vec4f();
+    var t0x = vec4f();    var t0y = vec4f();    var t0z = vec4f();    var t0w = vec4f();
+    var t1x = vec4f();    var t1y = vec4f();    var t1z = vec4f();    var t1w = vec4f();
+    var t2x = vec4f();    var t2y = vec4f();    var t2z = vec4f();    var t2w = vec4f();
+    var t3x = vec4f();    var t3y = vec4f();    var t3z = vec4f();    var t3w = vec4f();
+    var t4x = vec4f();    var t4y = vec4f();    var t4z = vec4f();    var t4w = vec4f();
+    var t5x = vec4f();    var t5y = vec4f();    var t5z = vec4f();    var t5w = vec4f();
+    var t6x = vec4f();    var t6y = vec4f();    var t6z = vec4f();    var t6w = vec4f();
+    var t7x = vec4f();    var t7y = vec4f();    var t7z = vec4f();    var t7w = vec4f();
+    var t8x = vec4f();    var t8y = vec4f();    var t8z = vec4f();    var t8w = vec4f();
+
+    for (
+        var item = group.x * LANES + lane;
+        item < params.clips * per_clip;
+        item += splits.x * LANES
+    ) {
+        let clip = item / per_clip;
+        let i = item % per_clip;
+        // Neighbouring lanes take neighbouring memory.
+        let line = select(i / params.segments, i % params.lines, params.across == 1u);
+        let first = params.segment * select(i % params.segments, i / params.lines, params.across == 1u);
+        let x_row = (clip * params.in_quads + group.z) * plane + line * params.across;
+        let d_row = (clip * params.out_quads + group.y) * plane + line * params.across;
+        var at = i32(first) - i32(params.before);
+        var x0 = load(x_row, at, scale, shift);
+        var x1 = load(x_row, at + 1, scale, shift);
+        var x2 = vec4f(); var x3 = vec4f(); var x4 = vec4f();
+        var x5 = vec4f(); var x6 = vec4f(); var x7 = vec4f();
+        if GROUPS > 1u {
+            x2 = load(x_row, at + 2, scale, shift);
+            x3 = load(x_row, at + 3, scale, shift);
+            x4 = load(x_row, at + 4, scale, shift);
+        }
+        if GROUPS > 2u {
+            x5 = load(x_row, at + 5, scale, shift);
+            x6 = load(x_row, at + 6, scale, shift);
+            x7 = load(x_row, at + 7, scale, shift);
+        }
+        at += i32(3u * GROUPS) - 1;
+        let end = min(first + params.segment, params.length);
+        for (var p = first; p < end; p++) {
+            let d = d_output[d_row + p * params.along];
+            let newest = load(x_row, at, scale, shift);
+            b += d;
+            if GROUPS == 1u {
+                x2 = newest;
+            } else if GROUPS == 2u {
+                x5 = newest;
+            }
+                t0x = fma(d, x0.xxxx, t0x);
+                t0y = fma(d, x0.yyyy, t0y);
+                t0z = fma(d, x0.zzzz, t0z);
+                t0w = fma(d, x0.wwww, t0w);
+                t1x = fma(d, x1.xxxx, t1x);
+                t1y = fma(d, x1.yyyy, t1y);
+                t1z = fma(d, x1.zzzz, t1z);
+                t1w = fma(d, x1.wwww, t1w);
+                t2x = fma(d, x2.xxxx, t2x);
+                t2y = fma(d, x2.yyyy, t2y);
+                t2z = fma(d, x2.zzzz, t2z);
+                t2w = fma(d, x2.wwww, t2w);
+            if GROUPS > 1u {
+                t3x = fma(d, x3.xxxx, t3x);
+                t3y = fma(d, x3.yyyy, t3y);
+                t3z = fma(d, x3.zzzz, t3z);
+                t3w = fma(d, x3.wwww, t3w);
+                t4x = fma(d, x4.xxxx, t4x);
+                t4y = fma(d, x4.yyyy, t4y);
+                t4z = fma(d, x4.zzzz, t4z);
+                t4w = fma(d, x4.wwww, t4w);
+                t5x = fma(d, x5.xxxx, t5x);
+                t5y = fma(d, x5.yyyy, t5y);
+                t5z = fma(d, x5.zzzz, t5z);
+                t5w = fma(d, x5.wwww, t5w);
+            }
+            if GROUPS > 2u {
+                let x8 = newest;
+                t6x = fma(d, x6.xxxx, t6x);
+                t6y = fma(d, x6.yyyy, t6y);
+                t6z = fma(d, x6.zzzz, t6z);
+                t6w = fma(d, x6.wwww, t6w);
+                t7x = fma(d, x7.xxxx, t7x);
+                t7y = fma(d, x7.yyyy, t7y);
+                t7z = fma(d, x7.zzzz, t7z);
+                t7w = fma(d, x7.wwww, t7w);
+                t8x = fma(d, x8.xxxx, t8x);
+                t8y = fma(d, x8.yyyy, t8y);
+                t8z = fma(d, x8.zzzz, t8z);
+                t8w = fma(d, x8.wwww, t8w);
+            }
+            x0 = x1; x1 = x2; x2 = x3; x3 = x4; x4 = x5; x5 = x6; x6 = x7; x7 = newest;
+            at += 1;
+        }
+    }
+
+    // One channel of the input quad after the other: lane t adds up tap t.
+    let weights = ((group.x * params.out_quads + group.y) * params.in_quads + group.z) * 3u * GROUPS;
+    for (var c = 0u; c < 4u; c++) {
+        switch c {
+            case 0u: {
+                sums[0u * LANES + lane] = t0x;
+                sums[1u * LANES + lane] = t1x;
+                sums[2u * LANES + lane] = t2x;
+                sums[3u * LANES + lane] = t3x;
+                sums[4u * LANES + lane] = t4x;
+                sums[5u * LANES + lane] = t5x;
+                sums[6u * LANES + lane] = t6x;
+                sums[7u * LANES + lane] = t7x;
+                sums[8u * LANES + lane] = t8x;
+            }
+            case 1u: {
+                sums[0u * LANES + lane] = t0y;
+                sums[1u * LANES + lane] = t1y;
+                sums[2u * LANES + lane] = t2y;
+                sums[3u * LANES + lane] = t3y;
+                sums[4u * LANES + lane] = t4y;
+                sums[5u * LANES + lane] = t5y;
+                sums[6u * LANES + lane] = t6y;
+                sums[7u * LANES + lane] = t7y;
+                sums[8u * LANES + lane] = t8y;
+            }
+            case 2u: {
+                sums[0u * LANES + lane] = t0z;
+                sums[1u * LANES + lane] = t1z;
+                sums[2u * LANES + lane] = t2z;
+                sums[3u * LANES + lane] = t3z;
+                sums[4u * LANES + lane] = t4z;
+                sums[5u * LANES + lane] = t5z;
+                sums[6u * LANES + lane] = t6z;
+                sums[7u * LANES + lane] = t7z;
+                sums[8u * LANES + lane] = t8z;
+            }
+            default: {
+                sums[0u * LANES + lane] = t0w;
+                sums[1u * LANES + lane] = t1w;
+                sums[2u * LANES + lane] = t2w;
+                sums[3u * LANES + lane] = t3w;
+                sums[4u * LANES + lane] = t4w;
+                sums[5u * LANES + lane] = t5w;
+                sums[6u * LANES + lane] = t6w;
+                sums[7u * LANES + lane] = t7w;
+                sums[8u * LANES + lane] = t8w;
+            }
+        }
+        workgroupBarrier();
+        if lane < 3u * GROUPS {
+            var sum = vec4f();
+            for (var k = 0u; k < LANES; k++) {
+                sum += sums[lane * LANES + k];
+            }
+            partial[(weights + lane) * 4u + c] = sum;
+        }
+        workgroupBarrier();
+    }
+
+    // Every input quad sees the same bias gradient; the first one writes it.
+    sums[lane] = b;
+    workgroupBarrier();
+    if lane == 0u && group.z == 0u {
+        var sum = vec4f();
+        for (var k = 0u; k < LANES; k++) {
+            sum += sums[k];
+        }
+        bias_partial[group.x * params.out_quads + group.y] = sum;
+    }
+}

@@ -1,0 +1,155 @@
+//! Convolution, bias and ReLU over a scaled input, with the sums for batch norm.
+
+use rayon::prelude::*;
+
+use super::{LANES, Lines, Taps, convolve, finish, scaled};
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, kernel};
+
+kernel! {
+    "layers/conv/forward",
+    params {
+        clips: u32,
+        in_quads: u32,
+        out_channels: u32,
+        length: u32,
+        lines: u32,
+        along: u32,
+        across: u32,
+        groups: u32,
+        before: u32,
+    },
+    tensors {
+        /// [clips, in_quads, bands, steps, 4]
+        input: read f32,
+        /// [2, in_quads, 4]: scale, then shift
+        affine: read f32,
+        /// [out_quads, in_quads, 3 · groups] of 4 × 4, as `pack` leaves them
+        weight: read f32,
+        /// \[out_channels\]
+        bias: read f32,
+        /// \[out_channels\], near the mean of the output: the running mean
+        pivot: read f32,
+        /// [clips, out_quads, bands, steps, 4]
+        output: write f32,
+        /// [clips, tile groups, out_quads, 2, 4]: Σ (output − pivot), Σ (output − pivot)²
+        partial: write f32,
+    },
+}
+
+impl Params {
+    pub fn new(clips: u32, channels: [u32; 2], lines: Lines, taps: Taps) -> Self {
+        let Lines { length, lines, along, across } = lines;
+        Self {
+            clips,
+            in_quads: channels[0].div_ceil(4),
+            out_channels: channels[1],
+            length,
+            lines,
+            along,
+            across,
+            groups: taps.groups(),
+            before: taps.before,
+        }
+    }
+
+    fn geometry(&self) -> Lines {
+        let Self { length, lines, along, across, .. } = *self;
+        Lines { length, lines, along, across }
+    }
+
+    fn out_quads(&self) -> u32 {
+        self.out_channels.div_ceil(4)
+    }
+
+    /// Rows of partials.
+    pub fn rows(&self) -> u32 {
+        self.clips * self.geometry().tile_groups()
+    }
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let plane = 4 * self.geometry().plane();
+        let [clips, ins, outs] =
+            [self.clips, self.in_quads, self.out_quads()].map(|n| n as usize);
+        Tensors {
+            input: clips * ins * plane,
+            affine: 8 * ins,
+            weight: outs * ins * 48 * self.groups as usize,
+            bias: self.out_channels as usize,
+            pivot: self.out_channels as usize,
+            output: clips * outs * plane,
+            partial: 8 * outs * self.rows() as usize,
+        }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [self.geometry().tile_groups(), self.out_quads(), self.clips]
+    }
+
+    fn cost(&self) -> Cost {
+        let lengths = self.lengths();
+        let taps = Taps { stored: 0, first: 0, used: 2 * self.before + 1, before: self.before };
+        let pairs = 4.0 * f64::from(self.in_quads) * f64::from(self.out_channels);
+        Cost {
+            flops: 2.0 * f64::from(self.clips) * pairs * self.geometry().meetings(taps),
+            bytes: 4.0 * (lengths.input + lengths.weight + lengths.output) as f64,
+        }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let lines = self.geometry();
+        let (ins, outs) = (self.in_quads as usize, self.out_quads() as usize);
+        let (plane, padded) = (4 * lines.plane(), 3 * self.groups as usize);
+        let input = scaled(tensors.input, tensors.affine, ins, lines.plane());
+        let rows = 8 * outs * lines.tile_groups() as usize;
+        tensors
+            .output
+            .par_chunks_mut(outs * plane)
+            .zip(tensors.partial.par_chunks_mut(rows))
+            .zip(input.par_chunks(ins * plane))
+            .for_each(|((output, partial), input)| {
+                for (quad, (output, weight)) in output
+                    .chunks_mut(plane)
+                    .zip(tensors.weight.chunks(16 * ins * padded))
+                    .enumerate()
+                {
+                    for position in output.chunks_exact_mut(4) {
+                        for (c, y) in position.iter_mut().enumerate() {
+                            *y = tensors.bias.get(4 * quad + c).copied().unwrap_or(T::zero());
+                        }
+                    }
+                    convolve(lines, self.before, padded, input, weight, output);
+                    finish(lines, quad, outs, tensors.pivot, output, partial);
+                }
+            });
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors {
+            input: Draw::NORMAL,
+            affine: Draw::NORMAL,
+            weight: Draw::Normal(0.0, 0.1),
+            bias: Draw::NORMAL,
+            pivot: Draw::Uniform(0.0, 1.0),
+            output: Draw::NORMAL,
+            partial: Draw::NORMAL,
+        }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        let case = |clips, channels, kernel: [u32; 2], bands, steps| {
+            let lines = Lines::new(kernel, bands, steps);
+            Self::new(clips, channels, lines, Taps::new(kernel[0].max(kernel[1]), lines.length))
+        };
+        vec![
+            Case::new("minimal", case(1, [1, 1], [1, 1], 1, 1)),
+            Case::new("odd, over time", case(3, [5, 7], [1, 5], 3, 37)),
+            Case::new("odd, over frequency", case(3, [9, 6], [7, 1], 19, LANES + 3)),
+            Case::new("typical, over time", case(1, [16, 32], [1, 9], 32, 323)),
+            Case::new("typical, over frequency", case(1, [16, 32], [9, 1], 32, 323)),
+            Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
+        ]
+    }
+}

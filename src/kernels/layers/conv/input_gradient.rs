@@ -1,0 +1,103 @@
+//! Gradient of a convolution to its scaled input.
+
+use rayon::prelude::*;
+
+use super::{Lines, Taps, convolve};
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, kernel};
+
+kernel! {
+    "layers/conv/input_gradient",
+    params {
+        clips: u32,
+        in_quads: u32,
+        out_quads: u32,
+        length: u32,
+        lines: u32,
+        along: u32,
+        across: u32,
+        groups: u32,
+        before: u32,
+    },
+    tensors {
+        /// [clips, out_quads, bands, steps, 4]
+        d_output: read f32,
+        /// [in_quads, out_quads, 3 · groups] of 4 × 4, as `pack` leaves them
+        weight: read f32,
+        /// [clips, in_quads, bands, steps, 4]
+        d_input: write f32,
+    },
+}
+
+impl Params {
+    pub fn new(clips: u32, channels: [u32; 2], lines: Lines, taps: Taps) -> Self {
+        let Lines { length, lines, along, across } = lines;
+        let [in_quads, out_quads] = channels.map(|n| n.div_ceil(4));
+        // The reversed kernel has as many taps before its centre, since there are as many after.
+        let (groups, before) = (taps.groups(), taps.before);
+        Self { clips, in_quads, out_quads, length, lines, along, across, groups, before }
+    }
+
+    fn geometry(&self) -> Lines {
+        let Self { length, lines, along, across, .. } = *self;
+        Lines { length, lines, along, across }
+    }
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let plane = 4 * self.geometry().plane();
+        let [clips, ins, outs] = [self.clips, self.in_quads, self.out_quads].map(|n| n as usize);
+        Tensors {
+            d_output: clips * outs * plane,
+            weight: ins * outs * 48 * self.groups as usize,
+            d_input: clips * ins * plane,
+        }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [self.geometry().tile_groups(), self.in_quads, self.clips]
+    }
+
+    fn cost(&self) -> Cost {
+        let lengths = self.lengths();
+        let taps = Taps { stored: 0, first: 0, used: 2 * self.before + 1, before: self.before };
+        let pairs = 16.0 * f64::from(self.in_quads) * f64::from(self.out_quads);
+        Cost {
+            flops: 2.0 * f64::from(self.clips) * pairs * self.geometry().meetings(taps),
+            bytes: 4.0 * (lengths.d_output + lengths.weight + lengths.d_input) as f64,
+        }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let lines = self.geometry();
+        let (ins, outs) = (self.in_quads as usize, self.out_quads as usize);
+        let (plane, padded) = (4 * lines.plane(), 3 * self.groups as usize);
+        tensors.d_input.par_chunks_mut(plane).enumerate().for_each(|(index, d_input)| {
+            let (clip, quad) = (index / ins, index % ins);
+            let d_output = &tensors.d_output[clip * outs * plane..][..outs * plane];
+            let weight = &tensors.weight[quad * outs * padded * 16..][..outs * padded * 16];
+            d_input.fill(T::zero());
+            convolve(lines, self.before, padded, d_output, weight, d_input);
+        });
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors { d_output: Draw::NORMAL, weight: Draw::Normal(0.0, 0.1), d_input: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        let case = |clips, channels, kernel: [u32; 2], bands, steps| {
+            let lines = Lines::new(kernel, bands, steps);
+            Self::new(clips, channels, lines, Taps::new(kernel[0].max(kernel[1]), lines.length))
+        };
+        vec![
+            Case::new("minimal", case(1, [1, 1], [1, 1], 1, 1)),
+            Case::new("odd, over time", case(3, [5, 7], [1, 5], 3, 37)),
+            Case::new("odd, over frequency", case(3, [9, 6], [7, 1], 19, 67)),
+            Case::new("typical, over time", case(1, [16, 32], [1, 9], 32, 323)),
+            Case::new("typical, over frequency", case(1, [16, 32], [9, 1], 32, 323)),
+            Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
+        ]
+    }
+}

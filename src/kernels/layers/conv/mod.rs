@@ -1,0 +1,240 @@
+//! Convolutions along one axis: 1 × k (over time) or k × 1 (over frequency) kernels, "same" zero
+//! padding.
+//!
+//! Activations hold channels in quads, [clip, channel/4, band, step, channel%4]: every load is an
+//! aligned vec4 and 4 × 4 channels meet in one matrix product. Channels past the last are zero.
+//! Only a branch's input has a single channel and is planar, [clip, band, step]; the `entry_`
+//! kernels read it.
+
+pub mod entry_forward;
+pub mod entry_weight_gradient;
+pub mod entry_weight_gradient_reduce;
+pub mod forward;
+pub mod input_gradient;
+pub mod pack;
+pub mod weight_gradient;
+pub mod weight_gradient_reduce;
+
+use rayon::prelude::*;
+
+use crate::kernels::{Real, cover};
+
+/// Positions that a thread computes.
+const TILE: u32 = 16;
+/// Threads of a workgroup.
+const LANES: u32 = 64;
+/// The largest kernel: what a thread keeps in registers.
+pub const MOST_TAPS: u32 = 9;
+
+/// Which way a kernel runs, and over which plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// Positions along a line.
+    pub length: u32,
+    /// Lines of a plane.
+    pub lines: u32,
+    /// Distance in memory between neighbours on a line.
+    pub along: u32,
+    /// Distance in memory between neighbouring lines.
+    pub across: u32,
+}
+
+impl Lines {
+    /// Lines through a [bands, steps] plane for a kernel of `kernel` = [frequency, time] taps.
+    pub fn new(kernel: [u32; 2], bands: u32, steps: u32) -> Self {
+        if kernel[0] > 1 {
+            Self { length: bands, lines: steps, along: steps, across: 1 }
+        } else {
+            Self { length: steps, lines: bands, along: 1, across: steps }
+        }
+    }
+
+    fn plane(&self) -> usize {
+        (self.length * self.lines) as usize
+    }
+
+    /// Workgroups that cover a plane in tiles.
+    fn tile_groups(&self) -> u32 {
+        cover(self.length.div_ceil(TILE) * self.lines, LANES)
+    }
+
+    /// The row of partials that a position belongs to: its thread's workgroup.
+    fn tile_group(&self, line: u32, position: u32) -> usize {
+        let tiles = self.length.div_ceil(TILE);
+        let tile = position / TILE;
+        let item =
+            if self.across == 1 { tile * self.lines + line } else { line * tiles + tile };
+        (item / LANES) as usize
+    }
+
+    /// Pairs of runs of memory (output start, input start, length) in which every output position
+    /// p meets input position p + offset, in the order of memory.
+    fn overlaps(&self, offset: i64) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+        let Self { length, lines, along, across } = *self;
+        let low = (-offset).max(0);
+        let high = i64::from(length) - offset.max(0);
+        let (rows, run, start) = if along == 1 {
+            (0..i64::from(lines), (high - low).max(0), low)
+        } else {
+            (low..high.max(low), i64::from(lines), 0)
+        };
+        let stride = i64::from(if along == 1 { across } else { along });
+        let shift = offset * i64::from(along);
+        rows.map(move |row| {
+            let out = row * stride + start;
+            (out as usize, (out + shift) as usize, run as usize)
+        })
+        .filter(|&(_, _, run)| run > 0)
+    }
+
+    /// How many (position, tap) pairs lie inside the plane: the multiply-adds of a channel pair.
+    fn meetings(&self, taps: Taps) -> f64 {
+        (0..taps.used)
+            .map(|tap| {
+                let offset = (i64::from(tap) - i64::from(taps.before)).abs();
+                (i64::from(self.length) - offset).max(0) as f64 * f64::from(self.lines)
+            })
+            .sum()
+    }
+}
+
+/// Which taps of a kernel are used: those that can meet something other than padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taps {
+    /// Taps that the parameter tensor holds.
+    pub stored: u32,
+    /// The first used one.
+    pub first: u32,
+    /// How many are used.
+    pub used: u32,
+    /// Used taps before the centre.
+    pub before: u32,
+}
+
+impl Taps {
+    /// Of a kernel of `stored` (odd) taps on lines of `length` positions.
+    pub fn new(stored: u32, length: u32) -> Self {
+        let before = (stored / 2).min(length - 1);
+        Self { stored, first: stored / 2 - before, used: 2 * before + 1, before }
+    }
+
+    /// Groups of three in which the kernels walk the taps.
+    pub fn groups(self) -> u32 {
+        self.used.div_ceil(3)
+    }
+}
+
+/// Convolves planes of quads; the reference of the forward pass and of the input gradient.
+///
+/// `input` holds [in_quads, plane] of one clip, `weight` [in_quads, padded] matrices for the one
+/// output quad that `output` (plane) is for.
+fn convolve<T: Real>(
+    lines: Lines,
+    before: u32,
+    padded: usize,
+    input: &[T],
+    weight: &[T],
+    output: &mut [T],
+) {
+    let plane = 4 * lines.plane();
+    for (input, weight) in input.chunks(plane).zip(weight.chunks(16 * padded)) {
+        for (tap, w) in (0..).zip(weight.chunks(16)) {
+            for (to, from, run) in lines.overlaps(tap - i64::from(before)) {
+                let to = &mut output[4 * to..4 * (to + run)];
+                let from = &input[4 * from..4 * (from + run)];
+                for (y, x) in to.chunks_exact_mut(4).zip(from.chunks_exact(4)) {
+                    for (w, &x) in w.chunks_exact(4).zip(x) {
+                        for (y, &w) in y.iter_mut().zip(w) {
+                            *y += w * x;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The input as the convolution sees it: scaled per channel.
+fn scaled<T: Real>(input: &[T], affine: &[T], in_quads: usize, plane: usize) -> Vec<T> {
+    let (scale, shift) = affine.split_at(4 * in_quads);
+    let mut result = vec![T::zero(); input.len()];
+    result.par_chunks_mut(4 * plane).zip(input.par_chunks(4 * plane)).enumerate().for_each(
+        |(index, (to, from))| {
+            let at = 4 * (index % in_quads);
+            for (to, from) in to.chunks_exact_mut(4).zip(from.chunks_exact(4)) {
+                for c in 0..4 {
+                    to[c] = from[c] * scale[at + c] + shift[at + c];
+                }
+            }
+        },
+    );
+    result
+}
+
+/// Adds ReLU and gathers a plane's batch-norm sums: `partial` is [tile groups, out_quads, 2, 4],
+/// of which quad `quad` is written.
+fn finish<T: Real>(
+    lines: Lines,
+    quad: usize,
+    out_quads: usize,
+    pivot: &[T],
+    output: &mut [T],
+    partial: &mut [T],
+) {
+    for group in partial.chunks_mut(8 * out_quads) {
+        group[8 * quad..8 * quad + 8].fill(T::zero());
+    }
+    let mut row = vec![T::zero(); 8];
+    for line in 0..lines.lines {
+        for position in 0..lines.length {
+            let at = 4 * (line * lines.across + position * lines.along) as usize;
+            let group = lines.tile_group(line, position);
+            for (c, y) in output[at..at + 4].iter_mut().enumerate() {
+                *y = y.max(T::zero());
+                let distance = *y - pivot.get(4 * quad + c).copied().unwrap_or(T::zero());
+                row[c] = distance;
+                row[4 + c] = distance * distance;
+            }
+            let start = (group * out_quads + quad) * 8;
+            for (sum, &x) in partial[start..start + 8].iter_mut().zip(&row) {
+                *sum += x;
+            }
+        }
+    }
+}
+
+/// Positions of a segment in a weight gradient: long enough that filling the window of inputs is
+/// a small part of the work.
+const SEGMENT: u32 = 64;
+/// Splits of a weight gradient at most: workgroups enough for a GPU, partials few enough to add.
+const MOST_SPLITS: u32 = 16;
+
+/// How a weight gradient walks the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walk {
+    pub segment: u32,
+    pub segments: u32,
+    /// Workgroups that share the segments of `clips` clips.
+    pub splits: u32,
+}
+
+impl Walk {
+    pub fn new(lines: Lines, clips: u32) -> Self {
+        let segments = lines.length.div_ceil(SEGMENT);
+        let segment = lines.length.div_ceil(segments);
+        let items = clips * segments * lines.lines;
+        Self { segment, segments, splits: cover(items, LANES).min(MOST_SPLITS) }
+    }
+
+    /// The split that walks the segment a position lies in.
+    fn split(&self, lines: Lines, clip: u32, line: u32, position: u32) -> usize {
+        let segment = position / self.segment;
+        let within = if lines.across == 1 {
+            segment * lines.lines + line
+        } else {
+            line * self.segments + segment
+        };
+        let item = clip * self.segments * lines.lines + within;
+        (item / LANES % self.splits) as usize
+    }
+}
