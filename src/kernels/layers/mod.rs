@@ -1,5 +1,8 @@
 //! Kernels of the network's layers.
 
+pub mod batch_norm;
 pub mod conv;
 pub mod dense;
 pub mod dropout;
+pub mod pool;
+pub mod sequence;

@@ -1,0 +1,117 @@
+//! Batch statistics from partial sums, the running statistics, and the scale and shift.
+
+use super::{EPSILON, MOMENTUM};
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, kernel};
+
+kernel! {
+    "layers/batch_norm/statistics",
+    params { channels: u32, rows: u32, elements: f32, epsilon: f32, momentum: f32 },
+    tensors {
+        /// [rows, quads, 2, 4]: Σ (x − pivot), Σ (x − pivot)², the pivot being the running mean
+        partial: read f32,
+        /// \[channels\]
+        gamma: read f32,
+        /// \[channels\]
+        beta: read f32,
+        /// \[channels\]
+        running_mean: update f32,
+        /// \[channels\]
+        running_var: update f32,
+        /// [2, quads, 4]: mean, then 1 / √(variance + ε)
+        moments: write f32,
+        /// [2, quads, 4]: scale, then shift
+        affine: write f32,
+    },
+}
+
+impl Params {
+    /// Over `rows` partials of `elements` elements in all.
+    pub fn new(channels: u32, rows: u32, elements: f64) -> Self {
+        Self { channels, rows, elements: elements as f32, epsilon: EPSILON, momentum: MOMENTUM }
+    }
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let channels = self.channels as usize;
+        let padded = channels.next_multiple_of(4);
+        Tensors {
+            partial: self.rows as usize * padded * 2,
+            gamma: channels,
+            beta: channels,
+            running_mean: channels,
+            running_var: channels,
+            moments: 2 * padded,
+            affine: 2 * padded,
+        }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [self.channels.div_ceil(4), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        let partial = self.lengths().partial as f64;
+        Cost { flops: partial, bytes: 4.0 * partial }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let number = |x: f32| T::of(f64::from(x));
+        let (elements, momentum) = (number(self.elements), number(self.momentum));
+        let padded = (self.channels as usize).next_multiple_of(4);
+        for c in 0..padded {
+            let mut sums = [T::zero(); 2];
+            for row in tensors.partial.chunks(2 * padded) {
+                let at = c / 4 * 8 + c % 4;
+                sums[0] += row[at];
+                sums[1] += row[at + 4];
+            }
+            let distance = sums[0] / elements;
+            let variance = (sums[1] / elements - distance * distance).max(T::zero());
+            let inverse = T::one() / (variance + number(self.epsilon)).sqrt();
+            let (mut mean, mut scale, mut shift) = (T::zero(), T::zero(), T::zero());
+            if c < self.channels as usize {
+                mean = tensors.running_mean[c] + distance;
+                scale = tensors.gamma[c] * inverse;
+                shift = tensors.beta[c] - mean * scale;
+                let unbiased = variance * elements / (elements - T::one()).max(T::one());
+                tensors.running_mean[c] += momentum * distance;
+                let running = tensors.running_var[c];
+                tensors.running_var[c] += momentum * (unbiased - running);
+            }
+            tensors.moments[c] = mean;
+            tensors.moments[padded + c] = inverse;
+            tensors.affine[c] = scale;
+            tensors.affine[padded + c] = shift;
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        // Sums as they come: the squares must exceed what the mean takes away.
+        let per_row = f64::from(self.elements) / f64::from(self.rows);
+        let length = self.lengths().partial;
+        let partial = (0..length).map(|i| {
+            let wobble = (i * 7919 % 101) as f64 / 101.0;
+            let squares = i % 8 >= 4;
+            (per_row * if squares { 0.8 + wobble } else { 0.4 * wobble - 0.1 }) as f32
+        });
+        Tensors {
+            partial: Draw::Values(partial.collect()),
+            gamma: Draw::NORMAL,
+            beta: Draw::NORMAL,
+            running_mean: Draw::NORMAL,
+            running_var: Draw::Uniform(0.5, 2.0),
+            moments: Draw::NORMAL,
+            affine: Draw::NORMAL,
+        }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self::new(1, 1, 1.0)),
+            Case::new("odd", Self::new(7, 131, 4711.0)),
+            Case::new("typical", Self::new(16, 1312, 1_323_008.0)),
+        ]
+    }
+}

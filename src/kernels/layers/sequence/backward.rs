@@ -1,0 +1,61 @@
+//! Gradient of a sequence as a feature map.
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "layers/sequence/backward",
+    params { batch: u32, channels: u32, bands: u32, steps: u32 },
+    tensors {
+        /// [batch, steps, channels · bands]
+        d_output: read f32,
+        /// [batch, quads, bands, steps, 4]
+        d_input: write f32,
+    },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let [batch, channels, bands, steps] =
+            [self.batch, self.channels, self.bands, self.steps].map(|n| n as usize);
+        Tensors {
+            d_output: batch * steps * channels * bands,
+            d_input: batch * channels.next_multiple_of(4) * bands * steps,
+        }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.lengths().d_input as u32, 64), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { flops: 0.0, bytes: 8.0 * self.lengths().d_output as f64 }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let [channels, bands, steps] = [self.channels, self.bands, self.steps].map(|n| n as usize);
+        let quads = channels.div_ceil(4);
+        for (at, dx) in tensors.d_input.iter_mut().enumerate() {
+            let (t, b) = (at / 4 % steps, at / 4 / steps % bands);
+            let plane = at / 4 / steps / bands;
+            let (c, n) = (4 * (plane % quads) + at % 4, plane / quads);
+            *dx = if c < channels {
+                tensors.d_output[(n * steps + t) * channels * bands + c * bands + b]
+            } else {
+                T::zero()
+            };
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors { d_output: Draw::NORMAL, d_input: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self { batch: 1, channels: 1, bands: 1, steps: 1 }),
+            Case::new("odd", Self { batch: 3, channels: 7, bands: 3, steps: 11 }),
+            Case::new("typical", Self { batch: 8, channels: 64, bands: 2, steps: 20 }),
+        ]
+    }
+}
