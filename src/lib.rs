@@ -2,10 +2,16 @@
 //!
 //! ARCHITECTURE.md follows the data through these modules.
 
+pub mod audio;
 pub mod cli;
+pub mod dataset;
 pub mod error;
 pub mod exec;
 pub mod kernels;
+pub mod metrics;
+pub mod model;
 pub mod plan;
+pub mod report;
+pub mod train;
 
 pub use error::{Error, Result};

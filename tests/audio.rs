@@ -192,16 +192,16 @@ fn what_a_truncated_file_still_holds_is_used() {
 }
 
 #[test]
-fn a_file_written_to_a_pipe_is_read_to_its_end() {
+fn a_file_of_unknown_length_is_read_to_its_end() {
     let folder = TempDir::new().unwrap();
     let path = file(&folder, "piped.wav");
     write_ints(&path, spec(1, 22_050, 16), 0..100);
     let good = fs::read(&path).unwrap();
     let whole = Waveform::read(&path).unwrap();
-    for unknown in [0u32, u32::MAX] {
+    for (riff, data) in [(0u32, 0u32), (8, 0), (36, 0), (u32::MAX, 0), (u32::MAX, u32::MAX)] {
         let mut bytes = good.clone();
-        bytes[4..8].copy_from_slice(&unknown.to_le_bytes());
-        bytes[40..44].copy_from_slice(&unknown.to_le_bytes());
+        bytes[4..8].copy_from_slice(&riff.to_le_bytes());
+        bytes[40..44].copy_from_slice(&data.to_le_bytes());
         fs::write(&path, bytes).unwrap();
         assert_eq!(Waveform::read(&path).unwrap(), whole);
         assert!(!centre_clip(&path, 22_050, 100).unwrap().truncated);
@@ -220,19 +220,28 @@ fn chunks_of_odd_length_before_the_data_are_passed_over() {
     assert_eq!(Waveform::read(&path).unwrap(), whole);
 }
 
-/// 24-bit samples in 4-byte containers, as `arecord` writes them.
+/// 24 valid bits in 4 bytes stand at the top of them by the WAV standard, at the bottom as ALSA's
+/// `arecord` writes them with a plain header.
 #[test]
-fn wide_containers_are_cut_in_the_right_place() {
+fn wide_containers_are_read_by_the_kind_of_their_header() {
     let folder = TempDir::new().unwrap();
     let path = file(&folder, "wide.wav");
-    write_ints(&path, spec(1, 22_050, 32), (0..1000).map(|n| n * 8));
+    let expected: Vec<f32> = (495..505).map(|n| (n * 8) as f32 / (1 << 23) as f32).collect();
+
+    // hound writes 32-bit integers with an extensible header; its valid bits stand at offset 38.
+    write_ints(&path, spec(1, 22_050, 32), (0..1000).map(|n| (n * 8) << 8));
     let mut bytes = fs::read(&path).unwrap();
-    // hound writes 32-bit integers with an extensible header; its "valid bits" stand at offset 38.
     bytes[38..40].copy_from_slice(&24u16.to_le_bytes());
     fs::write(&path, bytes).unwrap();
-    let clip = centre_clip(&path, 22_050, 10).unwrap();
-    let expected: Vec<f32> = (495..505).map(|n| (n * 8) as f32 / (1 << 23) as f32).collect();
-    assert_eq!(clip.samples, expected);
+    assert_eq!(centre_clip(&path, 22_050, 10).unwrap().samples, expected);
+
+    // Two 16-bit samples become one 32-bit sample; rate in bytes, block size and bits follow.
+    write_ints(&path, spec(1, 22_050, 16), (0..1000).flat_map(|n| [n * 8, 0]));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[28..32].copy_from_slice(&(4 * 22_050u32).to_le_bytes());
+    bytes[32..36].copy_from_slice(&[4, 0, 24, 0]);
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(centre_clip(&path, 22_050, 10).unwrap().samples, expected);
 }
 
 #[test]

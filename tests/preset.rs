@@ -129,7 +129,9 @@ fn a_wrong_type_is_named_with_its_key() {
     assert_has(&parse_error("[train]\nbatch = \"many\""), &["mine.toml", "many", "train.batch"]);
     assert_has(&parse_error("[train]\nbatch = -1"), &["-1", "train.batch"]);
     assert_has(&parse_error("[train]\nloss = \"bce\""), &["bce", "softmax_bce", "train.loss"]);
-    assert_has(&parse_error("train = 3"), &["mine.toml", "train"]);
+    assert_has(&parse_error("train = 3"), &["mine.toml", "`train` is a table", "integer"]);
+    assert_has(&parse_error("[model]\nbranch = 3"), &["[[model.branch]]", "integer"]);
+    assert_has(&parse_error("[train]\nshuffle = 1"), &["true or false", "train.shuffle"]);
     assert_has(&parse_error("[[model.branch]]\nkernel = [3]"), &["mine.toml", "kernel"]);
     assert_has(&parse_error("[train\nbatch = 4"), &["mine.toml", "line 1"]);
 }
@@ -183,8 +185,12 @@ fn set_refuses_what_it_does_not_know_and_changes_nothing() {
         ("train.bacth", "16", vec!["`train.bacth`", "`train.batch`"]),
         ("train.batch.size", "16", vec!["`train.batch.size`"]),
         ("", "16", vec!["unknown key"]),
-        ("model.branch.2.lstm", "[3]", vec!["model.branch.2.lstm", "branch.0 to branch.1"]),
-        ("model.branch.lstm", "[3]", vec!["model.branch.lstm", "branch.0"]),
+        (
+            "model.branch.2.lstm",
+            "[3]",
+            vec!["model.branch.2.lstm", "model.branch.0 to model.branch.1"],
+        ),
+        ("model.branch.lstm", "[3]", vec!["model.branch.lstm", "model.branch.0"]),
         ("model.branch.1", "3", vec!["model.branch.1"]),
         ("model.branch.1.lsmt", "[3]", vec!["`model.branch.1.lstm`"]),
         ("train.batch", "many", vec!["train.batch", "many"]),

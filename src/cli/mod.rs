@@ -1,7 +1,89 @@
-//! The command line.
+//! The command line: flags become validated arguments, arguments become library calls, and the
+//! one place where an error becomes a message and an exit status.
+
+mod devices;
+mod synth;
+mod train;
 
 use std::process::ExitCode;
 
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::Kind;
+use crate::exec::{Device, DeviceChoice, GpuOptions};
+use crate::report::Progress;
+use crate::{Error, Result};
+
+/// Music-mood tagging, trained and run in hand-written WGSL compute shaders on any GPU.
+#[derive(Parser, Debug)]
+#[command(name = "moodshader", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Train(Box<train::Train>),
+    Synth(synth::Synth),
+    Devices(devices::Devices),
+}
+
+/// What every command that computes takes.
+#[derive(Args, Debug)]
+struct Common {
+    /// Where to compute: auto, gpu, cpu, or a part of an adapter's name or its number in `devices`.
+    ///
+    /// auto prefers a discrete GPU, then an integrated one, then a software adapter, then the CPU
+    /// reference. A device asked for by name is never replaced.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device: String,
+    /// Show warnings and errors only.
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl Common {
+    fn progress(&self) -> Progress {
+        Progress::new(self.quiet)
+    }
+}
+
+/// Opens a device and says which one it is.
+fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
+    let choice: DeviceChoice = choice.parse().unwrap_or_else(|never| match never {});
+    let device = Device::open(&choice, GpuOptions::default())?;
+    if matches!((&device, &choice), (Device::Cpu, DeviceChoice::Auto)) {
+        progress.note(
+            "no Vulkan, Metal, DX12 or OpenGL adapter was found: computing on the CPU reference, \
+             which is slower (on Debian and Ubuntu, apt-get install mesa-vulkan-drivers provides a \
+             software adapter)",
+        );
+    }
+    progress.note(&format!("device: {}", device.describe()));
+    Ok(device)
+}
+
+/// Runs the program; the exit status is 0 when done, 2 for wrong usage or input, else 1.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Train(train) => train.run(),
+        Command::Synth(synth) => synth.run(),
+        Command::Devices(devices) => devices.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            exit_status(&error)
+        }
+    }
+}
+
+fn exit_status(error: &Error) -> ExitCode {
+    match error.kind {
+        Kind::Input => ExitCode::from(2),
+        Kind::Failure => ExitCode::from(1),
+    }
 }

@@ -78,15 +78,16 @@ pub fn adapters() -> Vec<wgpu::Adapter> {
     description.backends = wgpu::Backends::all();
     description.flags = wgpu::InstanceFlags::empty();
     let instance = wgpu::Instance::new(description);
-    let mut adapters: Vec<_> = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
-        .into_iter()
-        .filter(|adapter| {
-            adapter
-                .get_downlevel_capabilities()
-                .flags
-                .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-        })
-        .collect();
+    let mut adapters: Vec<_> =
+        pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+            .into_iter()
+            .filter(|adapter| {
+                adapter
+                    .get_downlevel_capabilities()
+                    .flags
+                    .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            })
+            .collect();
     // A stable sort: among equals, the driver's own order stays.
     adapters.sort_by_key(|adapter| {
         let info = adapter.get_info();

@@ -104,10 +104,8 @@ impl Gpu {
             // SAFETY: kernels index inside their bindings, whose lengths `Plan::step` checks and
             // whose shaders the tests run with checks on.
             unsafe {
-                self.device.create_shader_module_trusted(
-                    source,
-                    wgpu::ShaderRuntimeChecks::unchecked(),
-                )
+                self.device
+                    .create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked())
             }
         };
         let buffer = |binding, ty| wgpu::BindGroupLayoutEntry {
@@ -181,7 +179,8 @@ impl Gpu {
     /// Runs one launch over buffers of its own and returns their bytes.
     pub(super) fn dispatch(&self, kernel: &dyn Launch, tensors: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
         let key = key(kernel);
-        let known = self.pipelines.lock().expect("no holder of this lock panics").get(&key).cloned();
+        let known =
+            self.pipelines.lock().expect("no holder of this lock panics").get(&key).cloned();
         let pipeline = known.unwrap_or_else(|| {
             let pipeline = self.compile(kernel);
             let mut pipelines = self.pipelines.lock().expect("no holder of this lock panics");
@@ -324,7 +323,8 @@ impl GpuPrograms {
             .collect();
         gpu.check()?;
 
-        let mut this = Self { gpu, storages, arenas, programs: Vec::new(), in_flight: VecDeque::new() };
+        let mut this =
+            Self { gpu, storages, arenas, programs: Vec::new(), in_flight: VecDeque::new() };
         for (plan, placement) in plans.into_iter().zip(placements) {
             let steps = this.bind(&plan, &placement);
             this.programs.push(Program { plan, placement, steps });

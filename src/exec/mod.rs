@@ -62,10 +62,9 @@ impl Device {
     pub fn describe(&self) -> String {
         match self {
             Self::Gpu(gpu) => gpu.summary().to_string(),
-            Self::Cpu => format!(
-                "CPU reference, {} threads (no GPU is used)",
-                rayon::current_num_threads()
-            ),
+            Self::Cpu => {
+                format!("CPU reference, {} threads (no GPU is used)", rayon::current_num_threads())
+            }
         }
     }
 

@@ -90,7 +90,9 @@ pub fn reference(launch: &dyn Launch, inputs: &[Values]) -> Vec<Expected> {
     let mut tensors: Vec<_> = inputs
         .iter()
         .map(|values| match values {
-            Values::F32(values) => Expected::Numbers(values.iter().map(|&x| f64::from(x)).collect()),
+            Values::F32(values) => {
+                Expected::Numbers(values.iter().map(|&x| f64::from(x)).collect())
+            }
             Values::U32(words) => Expected::Words(words.clone()),
         })
         .collect();

@@ -5,10 +5,10 @@ mod declare;
 mod real;
 pub mod verify;
 
+pub(crate) use declare::kernel;
 pub use declare::{
     Access, Argument, Binding, Constants, Cost, Declaration, Element, Field, Kernel, Launch,
 };
-pub(crate) use declare::kernel;
 pub use real::{Real, sigmoid};
 
 pub mod features;
@@ -49,6 +49,11 @@ const fn entry<K: Kernel>() -> Entry {
 
 /// Every kernel, in the order in which a clip meets them.
 pub const REGISTRY: &[Entry] = &[
+    entry::<features::stft_power::Params>(),
+    entry::<features::mel::Params>(),
+    entry::<features::peak::Params>(),
+    entry::<features::decibels::Params>(),
+    entry::<features::standardise::Params>(),
     entry::<layers::conv::pack::Params>(),
     entry::<layers::conv::entry_forward::Params>(),
     entry::<layers::conv::entry_weight_gradient::Params>(),
@@ -65,12 +70,23 @@ pub const REGISTRY: &[Entry] = &[
     entry::<layers::pool::forward::Params>(),
     entry::<layers::sequence::forward::Params>(),
     entry::<layers::sequence::backward::Params>(),
+    entry::<layers::lstm::pack::Params>(),
+    entry::<layers::lstm::input_product::Params>(),
+    entry::<layers::lstm::recurrence_forward::Params>(),
+    entry::<layers::lstm::last_state::Params>(),
+    entry::<layers::lstm::last_state_gradient::Params>(),
+    entry::<layers::lstm::recurrence_backward::Params>(),
+    entry::<layers::lstm::weight_gradient::Params>(),
+    entry::<layers::lstm::recurrent_gradient::Params>(),
+    entry::<layers::lstm::bias_gradient::Params>(),
+    entry::<layers::lstm::input_gradient::Params>(),
     entry::<layers::dense::forward::Params>(),
     entry::<layers::dense::input_gradient::Params>(),
     entry::<layers::dense::weight_gradient::Params>(),
     entry::<layers::dropout::forward::Params>(),
     entry::<layers::dropout::backward::Params>(),
     entry::<loss::softmax_bce::Params>(),
+    entry::<loss::accumulate::Params>(),
     entry::<optim::adam::Params>(),
 ];
 

@@ -24,17 +24,20 @@ pub enum Storage {
     ExpAvgSq,
     /// Batch-norm running statistics.
     Buffers,
+    /// The sum of the losses of the clips trained on since the epoch began.
+    EpochLoss,
     /// Words that report trouble from the device: [`STATUS_CLEAR`] until something goes wrong.
     Status,
 }
 
 impl Storage {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Parameters,
         Self::Gradients,
         Self::ExpAvg,
         Self::ExpAvgSq,
         Self::Buffers,
+        Self::EpochLoss,
         Self::Status,
     ];
 

@@ -124,7 +124,8 @@ impl Placement {
 
     /// (arena, elements), in order.
     pub fn arenas(&self) -> Vec<(Arena, usize)> {
-        let mut arenas: Vec<_> = self.lengths.iter().map(|(&arena, &length)| (arena, length)).collect();
+        let mut arenas: Vec<_> =
+            self.lengths.iter().map(|(&arena, &length)| (arena, length)).collect();
         arenas.sort_unstable();
         arenas
     }

@@ -4,5 +4,6 @@ pub mod batch_norm;
 pub mod conv;
 pub mod dense;
 pub mod dropout;
+pub mod lstm;
 pub mod pool;
 pub mod sequence;

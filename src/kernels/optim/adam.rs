@@ -20,7 +20,12 @@ kernel! {
 /// The control words of update `update` (counted from 0).
 ///
 /// The bias corrections are computed in f64: in f32, 1 − 0.999^t loses three digits.
-pub fn control(update: u64, seed: u64, learning_rate: f64, betas: [f64; 2]) -> [u32; CONTROL_WORDS] {
+pub fn control(
+    update: u64,
+    seed: u64,
+    learning_rate: f64,
+    betas: [f64; 2],
+) -> [u32; CONTROL_WORDS] {
     let t = (update + 1) as f64;
     let step = learning_rate / (1.0 - betas[0].powf(t));
     let correction = 1.0 / (1.0 - betas[1].powf(t)).sqrt();

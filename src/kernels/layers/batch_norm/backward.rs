@@ -104,9 +104,8 @@ impl Kernel for Params {
                 }
             }
             let channel = 4 * (index % quads);
-            let pair = |values: &[T], c: usize| {
-                (values[channel + c], values[4 * quads + channel + c])
-            };
+            let pair =
+                |values: &[T], c: usize| (values[channel + c], values[4 * quads + channel + c]);
             for c in 0..4 {
                 let (mean, inverse) = pair(tensors.moments, c);
                 let (scale, _) = pair(tensors.affine, c);
@@ -141,8 +140,8 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
-        let case = |batch, slice: std::ops::Range<u32>, quads, plane: [u32; 2], window: [u32; 2]| {
-            Self {
+        let case =
+            |batch, slice: std::ops::Range<u32>, quads, plane: [u32; 2], window: [u32; 2]| Self {
                 batch,
                 first_clip: slice.start,
                 clips: slice.end - slice.start,
@@ -151,8 +150,7 @@ impl Kernel for Params {
                 steps: plane[1],
                 window_bands: window[0],
                 window_steps: window[1],
-            }
-        };
+            };
         vec![
             Case::new("minimal", case(1, 0..1, 1, [1, 1], [1, 1])),
             Case::new("odd", case(4, 1..3, 2, [7, 41], [3, 2])),

@@ -81,8 +81,7 @@ impl Params {
 impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
         let plane = self.geometry().plane();
-        let [batch, clips, outs] =
-            [self.batch, self.clips, self.out_quads()].map(|n| n as usize);
+        let [batch, clips, outs] = [self.batch, self.clips, self.out_quads()].map(|n| n as usize);
         Tensors {
             input: batch * plane,
             weight: (self.out_channels * self.taps) as usize,
@@ -98,12 +97,8 @@ impl Kernel for Params {
     }
 
     fn cost(&self) -> Cost {
-        let taps = super::Taps {
-            stored: self.taps,
-            first: 0,
-            used: self.taps,
-            before: self.before,
-        };
+        let taps =
+            super::Taps { stored: self.taps, first: 0, used: self.taps, before: self.before };
         let lengths = self.lengths();
         let filters = f64::from(self.clips) * f64::from(self.out_channels);
         Cost {

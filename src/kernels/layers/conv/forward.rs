@@ -71,8 +71,7 @@ impl Params {
 impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
         let plane = 4 * self.geometry().plane();
-        let [clips, ins, outs] =
-            [self.clips, self.in_quads, self.out_quads()].map(|n| n as usize);
+        let [clips, ins, outs] = [self.clips, self.in_quads, self.out_quads()].map(|n| n as usize);
         Tensors {
             input: clips * ins * plane,
             affine: 8 * ins,

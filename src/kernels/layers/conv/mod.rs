@@ -62,8 +62,7 @@ impl Lines {
     fn tile_group(&self, line: u32, position: u32) -> usize {
         let tiles = self.length.div_ceil(TILE);
         let tile = position / TILE;
-        let item =
-            if self.across == 1 { tile * self.lines + line } else { line * tiles + tile };
+        let item = if self.across == 1 { tile * self.lines + line } else { line * tiles + tile };
         (item / LANES) as usize
     }
 

@@ -77,17 +77,17 @@ impl Kernel for Params {
                     for (c, kept) in kept.iter_mut().enumerate() {
                         let channel = (4 * (index % quads) + c).min(self.channels as usize - 1);
                         let gamma = tensors.gamma[channel];
-                        let direction =
-                            if gamma == T::zero() { T::zero() } else { gamma.signum() };
+                        let direction = if gamma == T::zero() { T::zero() } else { gamma.signum() };
                         let window = (band..band + window_bands).flat_map(|band| {
                             (step..step + window_steps)
                                 .map(move |step| input[4 * (band * steps + step) + c])
                         });
-                        *kept = window
-                            .reduce(|best, value| {
-                                if value * direction > best * direction { value } else { best }
-                            })
-                            .unwrap_or_else(T::zero);
+                        *kept =
+                            window
+                                .reduce(|best, value| {
+                                    if value * direction > best * direction { value } else { best }
+                                })
+                                .unwrap_or_else(T::zero);
                     }
                 }
             });
@@ -98,22 +98,27 @@ impl Kernel for Params {
         let steps = |n: usize| (0..n).map(|i| (i * 7919 % 13) as f32 / 4.0).collect();
         Tensors {
             input: Draw::Values(steps(self.lengths().input)),
-            gamma: Draw::Values((0..self.channels).map(|c| [1.5, -0.5, 0.0][c as usize % 3]).collect()),
+            gamma: Draw::Values(
+                (0..self.channels).map(|c| [1.5, -0.5, 0.0][c as usize % 3]).collect(),
+            ),
             output: Draw::NORMAL,
         }
     }
 
     fn cases() -> Vec<Case<Self>> {
-        let case = |batch, slice: std::ops::Range<u32>, channels, plane: [u32; 2], window: [u32; 2]| Self {
-            batch,
-            first_clip: slice.start,
-            clips: slice.end - slice.start,
-            channels,
-            bands: plane[0],
-            steps: plane[1],
-            window_bands: window[0],
-            window_steps: window[1],
-        };
+        let case =
+            |batch, slice: std::ops::Range<u32>, channels, plane: [u32; 2], window: [u32; 2]| {
+                Self {
+                    batch,
+                    first_clip: slice.start,
+                    clips: slice.end - slice.start,
+                    channels,
+                    bands: plane[0],
+                    steps: plane[1],
+                    window_bands: window[0],
+                    window_steps: window[1],
+                }
+            };
         vec![
             Case::new("minimal", case(1, 0..1, 1, [1, 1], [1, 1])),
             Case::new("odd", case(4, 1..3, 7, [7, 41], [3, 2])),

@@ -1,0 +1,190 @@
+// Gradient through the recurrence of an LSTM in both directions d, for the walk steps s in
+// [from, to), last step first (walk steps as in recurrence_forward). With t" the step walked
+// after t and t' the one before:
+//     dh = d_hidden[n, t] + weight_hh[d]ᵀ · d_gates[d, n, t"]
+//     dc = dh · o · (1 − tanh²(c[n, t])) + f[n, t"] · dc[n, t"]
+//     d_gates i = dc · g · i (1 − i)            d_gates f = dc · c[n, t'] · f (1 − f)
+//     d_gates g = dc · i · (1 − g²)             d_gates o = dh · tanh(c) · o (1 − o)
+// d_gates is the gradient to the gates before activation. What a step leaves to the one before is
+// f · dc in `carry` and d_gates itself, so a walk may be split over several launches.
+//
+// A workgroup owns all units of 8 clips n in one direction and walks alone; a thread owns the
+// units u ≡ lane modulo THREADS and takes eight at a time. d_gates of the step after is read from the storage where it was just written:
+// one barrier a step.
+// Workgroups: x covers the clips in tiles of 8, y is the direction.
+
+struct Params {
+    batch: u32,
+    steps: u32,
+    units: u32,
+    // First and last + 1 step of the walk.
+    begin: u32,
+    end: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+// [2, 4, units, units]
+@group(0) @binding(1) var<storage, read> weight_hh: array<f32>;
+// [2, batch, steps, units] of (i, f, g, o)
+@group(0) @binding(2) var<storage, read> gates: array<vec4f>;
+// [2, batch, steps, units]
+@group(0) @binding(3) var<storage, read> cells: array<f32>;
+// [batch, steps, 2, units]
+@group(0) @binding(4) var<storage, read> d_hidden: array<f32>;
+// [2, batch, units]
+@group(0) @binding(5) var<storage, read_write> carry: array<f32>;
+// [2, batch, steps, units] of (i, f, g, o)
+@group(0) @binding(6) var<storage, read_write> d_gates: array<vec4f>;
+
+override THREADS = 16u;
+const ROWS = 8u;
+
+fn hyperbolic_tangent(x: f32) -> f32 {
+    return 1.0 - 2.0 / (1.0 + exp(2.0 * clamp(x, -15.0, 15.0)));
+}
+
+// One unit of clip n at walk step s, given what the step after sends back to h.
+fn retreat(n: u32, s: u32, d: u32, u: u32, returned: f32) {
+    if n >= params.batch {
+        return;
+    }
+    let t = select(s, params.steps - 1u - s, d == 1u);
+    let row = (d * params.batch + n) * params.steps + t;
+    let at = row * params.units + u;
+    let activated = gates[at];
+    let i = activated.x;
+    let f = activated.y;
+    let g = activated.z;
+    let o = activated.w;
+    let c = hyperbolic_tangent(cells[at]);
+    var c_before = 0.0;
+    if s > 0u {
+        c_before = cells[select(at - params.units, at + params.units, d == 1u)];
+    }
+    let kept = (d * params.batch + n) * params.units + u;
+    var dc = 0.0;
+    if s + 1u < params.steps {
+        dc = carry[kept];
+    }
+    let dh = d_hidden[((n * params.steps + t) * 2u + d) * params.units + u] + returned;
+    dc = fma(dh * o, fma(-c, c, 1.0), dc);
+    carry[kept] = f * dc;
+    d_gates[at] = vec4f(
+        dc * g * i * (1.0 - i),
+        dc * c_before * f * (1.0 - f),
+        dc * i * fma(-g, g, 1.0),
+        dh * c * o * (1.0 - o),
+    );
+}
+
+// The weights of a unit's four gates for four others, from the row of its first gate on.
+fn load(start: u32, u0: u32, u1: u32, u2: u32, u3: u32) -> mat4x4f {
+    let gate = params.units * params.units;
+    let f = start + gate;
+    let g = f + gate;
+    let o = g + gate;
+    return mat4x4f(
+        vec4f(weight_hh[start + u0], weight_hh[start + u1], weight_hh[start + u2], weight_hh[start + u3]),
+        vec4f(weight_hh[f + u0], weight_hh[f + u1], weight_hh[f + u2], weight_hh[f + u3]),
+        vec4f(weight_hh[g + u0], weight_hh[g + u1], weight_hh[g + u2], weight_hh[g + u3]),
+        vec4f(weight_hh[o + u0], weight_hh[o + u1], weight_hh[o + u2], weight_hh[o + u3]),
+    );
+}
+
+// sum + weight · d_gate, a column of the weights for each gate.
+fn multiply_add(sum: vec4f, weight: mat4x4f, d_gate: vec4f) -> vec4f {
+    let two = fma(weight[1], d_gate.yyyy, fma(weight[0], d_gate.xxxx, sum));
+    return fma(weight[3], d_gate.wwww, fma(weight[2], d_gate.zzzz, two));
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let d = group.y;
+    let units = params.units;
+    let n = group.x * ROWS;
+    // Of the clips in d_gates; a tile's missing clips read the last one.
+    let last = params.batch - 1u;
+    let stride = params.steps * units;
+    let clip0 = (d * params.batch + min(n, last)) * stride;
+    let clip1 = (d * params.batch + min(n + 1u, last)) * stride;
+    let clip2 = (d * params.batch + min(n + 2u, last)) * stride;
+    let clip3 = (d * params.batch + min(n + 3u, last)) * stride;
+    let clip4 = (d * params.batch + min(n + 4u, last)) * stride;
+    let clip5 = (d * params.batch + min(n + 5u, last)) * stride;
+    let clip6 = (d * params.batch + min(n + 6u, last)) * stride;
+    let clip7 = (d * params.batch + min(n + 7u, last)) * stride;
+
+    for (var s = params.end; s > params.begin; s--) {
+        // Walk step s − 1 is computed; s is the one after it, if there is one.
+        let terms = select(units, 0u, s == params.steps);
+        let after = select(s, params.steps - 1u - s, d == 1u) * units;
+        for (var u = lane; u < units; u += 8u * THREADS) {
+            let u1 = min(u + THREADS, units - 1u);
+            let u2 = min(u + 2u * THREADS, units - 1u);
+            let u3 = min(u + 3u * THREADS, units - 1u);
+            let u4 = min(u + 4u * THREADS, units - 1u);
+            let u5 = min(u + 5u * THREADS, units - 1u);
+            let u6 = min(u + 6u * THREADS, units - 1u);
+            let u7 = min(u + 7u * THREADS, units - 1u);
+            // What the step after sends back: of each clip, units 0 to 3 (a) and 4 to 7 (b).
+            var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
+            var a4 = vec4f(); var a5 = vec4f(); var a6 = vec4f(); var a7 = vec4f();
+            var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
+            var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
+            for (var k = 0u; k < terms; k++) {
+                let weights = (4u * d * units + k) * units;
+                let v = load(weights, u, u1, u2, u3);
+                let w = load(weights, u4, u5, u6, u7);
+                let g0 = d_gates[clip0 + after + k];
+                a0 = multiply_add(a0, v, g0);
+                b0 = multiply_add(b0, w, g0);
+                let g1 = d_gates[clip1 + after + k];
+                a1 = multiply_add(a1, v, g1);
+                b1 = multiply_add(b1, w, g1);
+                let g2 = d_gates[clip2 + after + k];
+                a2 = multiply_add(a2, v, g2);
+                b2 = multiply_add(b2, w, g2);
+                let g3 = d_gates[clip3 + after + k];
+                a3 = multiply_add(a3, v, g3);
+                b3 = multiply_add(b3, w, g3);
+                let g4 = d_gates[clip4 + after + k];
+                a4 = multiply_add(a4, v, g4);
+                b4 = multiply_add(b4, w, g4);
+                let g5 = d_gates[clip5 + after + k];
+                a5 = multiply_add(a5, v, g5);
+                b5 = multiply_add(b5, w, g5);
+                let g6 = d_gates[clip6 + after + k];
+                a6 = multiply_add(a6, v, g6);
+                b6 = multiply_add(b6, w, g6);
+                let g7 = d_gates[clip7 + after + k];
+                a7 = multiply_add(a7, v, g7);
+                b7 = multiply_add(b7, w, g7);
+            }
+            for (var unit = u; unit < min(units, u + 8u * THREADS); unit += THREADS) {
+                retreat(n, s - 1u, d, unit, a0.x);
+                retreat(n + 1u, s - 1u, d, unit, a1.x);
+                retreat(n + 2u, s - 1u, d, unit, a2.x);
+                retreat(n + 3u, s - 1u, d, unit, a3.x);
+                retreat(n + 4u, s - 1u, d, unit, a4.x);
+                retreat(n + 5u, s - 1u, d, unit, a5.x);
+                retreat(n + 6u, s - 1u, d, unit, a6.x);
+                retreat(n + 7u, s - 1u, d, unit, a7.x);
+                // The next unit moves to the front.
+                a0 = vec4f(a0.yzw, b0.x);
+                a1 = vec4f(a1.yzw, b1.x);
+                a2 = vec4f(a2.yzw, b2.x);
+                a3 = vec4f(a3.yzw, b3.x);
+                a4 = vec4f(a4.yzw, b4.x);
+                a5 = vec4f(a5.yzw, b5.x);
+                a6 = vec4f(a6.yzw, b6.x);
+                a7 = vec4f(a7.yzw, b7.x);
+                b0 = b0.yzwx; b1 = b1.yzwx; b2 = b2.yzwx; b3 = b3.yzwx;
+                b4 = b4.yzwx; b5 = b5.yzwx; b6 = b6.yzwx; b7 = b7.yzwx;
+            }
+        }
+        storageBarrier();
+    }
+}

@@ -1,0 +1,64 @@
+//! Audio in: a file becomes mono samples at the preset's rate, cut into clips of one exact length.
+//!
+//! `wav` decodes any stretch of a file without reading the rest, `resample` brings it to the
+//! preset's rate, and `clip` decides which stretches a track's clips are. An hour-long file
+//! therefore costs the memory of one clip, and its clip is bit for bit the one that would be cut
+//! from the whole file after resampling it.
+//!
+//! | file | result |
+//! |---|---|
+//! | silence, one sample, shorter than a clip | a clip, padded with zeros |
+//! | data shorter than the header says (a broken download) | what is there, marked [`Clip::truncated`] |
+//! | recorded to a pipe or never closed (length unknown) | what is there |
+//! | no samples, zero channels, a NaN or an infinity | an error that names the file |
+//! | a sample rate outside 1 kHz to 768 kHz | an error: the header is wrong |
+
+mod clip;
+mod format;
+mod resample;
+mod wav;
+
+use std::path::Path;
+
+pub use clip::{AudioFile, Clip, centre_clip, successive_clips};
+pub use format::{Format, format_of};
+
+use crate::error::Result;
+use resample::Resampler;
+use wav::WavFile;
+
+/// A whole recording, mono: the average of its channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waveform {
+    /// Samples per second.
+    pub sample_rate: u32,
+    /// Full scale is -1 to 1; floating-point files may exceed it.
+    pub samples: Vec<f32>,
+}
+
+impl Waveform {
+    /// Reads the whole of `path` at its own sample rate.
+    ///
+    /// # Errors
+    /// The file cannot be opened, is not a format that is read, or is broken (see the table above).
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut file = WavFile::open(path)?;
+        let samples = file.read_mono(0..file.frames())?;
+        Ok(Self { sample_rate: file.sample_rate(), samples })
+    }
+
+    /// The same sound at `sample_rate`, band-limited and without delay: ceil(n · to / from)
+    /// samples.
+    ///
+    /// # Errors
+    /// Either rate lies outside 1 kHz to 768 kHz.
+    pub fn resampled(self, sample_rate: u32) -> Result<Self> {
+        if sample_rate == self.sample_rate {
+            return Ok(self);
+        }
+        let mut resampler = Resampler::new(self.sample_rate, sample_rate)?;
+        let length = resampler.output_length(self.samples.len() as u64);
+        let samples = resampler.resample(&self.samples, 0, 0..length)?;
+        Ok(Self { sample_rate, samples })
+    }
+}

@@ -1,0 +1,500 @@
+//! Computed features, kept on disk between runs.
+//!
+//! An entry is named by what it was computed from: the content of the audio file and the recipe. So
+//! a file that moves keeps its entry, and one that changes or is heard by another recipe gets a new
+//! one. An entry is written under another name first and then renamed, so that a reader, another
+//! process and a kill at any moment see a whole entry or none; what a disk garbles all the same is
+//! found by a checksum and computed again.
+//!
+//! ```text
+//! ROOT/features/ab/cdef….f32   an entry
+//! ROOT/features/new/           entries being written
+//! ROOT/features/contents.txt   hashes of audio files by path, size and time of change
+//! ```
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use blake3::Hash;
+use etcetera::BaseStrategy;
+
+use crate::error::{Error, Result};
+
+/// The environment variable that names the cache folder.
+pub const CACHE_VARIABLE: &str = "MOODSHADER_CACHE";
+
+/// Part of every key: to be raised when the meaning of an entry changes.
+const FORMAT_VERSION: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"moodfeat";
+
+/// Magic, key, number of values, checksum of the values.
+const HEADER_BYTES: usize = 8 + 32 + 8 + 32;
+
+/// A file changed less than this before it was hashed may change again within the resolution of
+/// its time stamp, unseen; its hash is not remembered.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// Half-written entries older than this belong to a process that is gone.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The folder for everything that can be made again: `MOODSHADER_CACHE`, else `moodshader` in the
+/// platform's cache folder. It need not exist yet.
+///
+/// # Errors
+/// `MOODSHADER_CACHE` is not set and the platform's folder is unknown (no home folder).
+pub fn default_root() -> Result<PathBuf> {
+    if let Some(root) = std::env::var_os(CACHE_VARIABLE).filter(|value| !value.is_empty()) {
+        let root = PathBuf::from(root);
+        return std::path::absolute(&root).map_err(|error| Error::io("find", &root, &error));
+    }
+    let platform = etcetera::base_strategy::choose_native_strategy().map_err(|error| {
+        Error::input(format!(
+            "there is no place for the cache ({error}); set {CACHE_VARIABLE} to a folder"
+        ))
+    })?;
+    Ok(platform.cache_dir().join("moodshader"))
+}
+
+/// What an entry was computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(Hash);
+
+impl Key {
+    /// The key of features made by `recipe` from audio whose content hashes to `content`. The
+    /// recipe is any text that states every number the features depend on.
+    pub fn new(content: Hash, recipe: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&FORMAT_VERSION.to_le_bytes()).update(content.as_bytes());
+        Self(hasher.update(recipe.as_bytes()).finalize())
+    }
+}
+
+/// How much the cache holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSize {
+    pub entries: u64,
+    pub bytes: u64,
+}
+
+/// Feature arrays on disk. May be shared by threads, and its folder by processes.
+pub struct FeatureCache {
+    folder: PathBuf,
+    /// Content hashes of audio files, by [`stamp`].
+    contents: Mutex<HashMap<Hash, Hash>>,
+    /// Entries begun by this process; makes their temporary names unique.
+    begun: AtomicU64,
+}
+
+impl FeatureCache {
+    /// Opens the cache in `root`, by default in [`default_root`], and makes its folders.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written.
+    pub fn open(root: Option<PathBuf>) -> Result<Self> {
+        let folder = root.map_or_else(default_root, Ok)?.join("features");
+        let cache = Self { folder, contents: Mutex::default(), begun: AtomicU64::new(0) };
+        let new = cache.folder.join("new");
+        fs::create_dir_all(&new).map_err(|error| cache.unwritable(&error))?;
+        let probe = cache.temporary();
+        fs::write(&probe, b"").map_err(|error| cache.unwritable(&error))?;
+        let _ = fs::remove_file(&probe);
+        remove_abandoned(&new);
+        *cache.lock() = read_contents(&cache.contents_file());
+        Ok(cache)
+    }
+
+    /// Where the entries lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The hash of the content of the file at `path`. It is remembered by path, size and time of
+    /// change, so that an unchanged file is read only once.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn content_hash(&self, path: &Path) -> Result<Hash> {
+        let io_error = |error| Error::io("read", path, &error);
+        let stamp = stamp(path).map_err(io_error)?;
+        if let Some(content) = stamp.and_then(|stamp| self.lock().get(&stamp).copied()) {
+            return Ok(content);
+        }
+        let mut hasher = blake3::Hasher::new();
+        let file = File::open(path).map_err(io_error)?;
+        let content = hasher.update_reader(file).map_err(io_error)?.finalize();
+        if let Some(stamp) = stamp {
+            self.lock().insert(stamp, content);
+            // A hash that cannot be remembered costs time at the next start, nothing else.
+            let line = format!("{stamp} {content}\n");
+            let _ = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(self.contents_file())
+                .and_then(|mut file| file.write_all(line.as_bytes()));
+        }
+        Ok(content)
+    }
+
+    /// The values stored under `key`. An entry that is damaged is removed and counts as absent.
+    pub fn get(&self, key: Key) -> Option<Vec<f32>> {
+        let path = self.entry(key);
+        let bytes = fs::read(&path).ok()?;
+        let values = parse(&bytes, key);
+        if values.is_none() {
+            let _ = fs::remove_file(&path);
+        }
+        values
+    }
+
+    /// Stores `values` under `key`, replacing what is there.
+    ///
+    /// # Errors
+    /// The entry cannot be written: the disk is full, or the folder has become unwritable.
+    pub fn put(&self, key: Key, values: &[f32]) -> Result<()> {
+        let path = self.entry(key);
+        let temporary = self.temporary();
+        let written = fs::create_dir_all(path.parent().unwrap_or(&self.folder))
+            .and_then(|()| fs::write(&temporary, entry_bytes(key, values)))
+            .and_then(|()| match fs::rename(&temporary, &path) {
+                // Where an open file cannot be replaced, another process is reading this entry.
+                Err(_) if path.exists() => fs::remove_file(&temporary),
+                renamed => renamed,
+            });
+        written.map_err(|error| {
+            let _ = fs::remove_file(&temporary);
+            self.unwritable(&error)
+        })
+    }
+
+    /// Counts the entries and their bytes on disk.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn size(&self) -> Result<CacheSize> {
+        let mut size = CacheSize { entries: 0, bytes: 0 };
+        self.for_each_entry(|entry| {
+            size.entries += 1;
+            size.bytes += entry.metadata()?.len();
+            Ok(())
+        })?;
+        Ok(size)
+    }
+
+    /// Removes every entry and forgets all content hashes. Other processes may go on: to them the
+    /// entries become absent.
+    ///
+    /// # Errors
+    /// An entry cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        self.for_each_entry(|entry| fs::remove_file(entry.path()))?;
+        self.lock().clear();
+        let contents = self.contents_file();
+        match fs::remove_file(&contents) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &contents, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Calls `visit` for every entry; one that another process removes meanwhile is passed over.
+    fn for_each_entry(
+        &self,
+        mut visit: impl FnMut(&fs::DirEntry) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let absent = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        let list = |folder: &Path| -> Result<Vec<fs::DirEntry>> {
+            fs::read_dir(folder)
+                .and_then(Iterator::collect)
+                .map_err(|error| Error::io("read", folder, &error))
+        };
+        for folder in list(&self.folder)?.into_iter().map(|folder| folder.path()) {
+            if !folder.is_dir() {
+                continue;
+            }
+            for entry in list(&folder)? {
+                if entry.path().extension().is_none_or(|ending| ending != "f32") {
+                    continue;
+                }
+                match visit(&entry) {
+                    Err(error) if !absent(&error) => {
+                        return Err(Error::io("use", &entry.path(), &error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&self, key: Key) -> PathBuf {
+        let name = key.0.to_hex();
+        let (folder, rest) = name.split_at(2);
+        self.folder.join(folder).join(rest).with_extension("f32")
+    }
+
+    /// A name that no other thread or process writes to.
+    fn temporary(&self) -> PathBuf {
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let nanoseconds =
+            UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() % 1_000_000_000_000);
+        let name = format!("{}-{number}-{nanoseconds}", std::process::id());
+        self.folder.join("new").join(name)
+    }
+
+    fn contents_file(&self) -> PathBuf {
+        self.folder.join("contents.txt")
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Hash, Hash>> {
+        // A panic elsewhere leaves a map of whole entries behind.
+        self.contents.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn unwritable(&self, error: &std::io::Error) -> Error {
+        let error = Error::io("write the cache in", &self.folder, error);
+        let message = format!("{error}; set {CACHE_VARIABLE} to a folder that can be written");
+        match error.kind {
+            crate::error::Kind::Input => Error::input(message),
+            crate::error::Kind::Failure => Error::failure(message),
+        }
+    }
+}
+
+fn entry_bytes(key: Key, values: &[f32]) -> Vec<u8> {
+    let payload: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(key.0.as_bytes());
+    bytes.extend_from_slice(&(values.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(blake3::hash(&payload).as_bytes());
+    bytes.extend_from_slice(&payload);
+    bytes
+}
+
+fn parse(bytes: &[u8], key: Key) -> Option<Vec<f32>> {
+    let (header, payload) = bytes.split_at_checked(HEADER_BYTES)?;
+    let mut expected = Vec::with_capacity(HEADER_BYTES);
+    expected.extend_from_slice(&MAGIC);
+    expected.extend_from_slice(key.0.as_bytes());
+    expected.extend_from_slice(&(payload.len() as u64 / 4).to_le_bytes());
+    expected.extend_from_slice(blake3::hash(payload).as_bytes());
+    let (values, rest) = payload.as_chunks();
+    let whole = rest.is_empty() && header == expected;
+    whole.then(|| values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+/// Names the state of a file by path, size and time of change; `None` where the time says too
+/// little, because it is unknown or too recent.
+fn stamp(path: &Path) -> std::io::Result<Option<Hash>> {
+    let metadata = fs::metadata(path)?;
+    let Some(changed) = metadata.modified().ok().filter(|changed| is_older(*changed, SETTLED))
+    else {
+        return Ok(None);
+    };
+    let Ok(since) = changed.duration_since(UNIX_EPOCH) else { return Ok(None) };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&metadata.len().to_le_bytes()).update(&since.as_nanos().to_le_bytes());
+    hasher.update(fs::canonicalize(path)?.as_os_str().as_encoded_bytes());
+    Ok(Some(hasher.finalize()))
+}
+
+fn is_older(time: SystemTime, age: Duration) -> bool {
+    time.elapsed().is_ok_and(|elapsed| elapsed > age)
+}
+
+/// Lines of two hashes. A line that a crash left incomplete is passed over: its file is read again.
+fn read_contents(path: &Path) -> HashMap<Hash, Hash> {
+    let text = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&text)
+        .lines()
+        .filter_map(|line| {
+            let (stamp, content) = line.split_once(' ')?;
+            Some((Hash::from_hex(stamp).ok()?, Hash::from_hex(content).ok()?))
+        })
+        .collect()
+}
+
+/// Removes what processes that are gone began to write. Failing to is harmless.
+fn remove_abandoned(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        if changed.is_ok_and(|changed| is_older(changed, ABANDONED)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn open(root: &tempfile::TempDir) -> FeatureCache {
+        FeatureCache::open(Some(root.path().to_owned())).unwrap()
+    }
+
+    fn key(text: &str) -> Key {
+        Key::new(blake3::hash(text.as_bytes()), "mel")
+    }
+
+    fn change(path: &Path, content: &[u8], time: SystemTime) {
+        fs::write(path, content).unwrap();
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    fn ago(age: Duration) -> SystemTime {
+        SystemTime::now() - age
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_is_put_is_got_back_bit_for_bit() {
+        let root = tempfile::tempdir().unwrap();
+        let values = [0.0f32, -0.0, 1.5e-42, f32::MAX, -80.0];
+        open(&root).put(key("a"), &values).unwrap();
+        open(&root).put(key("empty"), &[]).unwrap();
+
+        let cache = open(&root);
+        let got: Vec<u32> = cache.get(key("a")).unwrap().into_iter().map(f32::to_bits).collect();
+        assert_eq!(got, values.map(f32::to_bits));
+        assert_eq!(cache.get(key("empty")), Some(vec![]));
+        assert_eq!(cache.get(key("b")), None);
+        assert_eq!(cache.get(Key::new(blake3::hash(b"a"), "other recipe")), None);
+    }
+
+    #[test]
+    fn a_damaged_entry_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = open(&root);
+        let path = cache.entry(key("a"));
+        cache.put(key("a"), &[1.0, 2.0]).unwrap();
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1;
+            for bad in [&flipped, &good[..at]] {
+                fs::write(&path, bad).unwrap();
+                assert_eq!(cache.get(key("a")), None, "byte {at}");
+                assert!(!path.exists());
+            }
+        }
+        cache.put(key("a"), &[3.0]).unwrap();
+        assert_eq!(cache.get(key("a")), Some(vec![3.0]));
+    }
+
+    #[test]
+    fn an_entry_under_the_wrong_name_is_not_trusted() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = open(&root);
+        cache.put(key("a"), &[1.0]).unwrap();
+        cache.put(key("b"), &[2.0]).unwrap();
+        fs::copy(cache.entry(key("a")), cache.entry(key("b"))).unwrap();
+        assert_eq!(cache.get(key("b")), None);
+    }
+
+    #[test]
+    fn writers_at_once_leave_whole_entries() {
+        let root = tempfile::tempdir().unwrap();
+        let arrays = [vec![1.0f32; 20_000], vec![2.0f32; 10_000]];
+        std::thread::scope(|scope| {
+            for values in &arrays {
+                let (cache, arrays) = (open(&root), &arrays);
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        cache.put(key("a"), values).unwrap();
+                        let seen = cache.get(key("a")).unwrap();
+                        assert!(arrays.contains(&seen));
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(open(&root).folder().join("new")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn size_and_clear_count_entries_only() {
+        let root = tempfile::tempdir().unwrap();
+        let song = root.path().join("song.wav");
+        change(&song, b"abc", ago(MINUTE));
+        let cache = open(&root);
+        cache.content_hash(&song).unwrap();
+        cache.put(key("a"), &[1.0; 100]).unwrap();
+        cache.put(key("b"), &[1.0; 50]).unwrap();
+        let bytes = 2 * HEADER_BYTES as u64 + 600;
+        assert_eq!(cache.size().unwrap(), CacheSize { entries: 2, bytes });
+
+        cache.clear().unwrap();
+        assert_eq!(cache.size().unwrap(), CacheSize { entries: 0, bytes: 0 });
+        assert_eq!(cache.get(key("a")), None);
+        cache.put(key("a"), &[1.0]).unwrap();
+        assert!(song.exists() && cache.get(key("a")).is_some());
+    }
+
+    #[test]
+    fn an_unchanged_file_is_not_read_again() {
+        let root = tempfile::tempdir().unwrap();
+        let song = root.path().join("song.wav");
+        let time = ago(MINUTE);
+        change(&song, b"one", time);
+        assert_eq!(open(&root).content_hash(&song).unwrap(), blake3::hash(b"one"));
+        // Nothing but reading the file could tell this change.
+        change(&song, b"two", time);
+        assert_eq!(open(&root).content_hash(&song).unwrap(), blake3::hash(b"one"));
+        change(&song, b"two", time + Duration::from_nanos(100));
+        assert_eq!(open(&root).content_hash(&song).unwrap(), blake3::hash(b"two"));
+        change(&song, b"four", time);
+        assert_eq!(open(&root).content_hash(&song).unwrap(), blake3::hash(b"four"));
+    }
+
+    #[test]
+    fn a_file_that_is_still_being_changed_is_always_read() {
+        let root = tempfile::tempdir().unwrap();
+        let song = root.path().join("song.wav");
+        let (cache, time) = (open(&root), SystemTime::now());
+        for content in [b"one", b"two"] {
+            change(&song, content, time);
+            assert_eq!(cache.content_hash(&song).unwrap(), blake3::hash(content));
+        }
+    }
+
+    #[test]
+    fn half_a_line_of_remembered_hashes_is_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let song = root.path().join("song.wav");
+        change(&song, b"one", ago(MINUTE));
+        let cache = open(&root);
+        cache.content_hash(&song).unwrap();
+        let text = fs::read(cache.contents_file()).unwrap();
+        fs::write(cache.contents_file(), &text[..100]).unwrap();
+        assert_eq!(open(&root).content_hash(&song).unwrap(), blake3::hash(b"one"));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_an_error_that_says_what_to_set() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, b"").unwrap();
+        let error = FeatureCache::open(Some(file)).err().unwrap();
+        assert_eq!(error.kind, Kind::Input);
+        assert!(error.to_string().contains(CACHE_VARIABLE), "{error}");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_away() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = open(&root);
+        let [old, fresh] = ["old", "fresh"].map(|name| cache.folder().join("new").join(name));
+        change(&old, b"half", ago(ABANDONED * 2));
+        change(&fresh, b"half", ago(MINUTE));
+        open(&root);
+        assert!(!old.exists() && fresh.exists());
+    }
+}

@@ -1,0 +1,261 @@
+//! From clips of samples to log-mel spectrograms, on any device.
+//!
+//! ```text
+//! samples → stft_power → mel → decibels → [mels, frames] in dB
+//!                          └→ peak ↗
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::exec::{Device, Executor, Input};
+use crate::kernels::Element;
+use crate::kernels::features::{MelFilters, decibels, mel, peak, stft_power, twiddles};
+use crate::plan::{Plan, TensorId};
+use crate::{Error, Result};
+
+/// Clips that are transformed together where there are enough.
+const GROUP: usize = 4;
+
+/// Elements that a tensor of a group may have: half of the smallest binding that an adapter must
+/// allow, 128 MiB. A clip that needs more is transformed alone.
+const GROUP_LIMIT: usize = 16 << 20;
+
+/// Elements that a tensor may have at all, so that 32 bits count them.
+const COUNT_LIMIT: usize = 1 << 30;
+
+/// Most mel bands; even at the longest transform, most bands would lie between two bins.
+const MELS_LIMIT: usize = 4096;
+
+/// Every number that a log-mel spectrogram depends on; the definitions are librosa 0.11's.
+///
+/// Its text is the same for the same numbers only, so that it can be part of a cache key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FeatureRecipe {
+    /// Of the clips, in Hz.
+    pub sample_rate: u32,
+    /// Samples of a clip.
+    pub clip_samples: usize,
+    /// Samples of a frame; a power of two.
+    pub n_fft: usize,
+    /// Samples from a frame to the next.
+    pub hop: usize,
+    /// Mel bands.
+    pub mels: usize,
+    /// Lowest corner of the mel bands, in Hz.
+    pub fmin: f64,
+    /// Highest corner of the mel bands, in Hz.
+    pub fmax: f64,
+    /// What lies further than this below a clip's maximum is raised to it, in dB.
+    pub top_db: f64,
+}
+
+impl FeatureRecipe {
+    /// Frames of a clip.
+    pub fn frames(&self) -> usize {
+        1 + self.clip_samples / self.hop
+    }
+
+    fn bins(&self) -> usize {
+        1 + self.n_fft / 2
+    }
+
+    /// Elements of a clip's largest tensor.
+    fn largest(&self) -> usize {
+        self.clip_samples.max(self.frames().saturating_mul(self.bins().max(self.mels)))
+    }
+
+    /// Names the first number that no spectrogram can be made with.
+    fn check(&self) -> Result<()> {
+        let nyquist = f64::from(self.sample_rate) / 2.0;
+        let wrong = |what: String| Err(Error::input(format!("features: {what}")));
+        if !self.n_fft.is_power_of_two() || !stft_power::N_FFT.contains(&self.n_fft) {
+            let (low, high) = (stft_power::N_FFT.start(), stft_power::N_FFT.end());
+            return wrong(format!(
+                "n_fft is {}; it must be a power of two from {low} to {high}",
+                self.n_fft
+            ));
+        }
+        if self.hop == 0 || self.mels == 0 || self.clip_samples == 0 {
+            return wrong("hop, mels and the clip's length must be at least 1".into());
+        }
+        if !(0.0 <= self.fmin && self.fmin < self.fmax && self.fmax <= nyquist) {
+            return wrong(format!(
+                "fmin {} Hz and fmax {} Hz must rise within 0 and {nyquist} Hz, half the sample rate",
+                self.fmin, self.fmax
+            ));
+        }
+        if !(self.top_db >= 0.0 && self.top_db.is_finite()) {
+            return wrong(format!("top_db is {}; it must not be negative", self.top_db));
+        }
+        if self.mels > MELS_LIMIT {
+            return wrong(format!("{} mel bands are more than {MELS_LIMIT}", self.mels));
+        }
+        if self.largest().max(self.hop) > COUNT_LIMIT {
+            return wrong("the clip is too long".into());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for FeatureRecipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sample_rate, clip_samples, n_fft, hop, mels, fmin, fmax, top_db } = self;
+        write!(
+            f,
+            "log_mel sample_rate={sample_rate} clip_samples={clip_samples} n_fft={n_fft} hop={hop} \
+             mels={mels} fmin={fmin} fmax={fmax} top_db={top_db}"
+        )
+    }
+}
+
+/// The tables that the kernels read besides the samples.
+struct Tables {
+    twiddles: Vec<f32>,
+    bands: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+/// A plan's tensors that the host touches.
+struct Handles {
+    samples: TensorId,
+    twiddles: TensorId,
+    bands: TensorId,
+    weights: TensorId,
+    decibels: TensorId,
+}
+
+/// The log-mel spectrograms of `clips` clips.
+fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles) {
+    let (frames, bins, mels) = (recipe.frames(), recipe.bins(), recipe.mels);
+    let size = mels * frames;
+    let mut plan = Plan::new();
+    let handles = Handles {
+        samples: plan.input("samples", clips * recipe.clip_samples, Element::F32),
+        twiddles: plan.input("twiddles", tables.twiddles.len(), Element::F32),
+        bands: plan.input("bands", tables.bands.len(), Element::U32),
+        weights: plan.input("weights", tables.weights.len(), Element::F32),
+        decibels: plan.output("decibels", clips * size),
+    };
+    let power = plan.scratch("power", clips * frames * bins);
+    let energies = plan.scratch("energies", clips * size);
+    let loudest = plan.scratch("peak", clips);
+
+    let [clips, size] = [clips, size].map(|n| n as u32);
+    plan.step(
+        stft_power::Params {
+            clips,
+            samples: recipe.clip_samples as u32,
+            n_fft: recipe.n_fft as u32,
+            hop: recipe.hop as u32,
+        },
+        stft_power::Tensors { samples: handles.samples, twiddles: handles.twiddles, power },
+    );
+    plan.step(
+        mel::Params {
+            clips,
+            frames: frames as u32,
+            bins: bins as u32,
+            mels: mels as u32,
+            weights: tables.weights.len() as u32,
+        },
+        mel::Tensors { power, bands: handles.bands, weights: handles.weights, energies },
+    );
+    plan.step(peak::Params { clips, size }, peak::Tensors { energies, peak: loudest });
+    plan.step(
+        decibels::Params { clips, size, top_db: recipe.top_db as f32 },
+        decibels::Tensors { energies, peak: loudest, decibels: handles.decibels },
+    );
+    (plan, handles)
+}
+
+/// A loaded plan, for groups of this many clips.
+struct Program {
+    clips: usize,
+    handles: Handles,
+}
+
+/// Computes log-mel spectrograms by one recipe.
+pub struct Extractor {
+    recipe: FeatureRecipe,
+    tables: Tables,
+    executor: Box<dyn Executor>,
+    /// Largest groups first; the last takes single clips.
+    programs: Vec<Program>,
+    /// Samples of the group under way.
+    group: Vec<f32>,
+}
+
+impl Extractor {
+    /// Plans the work and compiles its kernels.
+    ///
+    /// # Errors
+    /// The recipe has a number that no spectrogram can be made with, or the device cannot hold a
+    /// clip's spectra.
+    pub fn new(device: &Device, recipe: FeatureRecipe) -> Result<Self> {
+        recipe.check()?;
+        let FeatureRecipe { sample_rate, n_fft, mels, fmin, fmax, .. } = recipe;
+        let rounded = |table: Vec<f64>| table.into_iter().map(|x| x as f32).collect::<Vec<_>>();
+        let filters = MelFilters::slaney(sample_rate, n_fft, mels, fmin, fmax);
+        let tables = Tables {
+            twiddles: rounded(twiddles(n_fft)),
+            bands: filters.bands,
+            weights: rounded(filters.weights),
+        };
+        let group = (GROUP_LIMIT / recipe.largest()).clamp(1, GROUP);
+        let mut sizes = vec![group, 1];
+        sizes.dedup();
+        let (plans, programs) = sizes
+            .into_iter()
+            .map(|clips| {
+                let (plan, handles) = plan(&recipe, clips, &tables);
+                (Arc::new(plan), Program { clips, handles })
+            })
+            .unzip();
+        let executor = device.load(plans)?;
+        Ok(Self { recipe, tables, executor, programs, group: Vec::new() })
+    }
+
+    pub fn recipe(&self) -> &FeatureRecipe {
+        &self.recipe
+    }
+
+    /// Each clip's spectrogram [mels, frames] in dB, before standardisation.
+    ///
+    /// # Errors
+    /// A clip has not as many samples as the recipe says, or the device fails.
+    pub fn extract(&mut self, clips: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        let wanted = self.recipe.clip_samples;
+        if let Some(clip) = clips.iter().find(|clip| clip.len() != wanted) {
+            let got = clip.len();
+            return Err(Error::input(format!("a clip has {got} samples instead of {wanted}")));
+        }
+        let mut features = Vec::with_capacity(clips.len());
+        let mut rest = clips;
+        for (index, program) in self.programs.iter().enumerate() {
+            let Program { clips, handles } = program;
+            while let Some((group, others)) = rest.split_at_checked(*clips) {
+                rest = others;
+                self.group.clear();
+                self.group.extend(group.iter().copied().flatten());
+                let inputs = [
+                    (handles.samples, Input::F32(&self.group)),
+                    (handles.twiddles, Input::F32(&self.tables.twiddles)),
+                    (handles.bands, Input::U32(&self.tables.bands)),
+                    (handles.weights, Input::F32(&self.tables.weights)),
+                ];
+                self.executor.run(index, &inputs)?;
+                let decibels = self.executor.read(index, handles.decibels)?;
+                let size = self.recipe.mels * self.recipe.frames();
+                features.extend(decibels.chunks(size).map(<[f32]>::to_vec));
+            }
+        }
+        Ok(features)
+    }
+}
+
+impl fmt::Debug for Extractor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Extractor({})", self.recipe)
+    }
+}

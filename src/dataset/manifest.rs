@@ -1,0 +1,266 @@
+//! Manifests: lists of tracks with their tags.
+//!
+//! Three forms are read; the content decides which, not the ending:
+//!
+//! - MTG-Jamendo's TSV as published: a header `TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION TAGS`, then
+//!   one row a track with one tag in each further column, so that rows vary in width;
+//! - a CSV with the columns `path` and `tags`, tags joined by `|`;
+//! - a folder with one folder of audio files a mood.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::audio::format_of;
+use crate::error::{Error, Result};
+
+/// MTG-Jamendo marks the family of each tag; this family is what a mood tagger is about.
+const MOOD_PREFIX: &str = "mood/theme---";
+
+const TSV_HEADER: [&str; 6] = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"];
+
+/// One row of a manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Track {
+    /// Unique in its manifest. Where the manifest has no ids, the same as `listed`.
+    pub id: String,
+    pub artist: Option<String>,
+    pub album: Option<String>,
+    /// The audio file, absolute. Whether it exists is found out when it is read.
+    pub path: PathBuf,
+    /// The audio file as the manifest writes it.
+    pub listed: String,
+    /// In seconds, as the manifest says.
+    pub duration: Option<f64>,
+    /// Without the prefix `mood/theme---`; other families keep theirs (`genre---rock`).
+    pub tags: Vec<String>,
+}
+
+/// Reads the manifest at `path`. Relative audio paths start at `audio_root`, else at the folder of
+/// the manifest.
+///
+/// # Errors
+/// The manifest or `audio_root` cannot be read; a line is damaged, or a track is listed twice (the
+/// message names the line); no track is listed.
+pub fn read(path: &Path, audio_root: Option<&Path>) -> Result<Vec<Track>> {
+    let absolute =
+        |path: &Path| std::path::absolute(path).map_err(|error| Error::io("find", path, &error));
+    let root = match audio_root {
+        Some(root) if root.is_dir() => absolute(root)?,
+        Some(root) => {
+            return Err(Error::input(format!(
+                "the audio root {} is not a folder; --audio-root names the folder that the \
+                 manifest's paths start from",
+                root.display()
+            )));
+        }
+        None => absolute(path)?.parent().map(Path::to_owned).unwrap_or_default(),
+    };
+    let tracks = if path.is_dir() { read_folder(path)? } else { read_file(path, &root)? };
+    if tracks.is_empty() {
+        return Err(Error::input(format!("{} lists no track", path.display())));
+    }
+    Ok(tracks)
+}
+
+fn read_file(path: &Path, root: &Path) -> Result<Vec<Track>> {
+    let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        at(path, line, "it is not UTF-8 text; save the manifest as UTF-8")
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let header = text.lines().next().unwrap_or_default();
+    let rows = if header.starts_with("TRACK_ID\t") {
+        read_tsv(path, text)?
+    } else {
+        read_csv(path, text)?
+    };
+
+    let mut tracks = Vec::with_capacity(rows.len());
+    let mut lines = HashMap::with_capacity(rows.len());
+    for (line, mut track) in rows {
+        if let Some(first) = lines.insert(track.id.clone(), line) {
+            let cause = format!("track {} is already listed in line {first}; remove one", track.id);
+            return Err(at(path, line, &cause));
+        }
+        track.path = locate(root, &track.listed);
+        tracks.push(track);
+    }
+    Ok(tracks)
+}
+
+/// A row and the number of its line.
+type Row = (usize, Track);
+
+fn read_tsv(path: &Path, text: &str) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (line, row) in (1..).zip(text.lines()) {
+        let cells: Vec<&str> = row.split('\t').map(str::trim).collect();
+        if line == 1 {
+            if cells != TSV_HEADER {
+                let cause = format!("the header of a TSV manifest is {}", TSV_HEADER.join(" "));
+                return Err(at(path, line, &cause));
+            }
+            continue;
+        }
+        if cells == [""] {
+            continue;
+        }
+        let [id, artist, album, listed, duration, tags @ ..] = cells.as_slice() else {
+            let cause = format!(
+                "{} columns where at least 6 belong ({}), separated by tabs",
+                cells.len(),
+                TSV_HEADER.join(" ")
+            );
+            return Err(at(path, line, &cause));
+        };
+        for (name, cell) in [("TRACK_ID", id), ("PATH", listed)] {
+            if cell.is_empty() {
+                return Err(at(path, line, &format!("{name} is empty")));
+            }
+        }
+        let known = |cell: &str| (!cell.is_empty()).then(|| cell.to_owned());
+        let track = Track {
+            id: (*id).to_owned(),
+            artist: known(artist),
+            album: known(album),
+            path: PathBuf::new(),
+            listed: (*listed).to_owned(),
+            duration: parse_duration(duration).map_err(|cause| at(path, line, &cause))?,
+            tags: clean_tags(tags.iter().copied()),
+        };
+        rows.push((line, track));
+    }
+    Ok(rows)
+}
+
+fn parse_duration(cell: &str) -> Result<Option<f64>, String> {
+    if cell.is_empty() {
+        return Ok(None);
+    }
+    match cell.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(Some(seconds)),
+        _ => Err(format!("the duration {cell:?} is not a number of seconds")),
+    }
+}
+
+fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|error| csv_error(path, &error))?;
+    let column = |name: &str| header.iter().position(|cell| cell == name);
+    let (Some(path_column), Some(tags_column)) = (column("path"), column("tags")) else {
+        let cause = format!(
+            "a manifest begins with the header path,tags (CSV) or with MTG-Jamendo's {} (TSV)",
+            TSV_HEADER.join(" ")
+        );
+        return Err(at(path, 1, &cause));
+    };
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| csv_error(path, &error))?;
+        let line = record.position().map_or(0, |position| position.line() as usize);
+        let listed = &record[path_column];
+        if listed.is_empty() {
+            return Err(at(path, line, "the path is empty"));
+        }
+        let track = Track {
+            id: listed.to_owned(),
+            artist: None,
+            album: None,
+            path: PathBuf::new(),
+            listed: listed.to_owned(),
+            duration: None,
+            tags: clean_tags(record[tags_column].split('|')),
+        };
+        rows.push((line, track));
+    }
+    Ok(rows)
+}
+
+fn csv_error(path: &Path, error: &csv::Error) -> Error {
+    let line = error.position().map_or(1, |position| position.line() as usize);
+    let cause = match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!(
+            "{len} columns where the header has {expected_len}; tags are joined by |, and a path \
+             with a comma stands in double quotes"
+        ),
+        _ => error.to_string(),
+    };
+    at(path, line, &cause)
+}
+
+/// Every folder inside `path` is a mood, every audio file in it a track.
+fn read_folder(path: &Path) -> Result<Vec<Track>> {
+    let mut tracks = Vec::new();
+    for mood in sorted_entries(path)?.into_iter().filter(|entry| entry.is_dir()) {
+        let name =
+            |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let tag = name(&mood);
+        for file in sorted_entries(&mood)?.into_iter().filter(|entry| entry.is_file()) {
+            if format_of(&file)?.is_none() {
+                continue;
+            }
+            let listed = format!("{tag}/{}", name(&file));
+            tracks.push(Track {
+                id: listed.clone(),
+                artist: None,
+                album: None,
+                path: std::path::absolute(&file)
+                    .map_err(|error| Error::io("find", &file, &error))?,
+                listed,
+                duration: None,
+                tags: clean_tags([tag.as_str()]),
+            });
+        }
+    }
+    if tracks.is_empty() {
+        return Err(Error::input(format!(
+            "{} is a folder without audio files in folders named after moods",
+            path.display()
+        )));
+    }
+    Ok(tracks)
+}
+
+fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut entries = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
+        .map_err(|error| Error::io("read", folder, &error))?;
+    entries.sort();
+    Ok(entries)
+}
+
+/// The audio file that a row names. MTG-Jamendo's low-quality download calls `48/948.mp3`
+/// `48/948.low.mp3`; it is taken where only it exists.
+fn locate(root: &Path, listed: &str) -> PathBuf {
+    let path = root.join(listed);
+    if let Some(ending) = path.extension()
+        && !path.exists()
+    {
+        let mut low_ending = std::ffi::OsString::from("low.");
+        low_ending.push(ending);
+        let low = path.with_extension(low_ending);
+        if low.exists() {
+            return low;
+        }
+    }
+    path
+}
+
+/// Drops the mood prefix, empty cells and repetitions; keeps the order.
+fn clean_tags<'a>(cells: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut tags: Vec<String> = Vec::new();
+    for cell in cells {
+        let tag = cell.trim();
+        let tag = tag.strip_prefix(MOOD_PREFIX).unwrap_or(tag);
+        if !tag.is_empty() && !tags.iter().any(|known| known == tag) {
+            tags.push(tag.to_owned());
+        }
+    }
+    tags
+}
+
+fn at(path: &Path, line: usize, cause: &str) -> Error {
+    Error::input(format!("{}, line {line}: {cause}", path.display()))
+}

@@ -1,0 +1,178 @@
+//! Makes sure that every track's features lie in the cache.
+//!
+//! Audio is decoded on all cores while the device transforms the clips before. A file that cannot
+//! be used is kept aside with its error; the rest goes on.
+
+use std::sync::mpsc::sync_channel;
+
+use rayon::prelude::*;
+
+use super::cache::{FeatureCache, Key};
+use super::features::{Extractor, FeatureRecipe};
+use super::labels::LabelledTrack;
+use crate::audio;
+use crate::exec::Device;
+use crate::{Error, Result};
+
+/// Tracks that are decoded before the device gets them: enough to keep all cores busy, few enough
+/// that their samples fit in tens of megabytes.
+const GROUP: usize = 16;
+
+/// A track whose features are in the cache.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub track: LabelledTrack,
+    pub key: Key,
+    /// Of the features, for the normalisation.
+    moments: Moments,
+}
+
+/// A track that cannot be used, and why.
+#[derive(Debug)]
+pub struct Broken {
+    pub listed: String,
+    pub error: Error,
+}
+
+/// The tracks of one manifest after [`prepare`].
+#[derive(Debug, Default)]
+pub struct Corpus {
+    /// In the order of the manifest.
+    pub clips: Vec<Prepared>,
+    pub broken: Vec<Broken>,
+    /// Clips shorter than the preset's, padded with zeros.
+    pub padded: usize,
+    /// Files that end before their header says.
+    pub truncated: usize,
+}
+
+/// Count, mean and sum of squared distances from the mean (Chan et al., 1979).
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn of(values: &[f32]) -> Self {
+        let count = values.len() as f64;
+        let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+        let squares = values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum();
+        Self { count, mean, squares }
+    }
+
+    fn join(self, other: Self) -> Self {
+        let count = self.count + other.count;
+        if count == 0.0 {
+            return self;
+        }
+        let distance = other.mean - self.mean;
+        Self {
+            count,
+            mean: self.mean + distance * other.count / count,
+            squares: self.squares
+                + other.squares
+                + distance * distance * self.count * other.count / count,
+        }
+    }
+}
+
+/// Mean and population standard deviation over all features of the clips, accumulated in f64 in
+/// their order.
+///
+/// # Errors
+/// Features that are all equal, as those of digital silence are.
+pub fn normalization(clips: &[Prepared]) -> Result<(f64, f64)> {
+    let all = clips.iter().fold(Moments::default(), |all, clip| all.join(clip.moments));
+    let deviation = (all.squares / all.count).sqrt();
+    if deviation > 0.0 && deviation.is_finite() {
+        Ok((all.mean, deviation))
+    } else {
+        Err(Error::input(
+            "all training clips have the same features (are they silent?); there is nothing to \
+             learn from",
+        ))
+    }
+}
+
+/// What decoding one track gave.
+enum Decoded {
+    Known(Key, Vec<f32>),
+    New(Key, audio::Clip),
+    Broken(Error),
+}
+
+/// Computes what is missing in the cache. `progress` is told how many tracks are done.
+pub fn prepare(
+    tracks: Vec<LabelledTrack>,
+    device: &Device,
+    recipe: &FeatureRecipe,
+    cache: &FeatureCache,
+    progress: &(dyn Fn(usize) + Sync),
+) -> Result<Corpus> {
+    let text = recipe.to_string();
+    let decode = |track: &LabelledTrack| -> Result<Decoded> {
+        let path = &track.track.path;
+        let key = Key::new(cache.content_hash(path)?, &text);
+        if let Some(features) = cache.get(key) {
+            return Ok(Decoded::Known(key, features));
+        }
+        let clip = audio::centre_clip(path, recipe.sample_rate, recipe.clip_samples)?;
+        Ok(Decoded::New(key, clip))
+    };
+
+    let mut corpus = Corpus::default();
+    let mut extractor: Option<Extractor> = None;
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(1);
+        scope.spawn(move || {
+            for group in tracks.chunks(GROUP) {
+                let decoded: Vec<_> = group
+                    .par_iter()
+                    .map(|track| (track.clone(), decode(track).unwrap_or_else(Decoded::Broken)))
+                    .collect();
+                if sender.send(decoded).is_err() {
+                    return;
+                }
+            }
+        });
+        for group in receiver {
+            let samples: Vec<&[f32]> = group
+                .iter()
+                .filter_map(|(_, decoded)| match decoded {
+                    Decoded::New(_, clip) => Some(&*clip.samples),
+                    _ => None,
+                })
+                .collect();
+            let mut fresh = Vec::new();
+            if !samples.is_empty() {
+                let extractor = match &mut extractor {
+                    Some(extractor) => extractor,
+                    none => none.insert(Extractor::new(device, *recipe)?),
+                };
+                fresh = extractor.extract(&samples)?;
+            }
+            let mut fresh = fresh.into_iter();
+            for (track, decoded) in group {
+                let (key, features) = match decoded {
+                    Decoded::Known(key, features) => (key, features),
+                    Decoded::New(key, clip) => {
+                        corpus.padded += usize::from(clip.padded);
+                        corpus.truncated += usize::from(clip.truncated);
+                        let Some(features) = fresh.next() else { continue };
+                        cache.put(key, &features)?;
+                        (key, features)
+                    }
+                    Decoded::Broken(error) => {
+                        corpus.broken.push(Broken { listed: track.track.listed.clone(), error });
+                        continue;
+                    }
+                };
+                corpus.clips.push(Prepared { track, key, moments: Moments::of(&features) });
+            }
+            progress(corpus.clips.len() + corpus.broken.len());
+        }
+        Ok(corpus)
+    })
+}

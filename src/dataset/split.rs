@@ -1,0 +1,190 @@
+//! Holding tracks back for validation.
+//!
+//! A model that has heard an artist recognises the artist, so all tracks of one artist go to the
+//! same side. Within that bound each mood gets its share of the validation tracks. The result
+//! depends on the tracks and the seed, not on the order in which they are listed.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::labels::LabelledTrack;
+use crate::error::{Error, Result};
+
+/// Share of the tracks that is held back.
+pub const VALIDATION_FRACTION: f64 = 0.2;
+
+/// Rounds of moving single groups to the other side; a handful suffices.
+const MAX_ROUNDS: usize = 50;
+
+/// Cost of a mood that is missing on one side, where it could be measured on neither: far above
+/// what any deviation from the fraction costs.
+const ABSENT: f64 = 1e6;
+
+/// Two sets of tracks, each in the order of the manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split {
+    pub train: Vec<LabelledTrack>,
+    pub validation: Vec<LabelledTrack>,
+}
+
+impl Split {
+    /// Holds about [`VALIDATION_FRACTION`] of `tracks` back: whole artists where artists are known,
+    /// single tracks where not, with about the same share of every mood.
+    ///
+    /// # Errors
+    /// There is only one artist, or only one track.
+    pub fn by_artist(tracks: Vec<LabelledTrack>, seed: u64) -> Result<Self> {
+        let mut members: BTreeMap<(bool, String), Vec<usize>> = BTreeMap::new();
+        for (index, LabelledTrack { track, .. }) in tracks.iter().enumerate() {
+            let name = track.artist.as_ref().unwrap_or(&track.id);
+            members.entry((track.artist.is_some(), name.clone())).or_default().push(index);
+        }
+        if members.len() < 2 {
+            return Err(Error::input(format!(
+                "{} cannot be split so that no artist is on both sides; name other tracks with \
+                 --validation",
+                if tracks.len() == 1 { "a single track" } else { "tracks of a single artist" }
+            )));
+        }
+        let mut groups: Vec<((bool, String), Vec<usize>)> = members.into_iter().collect();
+        groups.sort_by_cached_key(|(artist, _)| draw(seed, artist));
+
+        let counts: Vec<Vec<f64>> =
+            groups.iter().map(|(_, indices)| count(&tracks, indices)).collect();
+        let held_back = choose(&counts);
+        let validation: HashSet<usize> = groups
+            .into_iter()
+            .zip(held_back)
+            .filter(|(_, held_back)| *held_back)
+            .flat_map(|((_, indices), _)| indices)
+            .collect();
+        let mut split = Self { train: Vec::new(), validation: Vec::new() };
+        for (index, track) in tracks.into_iter().enumerate() {
+            if validation.contains(&index) {
+                split.validation.push(track);
+            } else {
+                split.train.push(track);
+            }
+        }
+        Ok(split)
+    }
+}
+
+/// A place in the shuffled order that depends on the seed and the group alone.
+fn draw(seed: u64, (is_artist, name): &(bool, String)) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes()).update(&[u8::from(*is_artist)]).update(name.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// What a group weighs: its tracks, then its tracks of each mood.
+fn count(tracks: &[LabelledTrack], indices: &[usize]) -> Vec<f64> {
+    let moods = tracks.first().map_or(0, |track| track.targets.len());
+    let mut counts = vec![0.0; 1 + moods];
+    for &index in indices {
+        counts[0] += 1.0;
+        for (sum, &has) in counts[1..].iter_mut().zip(&tracks[index].targets) {
+            *sum += f64::from(u8::from(has));
+        }
+    }
+    counts
+}
+
+/// Which groups are held back. A first pass keeps every mood's share right among the groups seen so
+/// far, then single groups change sides as long as that brings the shares nearer to the fraction.
+fn choose(counts: &[Vec<f64>]) -> Vec<bool> {
+    let columns = counts.first().map_or(0, Vec::len);
+    let mut seen = vec![0.0; columns];
+    let mut held = vec![0.0; columns];
+    let mut held_back = vec![false; counts.len()];
+    let total = (0..columns).map(|c| counts.iter().map(|group| group[c]).sum()).collect::<Vec<_>>();
+    let groups_with: Vec<usize> =
+        (0..columns).map(|c| counts.iter().filter(|group| group[c] > 0.0).count()).collect();
+
+    let deviation = |held: &[f64], of: &[f64]| -> f64 {
+        let shares = held.iter().zip(of).zip(&total).filter(|(_, total)| **total > 0.0);
+        shares.map(|((held, of), total)| (held - VALIDATION_FRACTION * of).powi(2) / total).sum()
+    };
+    let cost = |held: &[f64]| -> f64 {
+        let one_sided = (0..columns)
+            .filter(|&c| groups_with[c] >= 2 && (held[c] == 0.0 || held[c] == total[c]))
+            .count();
+        deviation(held, &total) + ABSENT * one_sided as f64
+    };
+
+    for (group, choice) in counts.iter().zip(&mut held_back) {
+        add(&mut seen, group);
+        let mut with = held.clone();
+        add(&mut with, group);
+        if deviation(&with, &seen) < deviation(&held, &seen) {
+            (held, *choice) = (with, true);
+        }
+    }
+    let mut best = cost(&held);
+    for _ in 0..MAX_ROUNDS {
+        let before = best;
+        for (group, choice) in counts.iter().zip(&mut held_back) {
+            let sign = if *choice { -1.0 } else { 1.0 };
+            let moved: Vec<f64> = held.iter().zip(group).map(|(h, g)| h + sign * g).collect();
+            let moved_cost = cost(&moved);
+            if moved_cost < best {
+                (held, best, *choice) = (moved, moved_cost, !*choice);
+            }
+        }
+        if best == before {
+            break;
+        }
+    }
+    held_back
+}
+
+fn add(sum: &mut [f64], group: &[f64]) {
+    sum.iter_mut().zip(group).for_each(|(sum, value)| *sum += value);
+}
+
+/// How many tracks of `validation` are also in `train`: the same id, or the same audio file.
+pub fn overlap(train: &[LabelledTrack], validation: &[LabelledTrack]) -> usize {
+    // Where a manifest has no ids, `id` is a relative path, which names another file elsewhere.
+    fn id(labelled: &LabelledTrack) -> Option<&str> {
+        let track = &labelled.track;
+        (track.id != track.listed).then_some(&track.id)
+    }
+    let ids: HashSet<&str> = train.iter().filter_map(id).collect();
+    let paths: HashSet<_> = train.iter().map(|labelled| &labelled.track.path).collect();
+    let shared = |labelled: &&LabelledTrack| {
+        id(labelled).is_some_and(|id| ids.contains(id)) || paths.contains(&labelled.track.path)
+    };
+    validation.iter().filter(shared).count()
+}
+
+/// Names a split: the same labels, tracks and sides give the same 64 hexadecimal digits on every
+/// machine, wherever the audio lies and in whatever order it is listed.
+pub fn split_hash(
+    labels: &[String],
+    train: &[LabelledTrack],
+    validation: &[LabelledTrack],
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hash_list(&mut hasher, labels.iter().map(String::as_str));
+    for side in [train, validation] {
+        let mut rows: Vec<_> = side
+            .iter()
+            .map(|LabelledTrack { track, targets }| (&track.id, &track.listed, targets))
+            .collect();
+        rows.sort();
+        hasher.update(&(rows.len() as u64).to_le_bytes());
+        for (id, listed, targets) in rows {
+            hash_list(&mut hasher, [id.as_str(), listed.as_str()].into_iter());
+            let targets: Vec<u8> = targets.iter().map(|&has| u8::from(has)).collect();
+            hasher.update(&targets);
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Each item with its length before it, so that no two lists hash alike.
+fn hash_list<'a>(hasher: &mut blake3::Hasher, items: impl ExactSizeIterator<Item = &'a str>) {
+    hasher.update(&(items.len() as u64).to_le_bytes());
+    for item in items {
+        hasher.update(&(item.len() as u64).to_le_bytes()).update(item.as_bytes());
+    }
+}

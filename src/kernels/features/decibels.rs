@@ -1,0 +1,85 @@
+//! dB(S) = 10·log10(max(1e-10, S)),
+//! decibels[clip, i] = max(dB(energies[clip, i]), dB(peak\[clip\]) − top_db)
+
+use rayon::prelude::*;
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+/// Energies below this count as this.
+const FLOOR: f64 = 1e-10;
+
+kernel! {
+    "features/decibels",
+    params {
+        clips: u32,
+        /// Elements of a clip.
+        size: u32,
+        top_db: f32,
+    },
+    tensors {
+        /// [clips, size]
+        energies: read f32,
+        /// \[clips\]
+        peak: read f32,
+        /// [clips, size]
+        decibels: write f32,
+    },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let (clips, size) = (self.clips as usize, self.size as usize);
+        Tensors { energies: clips * size, peak: clips, decibels: clips * size }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.size, 64), self.clips, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        let lengths = self.lengths();
+        Cost {
+            // The logarithm is about 25 operations.
+            flops: 25.0 * lengths.energies as f64,
+            bytes: 4.0 * (lengths.energies + lengths.decibels) as f64,
+        }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let in_decibels = |energy: T| T::of(10.0) * energy.max(T::of(FLOOR)).log10();
+        let size = self.size as usize;
+        let clips = tensors.decibels.par_chunks_mut(size).zip(tensors.energies.par_chunks(size));
+        clips.zip(tensors.peak).for_each(|((decibels, energies), &peak)| {
+            let lowest = in_decibels(peak) - T::of(f64::from(self.top_db));
+            for (decibels, &energy) in decibels.iter_mut().zip(energies) {
+                *decibels = in_decibels(energy).max(lowest);
+            }
+        });
+    }
+
+    /// Energies spread over 16 powers of ten, from below the floor to 1e4, and a zero in each clip;
+    /// with the first clip's peak the clamp touches little, with later ones most.
+    fn draw(&self) -> Tensors<Draw> {
+        let golden = 0.618_033_988_75;
+        let energy = |i: u32| match i % self.size {
+            1 => 0.0,
+            i => 10_f64.powf((golden * f64::from(i)).fract() * 16.0 - 12.0) as f32,
+        };
+        Tensors {
+            energies: Draw::Values((0..self.clips * self.size).map(energy).collect()),
+            peak: Draw::Values(
+                (0..self.clips).map(|clip| 10_f32.powi(4 * clip as i32 - 4)).collect(),
+            ),
+            decibels: Draw::NORMAL,
+        }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self { clips: 1, size: 1, top_db: 80.0 }),
+            Case::new("odd", Self { clips: 3, size: 1001, top_db: 60.0 }),
+            Case::new("typical", Self { clips: 4, size: 128 * 130, top_db: 80.0 }),
+        ]
+    }
+}

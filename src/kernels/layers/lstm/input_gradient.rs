@@ -1,0 +1,72 @@
+//! d_x[n, t, j] = Σ_d,u,g d_gates[d, n, t, u, g] · weight_ih[d, g, u, j]
+
+use rayon::prelude::*;
+
+use crate::kernels::layers::lstm::{add_scaled, lanes};
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "layers/lstm/input_gradient",
+    params {
+        /// batch · steps
+        rows: u32,
+        features: u32,
+        units: u32,
+    },
+    tensors {
+        /// [2, batch, steps, units, 4]
+        d_gates: read f32,
+        /// [2, 4, units, features]
+        weight_ih: read f32,
+        /// [batch, steps, features]
+        d_x: write f32,
+    },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let [rows, features, units] = [self.rows, self.features, self.units].map(|n| n as usize);
+        Tensors { d_gates: 8 * rows * units, weight_ih: 8 * units * features, d_x: rows * features }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        let lanes = lanes(self.features);
+        [cover(self.features, 8 * lanes), cover(self.rows, 512 / lanes), 1]
+    }
+
+    fn constants(&self) -> Constants {
+        vec![("LANES", f64::from(lanes(self.features)))]
+    }
+
+    fn cost(&self) -> Cost {
+        let lengths = self.lengths();
+        Cost {
+            flops: 16.0 * f64::from(self.units) * lengths.d_x as f64,
+            bytes: 4.0 * (lengths.d_gates + lengths.weight_ih + lengths.d_x) as f64,
+        }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let [rows, features, units] = [self.rows, self.features, self.units].map(|n| n as usize);
+        tensors.d_x.par_chunks_mut(features).enumerate().for_each(|(row, d_x)| {
+            d_x.fill(T::zero());
+            for (index, weights) in tensors.weight_ih.chunks(features).enumerate() {
+                let (d, g, u) = (index / (4 * units), index / units % 4, index % units);
+                add_scaled(d_x, tensors.d_gates[((d * rows + row) * units + u) * 4 + g], weights);
+            }
+        });
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors { d_gates: Draw::NORMAL, weight_ih: Draw::NORMAL, d_x: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self { rows: 1, features: 1, units: 1 }),
+            Case::new("odd", Self { rows: 21, features: 37, units: 13 }),
+            Case::new("typical", Self { rows: 8 * 20, features: 128, units: 128 }),
+        ]
+    }
+}

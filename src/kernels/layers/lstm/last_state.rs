@@ -1,0 +1,60 @@
+//! features[n, offset + u] = h[n, steps − 1, 0, u], features[n, offset + units + u] = h[n, 0, 1, u]
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "layers/lstm/last_state",
+    params {
+        batch: u32,
+        steps: u32,
+        units: u32,
+        /// Columns of features.
+        width: u32,
+        /// The first of the 2 · units columns written.
+        offset: u32,
+    },
+    tensors {
+        /// [batch, steps, 2, units]
+        hidden: read f32,
+        /// [batch, width]: other branches write the other columns
+        features: update f32,
+    },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
+        Tensors { hidden: 2 * batch * steps * units, features: batch * self.width as usize }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(2 * self.batch * self.units, 64), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { flops: 0.0, bytes: 16.0 * f64::from(self.batch) * f64::from(self.units) }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let (steps, units) = (self.steps as usize, self.units as usize);
+        let clips = tensors.hidden.chunks(steps * 2 * units);
+        for (hidden, features) in clips.zip(tensors.features.chunks_mut(self.width as usize)) {
+            let (up, down) = features[self.offset as usize..][..2 * units].split_at_mut(units);
+            up.copy_from_slice(&hidden[(steps - 1) * 2 * units..][..units]);
+            down.copy_from_slice(&hidden[units..][..units]);
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors { hidden: Draw::NORMAL, features: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self { batch: 1, steps: 1, units: 1, width: 2, offset: 0 }),
+            Case::new("odd", Self { batch: 5, steps: 7, units: 13, width: 41, offset: 9 }),
+            Case::new("typical", Self { batch: 32, steps: 20, units: 32, width: 128, offset: 64 }),
+        ]
+    }
+}

@@ -1,0 +1,63 @@
+//! d_h[n, steps − 1, 0, u] = d_features[n, offset + u], d_h[n, 0, 1, u] = d_features[n, offset +
+//! units + u], and zero at every other step
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "layers/lstm/last_state_gradient",
+    params {
+        batch: u32,
+        steps: u32,
+        units: u32,
+        /// Columns of d_features.
+        width: u32,
+        /// The first of the 2 · units columns read.
+        offset: u32,
+    },
+    tensors {
+        /// [batch, width]
+        d_features: read f32,
+        /// [batch, steps, 2, units]
+        d_hidden: write f32,
+    },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
+        Tensors { d_features: batch * self.width as usize, d_hidden: 2 * batch * steps * units }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(2 * self.steps * self.units, 64), self.batch, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        let states = 2.0 * f64::from(self.batch) * f64::from(self.units);
+        Cost { flops: 0.0, bytes: 4.0 * states * (1.0 + f64::from(self.steps)) }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let (steps, units) = (self.steps as usize, self.units as usize);
+        tensors.d_hidden.fill(T::zero());
+        let clips = tensors.d_hidden.chunks_mut(steps * 2 * units);
+        for (d_hidden, d_features) in clips.zip(tensors.d_features.chunks(self.width as usize)) {
+            let (up, down) = d_features[self.offset as usize..][..2 * units].split_at(units);
+            d_hidden[(steps - 1) * 2 * units..][..units].copy_from_slice(up);
+            d_hidden[units..][..units].copy_from_slice(down);
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors { d_features: Draw::NORMAL, d_hidden: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self { batch: 1, steps: 1, units: 1, width: 2, offset: 0 }),
+            Case::new("odd", Self { batch: 5, steps: 7, units: 13, width: 41, offset: 9 }),
+            Case::new("typical", Self { batch: 32, steps: 20, units: 32, width: 128, offset: 64 }),
+        ]
+    }
+}

@@ -1,0 +1,155 @@
+//! Gradient through the recurrence for the walk steps [begin, end), the last one first: with t"
+//! the step walked after t and t' the one before,
+//!     dh = d_hidden[n, t] + weight_hh[d]ᵀ · d_gates[d, n, t"]
+//!     dc = dh · o · (1 − tanh²(c[n, t])) + f[n, t"] · dc[n, t"]
+//!     d_gates i = dc · g · i (1 − i)            d_gates f = dc · c[n, t'] · f (1 − f)
+//!     d_gates g = dc · i · (1 − g²)             d_gates o = dh · tanh(c) · o (1 − o)
+
+use rayon::prelude::*;
+
+use crate::kernels::layers::lstm::{add_scaled, threads, visited};
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "layers/lstm/recurrence_backward",
+    params {
+        batch: u32,
+        steps: u32,
+        units: u32,
+        /// The last walk step of this launch.
+        begin: u32,
+        /// Its first walk step + 1; what came after is read from carry and d_gates.
+        end: u32,
+    },
+    tensors {
+        /// [2, 4, units, units]
+        weight_hh: read f32,
+        /// [2, batch, steps, units, 4]: the activated gates
+        gates: read f32,
+        /// [2, batch, steps, units]
+        cells: read f32,
+        /// [batch, steps, 2, units]
+        d_hidden: read f32,
+        /// [2, batch, units]: f · dc of the step computed last
+        carry: update f32,
+        /// [2, batch, steps, units, 4]: the gradient to the gates before activation
+        d_gates: update f32,
+    },
+}
+
+impl Params {
+    /// One direction of one clip; `carry` and `d_gates` are its own part, the rest is whole.
+    fn walk<T: Real>(
+        &self,
+        d: usize,
+        n: usize,
+        tensors: (&[T], &[T], &[T], &[T]),
+        carry: &mut [T],
+        d_gates: &mut [T],
+    ) {
+        let (weight_hh, gates, cells, d_hidden) = tensors;
+        let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
+        let row = |t| (d * batch + n) * steps + t;
+        let weight_hh = &weight_hh[d * 4 * units * units..][..4 * units * units];
+        let one = T::one();
+        let mut dh = vec![T::zero(); units];
+        for s in (self.begin as usize..self.end as usize).rev() {
+            let t = visited(d, s, steps);
+            dh.copy_from_slice(&d_hidden[((n * steps + t) * 2 + d) * units..][..units]);
+            if s + 1 < steps {
+                let after = &d_gates[visited(d, s + 1, steps) * 4 * units..][..4 * units];
+                for (r, weights) in weight_hh.chunks(units).enumerate() {
+                    add_scaled(&mut dh, after[r % units * 4 + r / units], weights);
+                }
+            } else {
+                carry.fill(T::zero());
+            }
+            let quads = gates[row(t) * 4 * units..][..4 * units].chunks(4);
+            let d_quads = d_gates[t * 4 * units..][..4 * units].chunks_mut(4);
+            for (u, (quad, d_quad)) in quads.zip(d_quads).enumerate() {
+                let [i, f, g, o] = [quad[0], quad[1], quad[2], quad[3]];
+                let c = cells[row(t) * units + u].tanh();
+                let c_before = match s {
+                    0 => T::zero(),
+                    s => cells[row(visited(d, s - 1, steps)) * units + u],
+                };
+                let dc = dh[u] * o * (one - c * c) + carry[u];
+                carry[u] = f * dc;
+                d_quad.copy_from_slice(&[
+                    dc * g * i * (one - i),
+                    dc * c_before * f * (one - f),
+                    dc * i * (one - g * g),
+                    dh[u] * c * o * (one - o),
+                ]);
+            }
+        }
+    }
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
+        Tensors {
+            weight_hh: 8 * units * units,
+            gates: 8 * batch * steps * units,
+            cells: 2 * batch * steps * units,
+            d_hidden: 2 * batch * steps * units,
+            carry: 2 * batch * units,
+            d_gates: 8 * batch * steps * units,
+        }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.batch, 8), 2, 1]
+    }
+
+    fn constants(&self) -> Constants {
+        vec![("THREADS", f64::from(threads(self.units.div_ceil(8))))]
+    }
+
+    fn cost(&self) -> Cost {
+        let [batch, units] = [self.batch, self.units].map(f64::from);
+        let steps = f64::from(self.end - self.begin);
+        let products = f64::from(self.end.min(self.steps.saturating_sub(1)) - self.begin);
+        // Besides the product: one activation, and the gradients of the gates.
+        Cost {
+            flops: 2.0 * batch * units * (8.0 * products * units + 28.0 * steps),
+            bytes: 4.0 * 2.0 * units * (4.0 * units + batch * (10.0 * steps + 2.0)),
+        }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let Slices { weight_hh, gates, cells, d_hidden, carry, d_gates } = tensors;
+        let (batch, units) = (self.batch as usize, self.units as usize);
+        let walks = d_gates.par_chunks_mut(4 * self.steps as usize * units);
+        walks.zip(carry.par_chunks_mut(units)).enumerate().for_each(|(index, (d_gates, carry))| {
+            let (d, n) = (index / batch, index % batch);
+            self.walk(d, n, (weight_hh, gates, cells, d_hidden), carry, d_gates);
+        });
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        let deviation = f64::from(self.units).sqrt().recip();
+        Tensors {
+            weight_hh: Draw::Normal(0.0, deviation),
+            // Where activated gates lie.
+            gates: Draw::Uniform(0.05, 0.95),
+            cells: Draw::NORMAL,
+            d_hidden: Draw::NORMAL,
+            carry: Draw::NORMAL,
+            d_gates: Draw::NORMAL,
+        }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        let walk = |batch, steps, units| Self { batch, steps, units, begin: 0, end: steps };
+        vec![
+            Case::new("minimal", walk(1, 1, 1)),
+            Case::new("odd", walk(11, 7, 13)),
+            Case::new("more units than threads", walk(1, 3, 256)),
+            Case::new("middle of a walk", Self { begin: 3, end: 6, ..walk(9, 10, 37) }),
+            Case::new("typical", walk(8, 20, 128)),
+        ]
+    }
+}

@@ -1,0 +1,79 @@
+//! d_weight_hh[d, g, u, j] = Σ_n,t d_gates[d, n, t, u, g] · h[n, t', d, j], with t' the step walked
+//! before t; the first step has none
+
+use rayon::prelude::*;
+
+use crate::kernels::layers::lstm::{add_scaled, lanes, visited};
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "layers/lstm/recurrent_gradient",
+    params { batch: u32, steps: u32, units: u32 },
+    tensors {
+        /// [2, batch, steps, units, 4]
+        d_gates: read f32,
+        /// [batch, steps, 2, units]
+        hidden: read f32,
+        /// [2, 4, units, units]
+        d_weight_hh: write f32,
+    },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
+        Tensors {
+            d_gates: 8 * batch * steps * units,
+            hidden: 2 * batch * steps * units,
+            d_weight_hh: 8 * units * units,
+        }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        let lanes = lanes(self.units);
+        [cover(self.units, 8 * lanes), cover(self.units, 128 / lanes), 2]
+    }
+
+    fn constants(&self) -> Constants {
+        vec![("LANES", f64::from(lanes(self.units)))]
+    }
+
+    fn cost(&self) -> Cost {
+        let lengths = self.lengths();
+        let products = f64::from(self.batch) * f64::from(self.steps - 1);
+        Cost {
+            flops: 2.0 * products * lengths.d_weight_hh as f64,
+            bytes: 4.0 * (lengths.d_gates + lengths.hidden + lengths.d_weight_hh) as f64,
+        }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
+        tensors.d_weight_hh.par_chunks_mut(units).enumerate().for_each(|(index, sums)| {
+            let (d, g, u) = (index / (4 * units), index / units % 4, index % units);
+            sums.fill(T::zero());
+            for n in 0..batch {
+                for s in 1..steps {
+                    let row = (d * batch + n) * steps + visited(d, s, steps);
+                    let before = n * steps + visited(d, s - 1, steps);
+                    let h = &tensors.hidden[(before * 2 + d) * units..][..units];
+                    add_scaled(sums, tensors.d_gates[(row * units + u) * 4 + g], h);
+                }
+            }
+        });
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors { d_gates: Draw::NORMAL, hidden: Draw::NORMAL, d_weight_hh: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self { batch: 1, steps: 1, units: 1 }),
+            Case::new("odd", Self { batch: 3, steps: 7, units: 13 }),
+            Case::new("several tiles of units", Self { batch: 2, steps: 3, units: 150 }),
+            Case::new("typical", Self { batch: 8, steps: 20, units: 128 }),
+        ]
+    }
+}

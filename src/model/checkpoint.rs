@@ -1,0 +1,312 @@
+//! Checkpoints: one safetensors file holds a model and all that using it takes.
+//!
+//! Tensors have PyTorch's names and layouts ([`crate::model::parameters`]); the metadata holds the
+//! labels, the preset and the normalisation, so that prediction needs nothing else and cannot use a
+//! wrong recipe. The same contents give the same bytes: no time, host or path is inside.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::parameters::{buffer_shapes, optimizer_shapes, parameter_shapes};
+use crate::model::preset::Preset;
+
+pub use file::write_atomically;
+
+/// The `format` of the files that this version reads and writes.
+pub const FORMAT: &str = "moodshader/1";
+
+/// A tensor of f32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Sizes of the dimensions, the slowest first.
+    pub shape: Vec<usize>,
+    /// Row-major.
+    pub values: Vec<f32>,
+}
+
+/// What a checkpoint file holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// By name.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// As text; [`Checkpoint::description`] parses it.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A checkpoint's metadata, parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// What the model's outputs stand for, in their order: the preset's moods.
+    pub labels: Vec<String>,
+    /// Everything the model was trained with.
+    pub preset: Preset,
+    /// How log-mel values are standardised.
+    pub normalization: Normalization,
+    /// Updates done so far.
+    pub update: u64,
+    /// The sum of the losses of the clips trained on since the epoch began, in a checkpoint that
+    /// training goes on from.
+    pub epoch_loss: Option<f32>,
+    /// Hash of the split that it was trained on.
+    pub split: String,
+    /// The program's version that wrote the file.
+    pub version: String,
+    /// The score from which on a clip counts as having the mood, by label.
+    pub thresholds: Option<Vec<f64>>,
+}
+
+/// Standardisation: (dB − mean) / std, over all bands and frames of the training clips.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalization {
+    /// dB.
+    pub mean: f64,
+    /// Population standard deviation, dB.
+    pub std: f64,
+}
+
+impl Checkpoint {
+    /// A checkpoint of `description` with the given tensors: every trained tensor and buffer of the
+    /// preset, and either all of the optimiser's state or none of it. PyTorch's second LSTM biases,
+    /// all zero, are added.
+    ///
+    /// # Errors
+    /// A tensor that is missing, not the preset's, or has the wrong number of values; a description
+    /// that contradicts itself.
+    pub fn new(
+        description: &Description,
+        tensors: impl IntoIterator<Item = (String, Vec<f32>)>,
+    ) -> Result<Self> {
+        let preset = &description.preset;
+        let shapes: BTreeMap<_, _> = [parameter_shapes, buffer_shapes, optimizer_shapes]
+            .iter()
+            .flat_map(|shapes| shapes(preset))
+            .collect();
+        let mut checkpoint = Self { tensors: BTreeMap::new(), metadata: description.to_text()? };
+        for (name, values) in tensors {
+            let shape = shapes
+                .get(&name)
+                .ok_or_else(|| Error::failure(format!("the preset has no tensor `{name}`")))?;
+            if let Some(second) = second_bias(&name) {
+                let zeros = Tensor { shape: shape.clone(), values: vec![0.0; values.len()] };
+                checkpoint.tensors.insert(second, zeros);
+            }
+            checkpoint.tensors.insert(name, Tensor { shape: shape.clone(), values });
+        }
+        checkpoint.check()?;
+        Ok(checkpoint)
+    }
+
+    /// Reads a checkpoint and checks that it is whole: its format, its metadata, and every tensor
+    /// that its preset needs. [`Checkpoint::description`] and [`Checkpoint::values`] of its own
+    /// preset then succeed.
+    ///
+    /// # Errors
+    /// What is wrong, with the file's name.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+        let decode = || {
+            let checkpoint = file::decode(&bytes)?;
+            checkpoint.check()?;
+            Ok(checkpoint)
+        };
+        decode().map_err(|error: Error| error.context(path.display()))
+    }
+
+    /// Reads the weights for `preset` out of a checkpoint or of any safetensors file with the same
+    /// names, such as one that PyTorch wrote: values of [`parameter_shapes`], then of
+    /// [`buffer_shapes`]. Metadata is not needed; further tensors are passed over.
+    ///
+    /// # Errors
+    /// What is wrong, with the file's name.
+    pub fn read_weights(path: &Path, preset: &Preset) -> Result<Vec<(String, Vec<f32>)>> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+        let decode = || {
+            let checkpoint = file::decode(&bytes)?;
+            if checkpoint.metadata.contains_key("format") {
+                checkpoint.check_format()?;
+            }
+            let mut values = checkpoint.values(&parameter_shapes(preset))?;
+            values.extend(checkpoint.values(&buffer_shapes(preset))?);
+            Ok(values)
+        };
+        decode().map_err(|error: Error| error.context(path.display()))
+    }
+
+    /// Writes the file beside its place and moves it there, so that no reader and no power cut ever
+    /// meets half of it.
+    ///
+    /// # Errors
+    /// A folder that does not exist or cannot be written; a tensor whose shape is not its length.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let bytes = file::encode(self).map_err(|error| error.context(path.display()))?;
+        write_atomically(path, &bytes)
+    }
+
+    /// Copies of the tensors named in `shapes` ([`parameter_shapes`], [`buffer_shapes`],
+    /// [`optimizer_shapes`]), in that order. An LSTM's bias is the sum of PyTorch's two.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape.
+    pub fn values(&self, shapes: &[(String, Vec<usize>)]) -> Result<Vec<(String, Vec<f32>)>> {
+        shapes
+            .iter()
+            .map(|(name, shape)| {
+                let mut values = self.tensor(name, shape)?.values.clone();
+                if let Some(second) = second_bias(name)
+                    && self.tensors.contains_key(&second)
+                {
+                    let second = &self.tensor(&second, shape)?.values;
+                    for (value, other) in values.iter_mut().zip(second) {
+                        // Adding a zero would still turn −0 into 0.
+                        if *other != 0.0 {
+                            *value += other;
+                        }
+                    }
+                }
+                Ok((name.clone(), values))
+            })
+            .collect()
+    }
+
+    /// Whether training can go on from here: the optimiser's state is inside.
+    pub fn has_optimizer(&self) -> bool {
+        self.tensors.keys().any(|name| name.starts_with("optimizer."))
+    }
+
+    /// The metadata, parsed and checked.
+    ///
+    /// # Errors
+    /// An entry that is missing or broken, or a preset that this version cannot run.
+    pub fn description(&self) -> Result<Description> {
+        self.check_format()?;
+        let preset = Preset::from_toml(self.entry("preset")?, "its preset")?;
+        let description = Description {
+            labels: self.json("labels")?,
+            preset,
+            normalization: self.json("normalization")?,
+            update: self.json("update")?,
+            epoch_loss: match self.metadata.contains_key("epoch_loss") {
+                true => Some(self.json("epoch_loss")?),
+                false => None,
+            },
+            split: self.entry("split")?.clone(),
+            version: self.entry("version")?.clone(),
+            thresholds: match self.metadata.contains_key("thresholds") {
+                true => Some(self.json("thresholds")?),
+                false => None,
+            },
+        };
+        description.check()?;
+        Ok(description)
+    }
+
+    fn check(&self) -> Result<()> {
+        let preset = self.description()?.preset;
+        let mut needed = parameter_shapes(&preset);
+        needed.extend(buffer_shapes(&preset));
+        if self.has_optimizer() {
+            needed.extend(optimizer_shapes(&preset));
+        }
+        needed.iter().try_for_each(|(name, shape)| {
+            self.tensor(name, shape)?;
+            match second_bias(name) {
+                Some(second) if self.tensors.contains_key(&second) => {
+                    self.tensor(&second, shape).map(|_| ())
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn check_format(&self) -> Result<()> {
+        match self.metadata.get("format").map(String::as_str) {
+            Some(FORMAT) => Ok(()),
+            Some(other) => Err(Error::input(format!(
+                "its format is `{other}`, and this version of moodshader reads `{FORMAT}`"
+            ))),
+            None => Err(Error::input("a safetensors file, but not a moodshader checkpoint")),
+        }
+    }
+
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<&Tensor> {
+        let tensor = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| Error::input(format!("tensor `{name}` is missing")))?;
+        if tensor.shape != shape || tensor.values.len() != shape.iter().product::<usize>() {
+            return Err(Error::input(format!(
+                "tensor `{name}` has {} values in shape {:?}, and the model needs shape {shape:?}",
+                tensor.values.len(),
+                tensor.shape
+            )));
+        }
+        Ok(tensor)
+    }
+
+    fn entry(&self, key: &str) -> Result<&String> {
+        self.metadata.get(key).ok_or_else(|| Error::input(format!("the metadata has no `{key}`")))
+    }
+
+    fn json<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
+        serde_json::from_str(self.entry(key)?)
+            .map_err(|error| Error::input(format!("the metadata's `{key}` is broken: {error}")))
+    }
+}
+
+impl Description {
+    /// The metadata of a checkpoint file.
+    fn to_text(&self) -> Result<BTreeMap<String, String>> {
+        self.check()?;
+        let mut text = BTreeMap::from([
+            ("format", FORMAT.to_string()),
+            ("labels", json_text(&self.labels)?),
+            ("preset", self.preset.to_toml()?),
+            ("normalization", json_text(&self.normalization)?),
+            ("update", self.update.to_string()),
+            ("split", self.split.clone()),
+            ("version", self.version.clone()),
+        ]);
+        if let Some(epoch_loss) = &self.epoch_loss {
+            text.insert("epoch_loss", json_text(epoch_loss)?);
+        }
+        if let Some(thresholds) = &self.thresholds {
+            text.insert("thresholds", json_text(thresholds)?);
+        }
+        Ok(text.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
+    }
+
+    fn check(&self) -> Result<()> {
+        self.preset.validate().map_err(|error| error.context("its preset"))?;
+        if self.labels != self.preset.moods {
+            return Err(Error::input("the metadata's `labels` are not the preset's moods"));
+        }
+        let Normalization { mean, std } = self.normalization;
+        if !(mean.is_finite() && std.is_finite() && std > 0.0) {
+            return Err(Error::input(format!(
+                "the normalization's mean {mean} and std {std} must be finite, and std above 0"
+            )));
+        }
+        if let Some(thresholds) = &self.thresholds
+            && (thresholds.len() != self.labels.len() || thresholds.iter().any(|t| !t.is_finite()))
+        {
+            return Err(Error::input("the metadata's `thresholds` are not one number per label"));
+        }
+        Ok(())
+    }
+}
+
+fn json_text(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::failure(error.to_string()))
+}
+
+/// The name of the bias that PyTorch adds to the trained one `name`, if that is an LSTM's.
+fn second_bias(name: &str) -> Option<String> {
+    let trained = !name.starts_with("optimizer.") && name.contains(".bias_ih_l0");
+    trained.then(|| name.replace(".bias_ih_l0", ".bias_hh_l0"))
+}

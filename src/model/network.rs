@@ -1,0 +1,254 @@
+//! Compiles a preset and a batch size into plans.
+
+use crate::kernels::layers::{dense, dropout};
+use crate::kernels::{Declaration, Element, Kernel, features, loss, optim};
+use crate::model::branch::Branch;
+use crate::model::checkpoint::Normalization;
+use crate::model::parameters::{buffer_shapes, parameter_shapes};
+use crate::model::preset::Preset;
+use crate::plan::{Layout, Plan, Storage, TensorId};
+
+/// A preset's model: where its tensors lie, and the plans that run it.
+#[derive(Clone, Debug)]
+pub struct Network {
+    preset: Preset,
+    normalization: Normalization,
+    /// Of the parameters, their gradients and both of Adam's moments.
+    parameters: Layout,
+    /// Of the running statistics.
+    buffers: Layout,
+}
+
+/// A plan with the tensors that the host writes and reads.
+#[derive(Debug)]
+pub struct Program {
+    pub plan: Plan,
+    pub batch: usize,
+    /// Input, [batch, mels, frames]: log-mel features in dB, before standardisation.
+    pub features: TensorId,
+    /// Input, [batch, moods]: 0 or 1.
+    pub targets: TensorId,
+    /// Input of a training plan: see [`optim::adam::control`].
+    pub control: Option<TensorId>,
+    /// Output, [batch, moods].
+    pub probabilities: TensorId,
+    /// Output, \[batch\]: each clip's mean over the moods.
+    pub loss: TensorId,
+}
+
+impl Network {
+    pub fn new(preset: &Preset, normalization: Normalization) -> Self {
+        let layout = |shapes: Vec<(String, Vec<usize>)>| {
+            Layout::new(shapes.into_iter().map(|(name, shape)| (name, shape.iter().product())))
+        };
+        Self {
+            preset: preset.clone(),
+            normalization,
+            parameters: layout(parameter_shapes(preset)),
+            buffers: layout(buffer_shapes(preset)),
+        }
+    }
+
+    pub fn preset(&self) -> &Preset {
+        &self.preset
+    }
+
+    /// Where each tensor lies in a storage of numbers.
+    pub fn layout(&self, storage: Storage) -> &Layout {
+        match storage {
+            Storage::Buffers => &self.buffers,
+            _ => &self.parameters,
+        }
+    }
+
+    /// Forward, backward and Adam on a batch.
+    pub fn training(&self, batch: usize) -> Program {
+        Builder::new(self, batch, true).build()
+    }
+
+    /// Predictions and their loss, with the running statistics and without dropout.
+    pub fn inference(&self, batch: usize) -> Program {
+        Builder::new(self, batch, false).build()
+    }
+}
+
+/// A plan in the making.
+pub(super) struct Builder<'a> {
+    pub network: &'a Network,
+    pub plan: Plan,
+    pub batch: u32,
+    pub training: bool,
+}
+
+impl<'a> Builder<'a> {
+    fn new(network: &'a Network, batch: usize, training: bool) -> Self {
+        Self { network, plan: Plan::new(), batch: batch as u32, training }
+    }
+
+    /// A tensor of a storage by name. `NAME` of an LSTM stands for both directions.
+    ///
+    /// # Panics
+    /// When the model has no such tensor: a planning error.
+    fn stored(&mut self, storage: Storage, name: &str) -> TensorId {
+        let layout = self.network.layout(storage);
+        let (offset, mut length) =
+            layout.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}"));
+        if let Some((_, reverse)) = layout.get(&format!("{name}_reverse")) {
+            length += reverse;
+        }
+        self.plan.stored(format!("{storage:?}.{name}"), storage, offset, length)
+    }
+
+    pub fn parameter(&mut self, name: &str) -> TensorId {
+        self.stored(Storage::Parameters, name)
+    }
+
+    pub fn gradient(&mut self, name: &str) -> TensorId {
+        self.stored(Storage::Gradients, name)
+    }
+
+    pub fn buffer(&mut self, name: &str) -> TensorId {
+        self.stored(Storage::Buffers, name)
+    }
+
+    /// Appends a step whose last outputs are new scratch tensors.
+    pub fn step<K: Kernel + 'static>(
+        &mut self,
+        kernel: K,
+        tensors: <K as Declaration>::Tensors<TensorId>,
+    ) {
+        self.plan.step(kernel, tensors);
+    }
+
+    fn build(mut self) -> Program {
+        let preset = &self.network.preset;
+        let batch = self.batch;
+        let moods = preset.moods.len();
+        let plane = preset.features.mels * preset.frames();
+        let elements = batch as usize * plane;
+
+        let features = self.plan.input("features", elements, Element::F32);
+        let targets = self.plan.input("targets", batch as usize * moods, Element::F32);
+        let control =
+            self.training.then(|| self.plan.input("control", dropout::CONTROL_WORDS, Element::U32));
+        let probabilities = self.plan.output("probabilities", batch as usize * moods);
+        let loss = self.plan.output("loss", batch as usize);
+
+        let standard = self.plan.scratch("standardised", elements);
+        self.step(
+            features::standardise::Params {
+                clips: batch,
+                size: plane as u32,
+                mean: self.network.normalization.mean as f32,
+                inverse_deviation: (1.0 / self.network.normalization.std) as f32,
+            },
+            features::standardise::Tensors { input: features, output: standard },
+        );
+
+        let width = preset.head_features() as u32;
+        let summary = self.plan.scratch("summary", (batch * width) as usize);
+        let mut offset = 0;
+        let branches: Vec<_> = preset
+            .model
+            .branch
+            .iter()
+            .map(|branch| {
+                let built = Branch::forward(&mut self, branch, standard, summary, [width, offset]);
+                offset += preset.branch_features(branch) as u32;
+                built
+            })
+            .collect();
+
+        let dropout = control.filter(|_| preset.model.dropout > 0.0);
+        let keep = 1.0 - preset.model.dropout;
+        let head_input = match dropout {
+            None => summary,
+            Some(control) => {
+                let dropped = self.plan.scratch("dropped", (batch * width) as usize);
+                self.step(
+                    dropout::forward::Params::new(batch * width, keep),
+                    dropout::forward::Tensors { control, input: summary, output: dropped },
+                );
+                dropped
+            }
+        };
+        let (inputs, outputs) = (width, moods as u32);
+        let logits = self.plan.scratch("logits", batch as usize * moods);
+        let weight = self.parameter("dense.weight");
+        let bias = self.parameter("dense.bias");
+        self.step(
+            dense::forward::Params { batch, inputs, outputs },
+            dense::forward::Tensors { input: head_input, weight, bias, output: logits },
+        );
+        let d_logits = self.plan.scratch("d_logits", batch as usize * moods);
+        self.step(
+            loss::softmax_bce::Params { batch, moods: outputs },
+            loss::softmax_bce::Tensors { logits, targets, probabilities, loss, d_logits },
+        );
+
+        if let Some(control) = control {
+            let total = self.plan.stored("epoch loss", Storage::EpochLoss, 0, 1);
+            self.step(
+                loss::accumulate::Params { batch },
+                loss::accumulate::Tensors { loss, total },
+            );
+            let (d_weight, d_bias) = (self.gradient("dense.weight"), self.gradient("dense.bias"));
+            self.step(
+                dense::weight_gradient::Params { batch, inputs, outputs },
+                dense::weight_gradient::Tensors {
+                    d_output: d_logits,
+                    input: head_input,
+                    d_weight,
+                    d_bias,
+                },
+            );
+            let d_head = self.plan.scratch("d_head", (batch * width) as usize);
+            self.step(
+                dense::input_gradient::Params { batch, inputs, outputs },
+                dense::input_gradient::Tensors { d_output: d_logits, weight, d_input: d_head },
+            );
+            let d_summary = match dropout {
+                None => d_head,
+                Some(control) => {
+                    let d_summary = self.plan.scratch("d_summary", (batch * width) as usize);
+                    self.step(
+                        dropout::backward::Params::new(batch * width, keep),
+                        dropout::backward::Tensors {
+                            control,
+                            d_output: d_head,
+                            d_input: d_summary,
+                        },
+                    );
+                    d_summary
+                }
+            };
+            for branch in branches.into_iter().rev() {
+                branch.backward(&mut self, standard, d_summary);
+            }
+            self.adam(control);
+        }
+        let (plan, batch) = (self.plan, batch as usize);
+        Program { plan, batch, features, targets, control, probabilities, loss }
+    }
+
+    /// One update of every parameter.
+    fn adam(&mut self, control: TensorId) {
+        let train = &self.network.preset.train;
+        let length = self.network.parameters.length();
+        let mut whole = |storage| self.plan.stored(format!("{storage:?}"), storage, 0, length);
+        let tensors = optim::adam::Tensors {
+            control,
+            gradient: whole(Storage::Gradients),
+            exp_avg: whole(Storage::ExpAvg),
+            exp_avg_sq: whole(Storage::ExpAvgSq),
+            parameter: whole(Storage::Parameters),
+            status: self.plan.stored("status", Storage::Status, 0, 1),
+        };
+        let [beta1, beta2] = train.betas.map(|beta| beta as f32);
+        let epsilon = train.epsilon as f32;
+        self.step(
+            optim::adam::Params { quads: (length / 4) as u32, beta1, beta2, epsilon },
+            tensors,
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! What people see of a run.
+
+mod progress;
+
+pub use progress::{Bar, Progress};

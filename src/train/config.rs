@@ -1,0 +1,64 @@
+//! `config.toml` of a run: everything that `--resume` needs, resolved.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::checkpoint::write_atomically;
+use crate::model::preset::Preset;
+use crate::{Error, Result};
+
+/// What a run was started with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The preset's name, or the file it was read from.
+    pub preset_name: String,
+    pub seed: u64,
+    /// As asked for.
+    pub device: String,
+    /// Stop after this many updates in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u64>,
+    /// Weights to start from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    pub data: Data,
+    pub preset: Preset,
+}
+
+/// Where the clips come from; absolute paths.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Clips of the synthetic corpus; `data` then names its manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synthetic_clips: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_root: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// `--moods` as given: the labels themselves are the preset's `moods`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moods: Option<String>,
+}
+
+impl Config {
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Error::io("read", path, &error))?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| Error::input(format!("{}: {error}", path.display())))?;
+        config.preset.validate().map_err(|error| error.context(path.display()))?;
+        Ok(config)
+    }
+
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let text = toml::to_string(self).map_err(|error| Error::failure(error.to_string()))?;
+        write_atomically(path, text.as_bytes())
+    }
+}

@@ -1,0 +1,175 @@
+//! From a run's configuration to prepared clips.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::config::{Config, Data};
+use crate::dataset::cache::{FeatureCache, default_root};
+use crate::dataset::features::FeatureRecipe;
+use crate::dataset::labels::{Labelled, LabelledTrack, MoodChoice};
+use crate::dataset::manifest;
+use crate::dataset::prepare::{Corpus, Prepared, normalization, prepare};
+use crate::dataset::split::{Split, overlap, split_hash};
+use crate::dataset::synthetic::{self, CorpusSpec};
+use crate::exec::Device;
+use crate::model::checkpoint::Normalization;
+use crate::model::preset::Preset;
+use crate::report::Progress;
+use crate::{Error, Result};
+
+/// Labelled tracks of a run, before any audio is read.
+pub struct Tracks {
+    pub train: Vec<LabelledTrack>,
+    pub validation: Vec<LabelledTrack>,
+    pub test: Vec<LabelledTrack>,
+}
+
+/// Clips with features in the cache.
+pub struct Clips {
+    pub train: Arc<Vec<Prepared>>,
+    pub validation: Arc<Vec<Prepared>>,
+    pub test: Arc<Vec<Prepared>>,
+    pub normalization: Normalization,
+    pub split: String,
+}
+
+/// Makes the synthetic corpus if a run has no data of its own, and returns its manifest.
+pub fn synthesise(
+    preset: &Preset,
+    clips: usize,
+    seed: u64,
+    progress: &Progress,
+) -> Result<std::path::PathBuf> {
+    let spec =
+        CorpusSpec { clips, clip_seconds: preset.audio.clip_seconds, seed, shuffle_labels: false };
+    let bar = progress.bar("composing the synthetic corpus", clips);
+    let manifest = synthetic::cached(&spec, &default_root()?, &|done| bar.at(done))?;
+    bar.finish();
+    Ok(manifest)
+}
+
+impl Data {
+    /// Reads the manifests, settles the labels (they go into the preset) and splits.
+    pub fn tracks(&self, preset: &mut Preset, seed: u64, progress: &Progress) -> Result<Tracks> {
+        let manifest = self
+            .data
+            .as_deref()
+            .ok_or_else(|| Error::failure("the run has no training manifest"))?;
+        let root = self.audio_root.as_deref();
+        let tracks = manifest::read(manifest, root)?;
+        let choice = match &self.moods {
+            None => MoodChoice::Preset(preset.moods.clone()),
+            Some(moods) => MoodChoice::parse(moods)?,
+        };
+        preset.moods = choice.labels(&tracks)?;
+        preset.validate()?;
+        let label = |path: &Path, tracks| -> Result<Vec<LabelledTrack>> {
+            let labelled = Labelled::new(tracks, &preset.moods)
+                .map_err(|error| error.context(path.display()))?;
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            for warning in &labelled.warnings {
+                progress.note(&format!("warning: {name}: {warning}"));
+            }
+            if labelled.left_out > 0 {
+                progress.note(&format!(
+                    "{name}: {} tracks have none of the {} moods and are left out",
+                    labelled.left_out,
+                    preset.moods.len()
+                ));
+            }
+            Ok(labelled.tracks)
+        };
+        let read = |path: &Path| label(path, manifest::read(path, root)?);
+        let all = label(manifest, tracks)?;
+        let test = self.test.as_deref().map(read).transpose()?.unwrap_or_default();
+        let (train, validation) = match &self.validation {
+            Some(path) => (all, read(path)?),
+            None => {
+                let split = Split::by_artist(all, seed)?;
+                (split.train, split.validation)
+            }
+        };
+        for (name, other) in [("validation", &validation), ("test", &test)] {
+            let shared = overlap(&train, other);
+            if shared > 0 {
+                progress.note(&format!(
+                    "warning: {shared} tracks are in the training and in the {name} data; scores \
+                     on them say little"
+                ));
+            }
+        }
+        Ok(Tracks { train, validation, test })
+    }
+}
+
+/// The features that a preset asks for.
+pub fn recipe(preset: &Preset) -> FeatureRecipe {
+    FeatureRecipe {
+        sample_rate: preset.audio.sample_rate,
+        clip_samples: preset.clip_samples(),
+        n_fft: preset.features.n_fft,
+        hop: preset.features.hop,
+        mels: preset.features.mels,
+        fmin: preset.features.fmin,
+        fmax: preset.features.fmax,
+        top_db: preset.features.top_db,
+    }
+}
+
+impl Clips {
+    /// Computes what is missing in the cache and measures the normalisation.
+    pub fn prepare(
+        tracks: Tracks,
+        config: &Config,
+        device: &Device,
+        cache: &FeatureCache,
+        progress: &Progress,
+    ) -> Result<Self> {
+        let Tracks { train, validation, test } = tracks;
+        let recipe = recipe(&config.preset);
+        let split = split_hash(&config.preset.moods, &train, &validation);
+        let mut broken = Vec::new();
+        let mut one = |name: &str, tracks: Vec<LabelledTrack>| -> Result<Vec<Prepared>> {
+            if tracks.is_empty() {
+                return Ok(Vec::new());
+            }
+            let count = tracks.len();
+            let bar = progress.bar(&format!("features of the {name} clips"), count);
+            let corpus: Corpus = prepare(tracks, device, &recipe, cache, &|done| bar.at(done))?;
+            bar.finish();
+            if corpus.padded > 0 {
+                progress.note(&format!(
+                    "{name}: {} clips are shorter than {} s and padded with silence",
+                    corpus.padded, config.preset.audio.clip_seconds
+                ));
+            }
+            if corpus.truncated > 0 {
+                progress.note(&format!(
+                    "{name}: {} files end before their header says; what is there is used",
+                    corpus.truncated
+                ));
+            }
+            if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
+                return Err(Error::input(format!(
+                    "none of the {count} {name} tracks can be read; the first: {}; if the paths \
+                     are relative to another folder, name it with --audio-root",
+                    first.error
+                )));
+            }
+            broken.extend(corpus.broken);
+            Ok(corpus.clips)
+        };
+        let train = one("training", train)?;
+        let validation = one("validation", validation)?;
+        let test = one("test", test)?;
+        progress.broken(&broken);
+        let (mean, std) = normalization(&train)?;
+        Ok(Self {
+            train: Arc::new(train),
+            validation: Arc::new(validation),
+            test: Arc::new(test),
+            normalization: Normalization { mean, std },
+            split,
+        })
+    }
+}

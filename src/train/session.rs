@@ -1,0 +1,184 @@
+//! A model on a device: its plans, made ready, and its tensors, by name.
+
+use std::sync::Arc;
+
+use crate::dataset::batches::Batch;
+use crate::exec::{Device, Executor, Input, ProgramIndex};
+use crate::kernels::optim::adam;
+use crate::metrics::Scores;
+use crate::model::{Network, Program};
+use crate::plan::{Layout, STATUS_CLEAR, Storage, TensorId};
+use crate::{Error, Result};
+
+/// The tensors that the host writes and reads, without the plan.
+#[derive(Clone, Copy, Debug)]
+struct Handles {
+    index: ProgramIndex,
+    batch: usize,
+    features: TensorId,
+    targets: TensorId,
+    control: Option<TensorId>,
+    probabilities: TensorId,
+    loss: TensorId,
+}
+
+pub struct Session {
+    network: Network,
+    executor: Box<dyn Executor>,
+    training: Vec<Handles>,
+    inference: Vec<Handles>,
+}
+
+/// Predictions for some clips.
+#[derive(Clone, Debug, Default)]
+pub struct Predictions {
+    /// [clips, moods]
+    pub probabilities: Vec<f32>,
+    /// \[clips\]
+    pub loss: Vec<f32>,
+    /// [clips, moods]
+    pub targets: Vec<bool>,
+}
+
+impl Predictions {
+    pub fn scores(&self, moods: usize) -> Result<Scores> {
+        Scores::new(&self.targets, &self.probabilities, moods)
+    }
+
+    /// Over the clips, in f64.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss.iter().map(|&loss| f64::from(loss)).sum::<f64>() / self.loss.len() as f64
+    }
+}
+
+/// Distinct sizes of batches when `clips` are cut into batches of `batch`.
+fn sizes(clips: usize, batch: usize) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    if clips >= batch {
+        sizes.push(batch);
+    }
+    if !clips.is_multiple_of(batch) {
+        sizes.push(clips % batch);
+    }
+    sizes
+}
+
+impl Session {
+    /// Plans for training on `training` clips and predicting on each number in `inference`.
+    pub fn new(
+        device: &Device,
+        network: Network,
+        training: usize,
+        inference: &[usize],
+    ) -> Result<Self> {
+        let batch = network.preset().train.batch;
+        let mut plans = Vec::new();
+        let mut load = |program: Program| {
+            let Program { plan, batch, features, targets, control, probabilities, loss } = program;
+            plans.push(Arc::new(plan));
+            let index = plans.len() - 1;
+            Handles { index, batch, features, targets, control, probabilities, loss }
+        };
+        let trained: Vec<_> =
+            sizes(training, batch).into_iter().map(|size| load(network.training(size))).collect();
+        let mut predicted: Vec<usize> =
+            inference.iter().flat_map(|&clips| sizes(clips, batch)).collect();
+        predicted.sort_unstable();
+        predicted.dedup();
+        let predicted: Vec<_> =
+            predicted.into_iter().map(|size| load(network.inference(size))).collect();
+        let executor = device.load(plans)?;
+        Ok(Self { network, executor, training: trained, inference: predicted })
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Puts named tensors into a storage; tensors of other names are an error of the caller.
+    pub fn upload(&mut self, storage: Storage, tensors: &[(String, Vec<f32>)]) -> Result<()> {
+        let layout = self.network.layout(storage);
+        let mut flat = vec![0.0; layout.length()];
+        for (name, values) in tensors {
+            let (offset, length) = place(layout, name)?;
+            if values.len() != length {
+                return Err(Error::failure(format!("{name} has {} values", values.len())));
+            }
+            flat[offset..offset + length].copy_from_slice(values);
+        }
+        self.executor.upload(storage, &flat)
+    }
+
+    /// The named tensors of a storage, in the model's order.
+    pub fn download(&mut self, storage: Storage) -> Result<Vec<(String, Vec<f32>)>> {
+        let flat = self.executor.download(storage)?;
+        let layout = self.network.layout(storage);
+        layout
+            .entries()
+            .map(|(name, offset, length)| {
+                // A storage that no plan uses has no elements.
+                let values = flat.get(offset..offset + length).map(<[f32]>::to_vec);
+                Ok((name.to_owned(), values.unwrap_or_else(|| vec![0.0; length])))
+            })
+            .collect()
+    }
+
+    pub fn epoch_loss(&mut self) -> Result<f32> {
+        Ok(self.executor.download(Storage::EpochLoss)?.first().copied().unwrap_or(0.0))
+    }
+
+    pub fn set_epoch_loss(&mut self, sum: f32) -> Result<()> {
+        self.executor.upload(Storage::EpochLoss, &[sum])
+    }
+
+    /// Starts update `update` on a batch.
+    pub fn update(&mut self, batch: &Batch, update: u64, seed: u64, rate: f64) -> Result<()> {
+        let program = find(&self.training, batch.clips)?;
+        let betas = self.network.preset().train.betas;
+        let control = adam::control(update, seed, rate, betas);
+        let mut inputs = vec![
+            (program.features, Input::F32(&batch.features)),
+            (program.targets, Input::F32(&batch.targets)),
+        ];
+        inputs.extend(program.control.map(|id| (id, Input::U32(&control))));
+        self.executor.run(program.index, &inputs)
+    }
+
+    /// Predicts a batch; waits for the result.
+    pub fn predict(&mut self, batch: &Batch, into: &mut Predictions) -> Result<()> {
+        let program = find(&self.inference, batch.clips)?;
+        let inputs = [
+            (program.features, Input::F32(&batch.features)),
+            (program.targets, Input::F32(&batch.targets)),
+        ];
+        self.executor.run(program.index, &inputs)?;
+        into.probabilities.extend(self.executor.read(program.index, program.probabilities)?);
+        into.loss.extend(self.executor.read(program.index, program.loss)?);
+        into.targets.extend(batch.targets.iter().map(|&target| target > 0.5));
+        Ok(())
+    }
+
+    /// Waits, and fails if a gradient was not finite.
+    pub fn check(&mut self) -> Result<()> {
+        match self.executor.status()?.first() {
+            None | Some(&STATUS_CLEAR) => Ok(()),
+            Some(update) => Err(Error::failure(format!(
+                "a gradient was not finite in update {update}: training has diverged; the last \
+                 checkpoint is from before; try a lower learning rate (--set \
+                 train.learning_rate=…)"
+            ))),
+        }
+    }
+}
+
+fn place(layout: &Layout, name: &str) -> Result<(usize, usize)> {
+    layout.get(name).ok_or_else(|| Error::failure(format!("the model has no tensor {name}")))
+}
+
+fn find(programs: &[Handles], clips: usize) -> Result<Handles> {
+    programs
+        .iter()
+        .copied()
+        .find(|program| program.batch == clips)
+        .ok_or_else(|| Error::failure(format!("no plan was made for a batch of {clips}")))
+}
