@@ -184,7 +184,7 @@ impl Plan {
         &self.steps
     }
 
-    /// Elements that this plan needs of a storage.
+    /// Elements that this plan needs of a storage, in whole alignments as in a [`Layout`].
     pub fn storage_length(&self, storage: Storage) -> usize {
         self.tensors
             .iter()
@@ -193,7 +193,7 @@ impl Plan {
                 _ => None,
             })
             .max()
-            .unwrap_or(0)
+            .map_or(0, |end: usize| end.next_multiple_of(layout::ALIGNMENT))
     }
 
     /// The sum of its steps' costs.

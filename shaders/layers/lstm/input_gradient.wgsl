@@ -23,17 +23,24 @@ struct Params {
 override LANES = 16u;
 const ROWS = 8u;
 
+// The weights of one gate for four columns.
+fn load_row(start: u32, j0: u32, j1: u32, j2: u32, j3: u32) -> vec4f {
+    return vec4f(
+        weight_ih[start + j0],
+        weight_ih[start + j1],
+        weight_ih[start + j2],
+        weight_ih[start + j3],
+    );
+}
+
 // The weights of a unit's four gates for four columns, from the row of its first gate on.
 fn load(start: u32, j0: u32, j1: u32, j2: u32, j3: u32) -> mat4x4f {
     let gate = params.units * params.features;
-    let f = start + gate;
-    let g = f + gate;
-    let o = g + gate;
     return mat4x4f(
-        vec4f(weight_ih[start + j0], weight_ih[start + j1], weight_ih[start + j2], weight_ih[start + j3]),
-        vec4f(weight_ih[f + j0], weight_ih[f + j1], weight_ih[f + j2], weight_ih[f + j3]),
-        vec4f(weight_ih[g + j0], weight_ih[g + j1], weight_ih[g + j2], weight_ih[g + j3]),
-        vec4f(weight_ih[o + j0], weight_ih[o + j1], weight_ih[o + j2], weight_ih[o + j3]),
+        load_row(start, j0, j1, j2, j3),
+        load_row(start + gate, j0, j1, j2, j3),
+        load_row(start + 2u * gate, j0, j1, j2, j3),
+        load_row(start + 3u * gate, j0, j1, j2, j3),
     );
 }
 

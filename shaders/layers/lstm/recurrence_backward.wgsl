@@ -1,5 +1,5 @@
 // Gradient through the recurrence of an LSTM in both directions d, for the walk steps s in
-// [from, to), last step first (walk steps as in recurrence_forward). With t" the step walked
+// [begin, end), last step first (walk steps as in recurrence_forward). With t" the step walked
 // after t and t' the one before:
 //     dh = d_hidden[n, t] + weight_hh[d]ᵀ · d_gates[d, n, t"]
 //     dc = dh · o · (1 − tanh²(c[n, t])) + f[n, t"] · dc[n, t"]
@@ -9,8 +9,8 @@
 // f · dc in `carry` and d_gates itself, so a walk may be split over several launches.
 //
 // A workgroup owns all units of 8 clips n in one direction and walks alone; a thread owns the
-// units u ≡ lane modulo THREADS and takes eight at a time. d_gates of the step after is read from the storage where it was just written:
-// one barrier a step.
+// eight units u ≡ lane modulo THREADS. d_gates of the step after is read from the storage where it
+// was just written: one barrier a step.
 // Workgroups: x covers the clips in tiles of 8, y is the direction.
 
 struct Params {
@@ -36,18 +36,15 @@ struct Params {
 // [2, batch, steps, units] of (i, f, g, o)
 @group(0) @binding(6) var<storage, read_write> d_gates: array<vec4f>;
 
-override THREADS = 16u;
+override THREADS = 32u;
 const ROWS = 8u;
 
 fn hyperbolic_tangent(x: f32) -> f32 {
     return 1.0 - 2.0 / (1.0 + exp(2.0 * clamp(x, -15.0, 15.0)));
 }
 
-// One unit of clip n at walk step s, given what the step after sends back to h.
-fn retreat(n: u32, s: u32, d: u32, u: u32, returned: f32) {
-    if n >= params.batch {
-        return;
-    }
+// One unit of clip n at walk step s; what the step after sends back to h lies in d_gates.
+fn retreat(n: u32, s: u32, d: u32, u: u32) {
     let t = select(s, params.steps - 1u - s, d == 1u);
     let row = (d * params.batch + n) * params.steps + t;
     let at = row * params.units + u;
@@ -62,11 +59,12 @@ fn retreat(n: u32, s: u32, d: u32, u: u32, returned: f32) {
         c_before = cells[select(at - params.units, at + params.units, d == 1u)];
     }
     let kept = (d * params.batch + n) * params.units + u;
+    var dh = d_hidden[((n * params.steps + t) * 2u + d) * params.units + u];
     var dc = 0.0;
     if s + 1u < params.steps {
+        dh += d_gates[at].x;
         dc = carry[kept];
     }
-    let dh = d_hidden[((n * params.steps + t) * 2u + d) * params.units + u] + returned;
     dc = fma(dh * o, fma(-c, c, 1.0), dc);
     carry[kept] = f * dc;
     d_gates[at] = vec4f(
@@ -77,17 +75,40 @@ fn retreat(n: u32, s: u32, d: u32, u: u32, returned: f32) {
     );
 }
 
+// Leaves sums in d_gates for `retreat`, from the clip's row at this step on.
+fn leave(n: u32, row: u32, u: u32, a: vec4f, b: vec4f) {
+    if n >= params.batch {
+        return;
+    }
+    let at = row + u;
+    if u < params.units { d_gates[at].x = a.x; }
+    if u + THREADS < params.units { d_gates[at + THREADS].x = a.y; }
+    if u + 2u * THREADS < params.units { d_gates[at + 2u * THREADS].x = a.z; }
+    if u + 3u * THREADS < params.units { d_gates[at + 3u * THREADS].x = a.w; }
+    if u + 4u * THREADS < params.units { d_gates[at + 4u * THREADS].x = b.x; }
+    if u + 5u * THREADS < params.units { d_gates[at + 5u * THREADS].x = b.y; }
+    if u + 6u * THREADS < params.units { d_gates[at + 6u * THREADS].x = b.z; }
+    if u + 7u * THREADS < params.units { d_gates[at + 7u * THREADS].x = b.w; }
+}
+
+// The weights of one gate for four others.
+fn load_row(start: u32, u0: u32, u1: u32, u2: u32, u3: u32) -> vec4f {
+    return vec4f(
+        weight_hh[start + u0],
+        weight_hh[start + u1],
+        weight_hh[start + u2],
+        weight_hh[start + u3],
+    );
+}
+
 // The weights of a unit's four gates for four others, from the row of its first gate on.
 fn load(start: u32, u0: u32, u1: u32, u2: u32, u3: u32) -> mat4x4f {
     let gate = params.units * params.units;
-    let f = start + gate;
-    let g = f + gate;
-    let o = g + gate;
     return mat4x4f(
-        vec4f(weight_hh[start + u0], weight_hh[start + u1], weight_hh[start + u2], weight_hh[start + u3]),
-        vec4f(weight_hh[f + u0], weight_hh[f + u1], weight_hh[f + u2], weight_hh[f + u3]),
-        vec4f(weight_hh[g + u0], weight_hh[g + u1], weight_hh[g + u2], weight_hh[g + u3]),
-        vec4f(weight_hh[o + u0], weight_hh[o + u1], weight_hh[o + u2], weight_hh[o + u3]),
+        load_row(start, u0, u1, u2, u3),
+        load_row(start + gate, u0, u1, u2, u3),
+        load_row(start + 2u * gate, u0, u1, u2, u3),
+        load_row(start + 3u * gate, u0, u1, u2, u3),
     );
 }
 
@@ -105,7 +126,17 @@ fn main(
     let d = group.y;
     let units = params.units;
     let n = group.x * ROWS;
-    // Of the clips in d_gates; a tile's missing clips read the last one.
+    // A tile's missing units repeat the last one.
+    let edge = units - 1u;
+    let u0 = min(lane, edge);
+    let u1 = min(lane + THREADS, edge);
+    let u2 = min(lane + 2u * THREADS, edge);
+    let u3 = min(lane + 3u * THREADS, edge);
+    let u4 = min(lane + 4u * THREADS, edge);
+    let u5 = min(lane + 5u * THREADS, edge);
+    let u6 = min(lane + 6u * THREADS, edge);
+    let u7 = min(lane + 7u * THREADS, edge);
+    // Where the clips lie in d_gates; a tile's missing clips read the last one.
     let last = params.batch - 1u;
     let stride = params.steps * units;
     let clip0 = (d * params.batch + min(n, last)) * stride;
@@ -121,68 +152,54 @@ fn main(
         // Walk step s − 1 is computed; s is the one after it, if there is one.
         let terms = select(units, 0u, s == params.steps);
         let after = select(s, params.steps - 1u - s, d == 1u) * units;
-        for (var u = lane; u < units; u += 8u * THREADS) {
-            let u1 = min(u + THREADS, units - 1u);
-            let u2 = min(u + 2u * THREADS, units - 1u);
-            let u3 = min(u + 3u * THREADS, units - 1u);
-            let u4 = min(u + 4u * THREADS, units - 1u);
-            let u5 = min(u + 5u * THREADS, units - 1u);
-            let u6 = min(u + 6u * THREADS, units - 1u);
-            let u7 = min(u + 7u * THREADS, units - 1u);
-            // What the step after sends back: of each clip, units 0 to 3 (a) and 4 to 7 (b).
-            var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
-            var a4 = vec4f(); var a5 = vec4f(); var a6 = vec4f(); var a7 = vec4f();
-            var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
-            var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
-            for (var k = 0u; k < terms; k++) {
-                let weights = (4u * d * units + k) * units;
-                let v = load(weights, u, u1, u2, u3);
-                let w = load(weights, u4, u5, u6, u7);
-                let g0 = d_gates[clip0 + after + k];
-                a0 = multiply_add(a0, v, g0);
-                b0 = multiply_add(b0, w, g0);
-                let g1 = d_gates[clip1 + after + k];
-                a1 = multiply_add(a1, v, g1);
-                b1 = multiply_add(b1, w, g1);
-                let g2 = d_gates[clip2 + after + k];
-                a2 = multiply_add(a2, v, g2);
-                b2 = multiply_add(b2, w, g2);
-                let g3 = d_gates[clip3 + after + k];
-                a3 = multiply_add(a3, v, g3);
-                b3 = multiply_add(b3, w, g3);
-                let g4 = d_gates[clip4 + after + k];
-                a4 = multiply_add(a4, v, g4);
-                b4 = multiply_add(b4, w, g4);
-                let g5 = d_gates[clip5 + after + k];
-                a5 = multiply_add(a5, v, g5);
-                b5 = multiply_add(b5, w, g5);
-                let g6 = d_gates[clip6 + after + k];
-                a6 = multiply_add(a6, v, g6);
-                b6 = multiply_add(b6, w, g6);
-                let g7 = d_gates[clip7 + after + k];
-                a7 = multiply_add(a7, v, g7);
-                b7 = multiply_add(b7, w, g7);
-            }
-            for (var unit = u; unit < min(units, u + 8u * THREADS); unit += THREADS) {
-                retreat(n, s - 1u, d, unit, a0.x);
-                retreat(n + 1u, s - 1u, d, unit, a1.x);
-                retreat(n + 2u, s - 1u, d, unit, a2.x);
-                retreat(n + 3u, s - 1u, d, unit, a3.x);
-                retreat(n + 4u, s - 1u, d, unit, a4.x);
-                retreat(n + 5u, s - 1u, d, unit, a5.x);
-                retreat(n + 6u, s - 1u, d, unit, a6.x);
-                retreat(n + 7u, s - 1u, d, unit, a7.x);
-                // The next unit moves to the front.
-                a0 = vec4f(a0.yzw, b0.x);
-                a1 = vec4f(a1.yzw, b1.x);
-                a2 = vec4f(a2.yzw, b2.x);
-                a3 = vec4f(a3.yzw, b3.x);
-                a4 = vec4f(a4.yzw, b4.x);
-                a5 = vec4f(a5.yzw, b5.x);
-                a6 = vec4f(a6.yzw, b6.x);
-                a7 = vec4f(a7.yzw, b7.x);
-                b0 = b0.yzwx; b1 = b1.yzwx; b2 = b2.yzwx; b3 = b3.yzwx;
-                b4 = b4.yzwx; b5 = b5.yzwx; b6 = b6.yzwx; b7 = b7.yzwx;
+        let now = select(s - 1u, params.steps - s, d == 1u) * units;
+        // What the step after sends back: of each clip, units 0 to 3 (a) and 4 to 7 (b).
+        var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
+        var a4 = vec4f(); var a5 = vec4f(); var a6 = vec4f(); var a7 = vec4f();
+        var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
+        var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
+        for (var k = 0u; k < terms; k++) {
+            let weights = (4u * d * units + k) * units;
+            let v = load(weights, u0, u1, u2, u3);
+            let w = load(weights, u4, u5, u6, u7);
+            let g0 = d_gates[clip0 + after + k];
+            a0 = multiply_add(a0, v, g0);
+            b0 = multiply_add(b0, w, g0);
+            let g1 = d_gates[clip1 + after + k];
+            a1 = multiply_add(a1, v, g1);
+            b1 = multiply_add(b1, w, g1);
+            let g2 = d_gates[clip2 + after + k];
+            a2 = multiply_add(a2, v, g2);
+            b2 = multiply_add(b2, w, g2);
+            let g3 = d_gates[clip3 + after + k];
+            a3 = multiply_add(a3, v, g3);
+            b3 = multiply_add(b3, w, g3);
+            let g4 = d_gates[clip4 + after + k];
+            a4 = multiply_add(a4, v, g4);
+            b4 = multiply_add(b4, w, g4);
+            let g5 = d_gates[clip5 + after + k];
+            a5 = multiply_add(a5, v, g5);
+            b5 = multiply_add(b5, w, g5);
+            let g6 = d_gates[clip6 + after + k];
+            a6 = multiply_add(a6, v, g6);
+            b6 = multiply_add(b6, w, g6);
+            let g7 = d_gates[clip7 + after + k];
+            a7 = multiply_add(a7, v, g7);
+            b7 = multiply_add(b7, w, g7);
+        }
+        if terms > 0u {
+            leave(n, clip0 + now, lane, a0, b0);
+            leave(n + 1u, clip1 + now, lane, a1, b1);
+            leave(n + 2u, clip2 + now, lane, a2, b2);
+            leave(n + 3u, clip3 + now, lane, a3, b3);
+            leave(n + 4u, clip4 + now, lane, a4, b4);
+            leave(n + 5u, clip5 + now, lane, a5, b5);
+            leave(n + 6u, clip6 + now, lane, a6, b6);
+            leave(n + 7u, clip7 + now, lane, a7, b7);
+        }
+        for (var clip = n; clip < min(n + ROWS, params.batch); clip++) {
+            for (var u = lane; u < units; u += THREADS) {
+                retreat(clip, s - 1u, d, u);
             }
         }
         storageBarrier();

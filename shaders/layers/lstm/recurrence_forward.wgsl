@@ -1,4 +1,4 @@
-// The recurrence of an LSTM in both directions d, for the walk steps s in [from, to). Direction 0
+// The recurrence of an LSTM in both directions d, for the walk steps s in [begin, end). Direction 0
 // walks the steps t upwards (t = s), direction 1 downwards (t = steps − 1 − s). With t' the step
 // walked before and σ the logistic function:
 //     gates[d, n, t] += weight_hh[d] · h[n, t']
@@ -8,8 +8,8 @@
 // and c = h = 0 before the first step. A walk may be split over several launches.
 //
 // A workgroup owns all units of 8 clips n in one direction and walks alone; a thread owns the
-// units u ≡ lane modulo THREADS and takes two at a time. h of the step before lies in workgroup memory, in two halves that swap roles,
-// so that one barrier a step suffices.
+// units lane and lane + THREADS. h of the step before lies in workgroup memory, in two halves that
+// swap roles, so that one barrier a step suffices.
 // Workgroups: x covers the clips in tiles of 8, y is the direction.
 
 struct Params {
@@ -31,7 +31,7 @@ struct Params {
 // [batch, steps, 2, units]
 @group(0) @binding(4) var<storage, read_write> hidden: array<f32>;
 
-override THREADS = 64u;
+override THREADS = 128u;
 const ROWS = 8u;
 const MAX_UNITS = 256u;
 // Between the halves of the state.
@@ -77,7 +77,9 @@ fn advance(
     if !first {
         // Modulo 2^32, so that it may lead downwards.
         let back = (before - t) * params.units;
-        c = fma(f, vec4f(cells[at0 + back], cells[at1 + back], cells[at2 + back], cells[at3 + back]), c);
+        let kept =
+            vec4f(cells[at0 + back], cells[at1 + back], cells[at2 + back], cells[at3 + back]);
+        c = fma(f, kept, c);
     }
     let h = o * hyperbolic_tangent(c);
     store(n, t, d, u, vec4f(i.x, f.x, g.x, o.x), c.x, h.x);
@@ -115,6 +117,9 @@ fn main(
     let n = group.x * ROWS;
     let direction = group.y;
     let units = params.units;
+    // A tile's missing units repeat the last one.
+    let first = min(lane, units - 1u);
+    let second = min(lane + THREADS, units - 1u);
     var half = 0u;
     var before = select(params.begin - 1u, params.steps - params.begin, direction == 1u);
     if params.begin > 0u {
@@ -129,37 +134,39 @@ fn main(
         let t = select(s, params.steps - 1u - s, direction == 1u);
         // At the first step of all there is no h to multiply with.
         let terms = select(units, 0u, s == 0u);
-        for (var u = lane; u < units; u += 2u * THREADS) {
-            // Sums of gate i, f, g, o of unit u for clips 0 to 3 (a) and 4 to 7 (b), and of unit
-            // u + THREADS (c, d).
-            var ia = vec4f(); var fa = vec4f(); var ga = vec4f(); var oa = vec4f();
-            var ib = vec4f(); var fb = vec4f(); var gb = vec4f(); var ob = vec4f();
-            var ic = vec4f(); var fc = vec4f(); var gc = vec4f(); var oc = vec4f();
-            var id = vec4f(); var fd = vec4f(); var gd = vec4f(); var od = vec4f();
-            let second = min(u + THREADS, units - 1u);
-            for (var k = 0u; k < terms; k++) {
-                let weights = (2u * k + direction) * units;
-                let v = packed_hh[weights + u];
-                let w = packed_hh[weights + second];
-                let h = state[half + 2u * k];
-                let l = state[half + 2u * k + 1u];
-                ia = fma(v.xxxx, h, ia); ib = fma(v.xxxx, l, ib);
-                ic = fma(w.xxxx, h, ic); id = fma(w.xxxx, l, id);
-                fa = fma(v.yyyy, h, fa); fb = fma(v.yyyy, l, fb);
-                fc = fma(w.yyyy, h, fc); fd = fma(w.yyyy, l, fd);
-                ga = fma(v.zzzz, h, ga); gb = fma(v.zzzz, l, gb);
-                gc = fma(w.zzzz, h, gc); gd = fma(w.zzzz, l, gd);
-                oa = fma(v.wwww, h, oa); ob = fma(v.wwww, l, ob);
-                oc = fma(w.wwww, h, oc); od = fma(w.wwww, l, od);
-            }
-            let at = CHANGE - half + 2u * u;
-            state[at] = advance(n, t, before, s == 0u, direction, u, ia, fa, ga, oa);
-            state[at + 1u] = advance(n + 4u, t, before, s == 0u, direction, u, ib, fb, gb, ob);
-            if u + THREADS < units {
-                let at = CHANGE - half + 2u * second;
-                state[at] = advance(n, t, before, s == 0u, direction, second, ic, fc, gc, oc);
-                state[at + 1u] = advance(n + 4u, t, before, s == 0u, direction, second, id, fd, gd, od);
-            }
+        // Sums of gate i, f, g, o of the first unit for clips 0 to 3 (a) and 4 to 7 (b), and of
+        // the second (c, d).
+        var ia = vec4f(); var fa = vec4f(); var ga = vec4f(); var oa = vec4f();
+        var ib = vec4f(); var fb = vec4f(); var gb = vec4f(); var ob = vec4f();
+        var ic = vec4f(); var fc = vec4f(); var gc = vec4f(); var oc = vec4f();
+        var id = vec4f(); var fd = vec4f(); var gd = vec4f(); var od = vec4f();
+        for (var k = 0u; k < terms; k++) {
+            let weights = (2u * k + direction) * units;
+            let v = packed_hh[weights + first];
+            let w = packed_hh[weights + second];
+            let h = state[half + 2u * k];
+            let l = state[half + 2u * k + 1u];
+            ia = fma(v.xxxx, h, ia); ib = fma(v.xxxx, l, ib);
+            ic = fma(w.xxxx, h, ic); id = fma(w.xxxx, l, id);
+            fa = fma(v.yyyy, h, fa); fb = fma(v.yyyy, l, fb);
+            fc = fma(w.yyyy, h, fc); fd = fma(w.yyyy, l, fd);
+            ga = fma(v.zzzz, h, ga); gb = fma(v.zzzz, l, gb);
+            gc = fma(w.zzzz, h, gc); gd = fma(w.zzzz, l, gd);
+            oa = fma(v.wwww, h, oa); ob = fma(v.wwww, l, ob);
+            oc = fma(w.wwww, h, oc); od = fma(w.wwww, l, od);
+        }
+        let next = CHANGE - half;
+        if lane < units {
+            let at = next + 2u * lane;
+            state[at] = advance(n, t, before, s == 0u, direction, lane, ia, fa, ga, oa);
+            state[at + 1u] =
+                advance(n + 4u, t, before, s == 0u, direction, lane, ib, fb, gb, ob);
+        }
+        if lane + THREADS < units {
+            let at = next + 2u * second;
+            state[at] = advance(n, t, before, s == 0u, direction, second, ic, fc, gc, oc);
+            state[at + 1u] =
+                advance(n + 4u, t, before, s == 0u, direction, second, id, fd, gd, od);
         }
         workgroupBarrier();
         half = CHANGE - half;

@@ -3,8 +3,8 @@
 // with t' the step walked before t (t − 1 forward, t + 1 in reverse); the first step has none.
 //
 // A thread computes the four gates r of two units for the 8 columns j ≡ lane modulo LANES of its
-// tile, and walks over the clips n and steps t. A workgroup's threads lie LANES along the columns and
-// 64 / LANES along the units.
+// tile, and walks over the clips n and steps t. A workgroup's threads lie LANES along the
+// columns and 64 / LANES along the units.
 // Workgroups: x covers the columns in tiles of 8 · LANES, y the units in tiles of 128 / LANES, z
 // is d.
 

@@ -2,8 +2,8 @@
 //     d_weight_ih[d, r, j] = Σ_n,t d_gates[d, n, t, r] · x[n, t, j]
 //
 // A thread computes the four gates r of two units for the 8 columns j ≡ lane modulo LANES of its
-// tile, and walks over the rows (n, t). A workgroup's threads lie LANES along the columns and
-// 64 / LANES along the units.
+// tile, and walks over the rows (n, t). A workgroup's threads lie LANES along the
+// columns and 64 / LANES along the units.
 // Workgroups: x covers the columns in tiles of 8 · LANES, y the units in tiles of 128 / LANES, z
 // is d.
 

@@ -25,12 +25,12 @@ mod tests;
 
 use crate::kernels::Real;
 
-/// Units of one direction that `recurrence_forward` can hold in 16 KiB of workgroup memory.
+/// Units of one direction that the recurrences can hold: 16 KiB of workgroup memory forward.
 pub const MAX_UNITS: u32 = 256;
 
 /// Threads of a recurrence's workgroup for `shares` of its units: few are idle.
 fn threads(shares: u32) -> u32 {
-    shares.next_multiple_of(16).min(64)
+    shares.next_multiple_of(8)
 }
 
 /// Threads of a product's workgroup that lie along the columns, each taking 8: few are idle.

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::layers::lstm::{add_scaled, threads, visited};
+use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, threads, visited};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
 
@@ -16,6 +16,7 @@ kernel! {
     params {
         batch: u32,
         steps: u32,
+        /// At most [`MAX_UNITS`].
         units: u32,
         /// The last walk step of this launch.
         begin: u32,
@@ -90,6 +91,7 @@ impl Params {
 impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
+        assert!(self.units <= MAX_UNITS, "{units} units are more than {MAX_UNITS}");
         Tensors {
             weight_hh: 8 * units * units,
             gates: 8 * batch * steps * units,
@@ -147,7 +149,7 @@ impl Kernel for Params {
         vec![
             Case::new("minimal", walk(1, 1, 1)),
             Case::new("odd", walk(11, 7, 13)),
-            Case::new("more units than threads", walk(1, 3, 256)),
+            Case::new("most units", walk(1, 3, 256)),
             Case::new("middle of a walk", Self { begin: 3, end: 6, ..walk(9, 10, 37) }),
             Case::new("typical", walk(8, 20, 128)),
         ]

@@ -128,7 +128,7 @@ impl Kernel for Params {
         vec![
             Case::new("minimal", walk(1, 1, 1)),
             Case::new("odd", walk(11, 7, 13)),
-            Case::new("more units than threads", walk(1, 3, 256)),
+            Case::new("most units", walk(1, 3, 256)),
             Case::new("middle of a walk", Self { begin: 3, end: 6, ..walk(9, 10, 37) }),
             Case::new("typical", walk(8, 20, 128)),
         ]
