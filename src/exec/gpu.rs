@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -273,6 +274,15 @@ struct Recorded {
     workgroups: [u32; 3],
 }
 
+impl Recorded {
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        let [x, y, z] = self.workgroups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
 struct Program {
     plan: Arc<Plan>,
     placement: Placement,
@@ -336,6 +346,24 @@ impl GpuPrograms {
     /// Bytes of device memory held by storages and arenas.
     pub fn device_bytes(&self) -> u64 {
         self.storages.values().chain(self.arenas.values()).map(wgpu::Buffer::size).sum()
+    }
+
+    /// Seconds of each step of a program when it runs alone, the submit and the wait included.
+    pub fn profile(&mut self, program: ProgramIndex) -> Result<Vec<f64>> {
+        self.wait()?;
+        let gpu = Arc::clone(&self.gpu);
+        self.programs[program]
+            .steps
+            .iter()
+            .map(|step| {
+                let start = Instant::now();
+                let mut encoder = gpu.device.create_command_encoder(&Default::default());
+                step.record(&mut encoder.begin_compute_pass(&Default::default()));
+                gpu.queue.submit([encoder.finish()]);
+                gpu.wait_for(None)?;
+                Ok(start.elapsed().as_secs_f64())
+            })
+            .collect()
     }
 
     fn bind(&self, plan: &Plan, placement: &Placement) -> Vec<Recorded> {
@@ -452,10 +480,7 @@ impl Executor for GpuPrograms {
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             for step in &program.steps {
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.bind_group, &[]);
-                let [x, y, z] = step.workgroups;
-                pass.dispatch_workgroups(x, y, z);
+                step.record(&mut pass);
             }
         }
         self.in_flight.push_back(self.gpu.queue.submit([encoder.finish()]));
