@@ -18,7 +18,7 @@ kernel! {
         running_mean: update f32,
         /// \[channels\]
         running_var: update f32,
-        /// [2, quads, 4]: mean, then 1 / √(variance + ε)
+        /// [3, quads, 4]: mean, 1 / √(variance + ε), scale
         moments: write f32,
         /// [2, quads, 4]: scale, then shift
         affine: write f32,
@@ -42,7 +42,7 @@ impl Kernel for Params {
             beta: channels,
             running_mean: channels,
             running_var: channels,
-            moments: 2 * padded,
+            moments: 3 * padded,
             affine: 2 * padded,
         }
     }
@@ -82,6 +82,7 @@ impl Kernel for Params {
             }
             tensors.moments[c] = mean;
             tensors.moments[padded + c] = inverse;
+            tensors.moments[2 * padded + c] = scale;
             tensors.affine[c] = scale;
             tensors.affine[padded + c] = shift;
         }
