@@ -81,7 +81,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn exit_status(error: &Error) -> ExitCode {
+/// 2 for what the caller can mend, else 1.
+pub fn exit_status(error: &Error) -> ExitCode {
     match error.kind {
         Kind::Input => ExitCode::from(2),
         Kind::Failure => ExitCode::from(1),

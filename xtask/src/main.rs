@@ -19,8 +19,13 @@ enum Command {
     Test(test::Test),
 }
 
+/// The exit status is 0 when all is well, 2 for wrong usage, else 1 or that of the tests.
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Test(test) => test.run(),
-    }
+    let result = match Cli::parse().command {
+        Command::Test(command) => command.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        moodshader::cli::exit_status(&error)
+    })
 }

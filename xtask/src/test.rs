@@ -1,10 +1,11 @@
 //! `cargo xtask test`: makes sure that there is an adapter, then runs every test.
 
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, stderr, stdin};
 use std::process::{Command, ExitCode, ExitStatus};
 
 use clap::Args;
 use moodshader::exec::{AdapterSummary, adapters};
+use moodshader::{Error, Result};
 
 /// Run every test; offers to install a software adapter where there is none.
 ///
@@ -18,49 +19,46 @@ pub struct Test {
     yes: bool,
 }
 
-/// Wrong usage or a machine that its owner has to mend, as the program itself has it.
-const NOT_READY: u8 = 2;
+/// Mesa's Vulkan drivers on Debian; the software one is among them.
+const PACKAGE: &str = "mesa-vulkan-drivers";
 
 impl Test {
-    pub fn run(&self) -> ExitCode {
-        if let Err(stop) = ensure_adapter(self.yes || runs_in_ci()) {
-            return stop;
-        }
+    pub fn run(&self) -> Result<ExitCode> {
+        ensure_adapter(self.yes || runs_in_ci())?;
         // The cargo that runs this runs the tests.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut tests = Command::new(cargo);
-        tests.args(["test", "--release", "--workspace"]);
-        match run(&mut tests) {
-            Ok(status) => exit_code(status),
-            Err(stop) => stop,
-        }
+        let status = run(Command::new(cargo).args(["test", "--release", "--workspace"]))?;
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        // A signal leaves no status.
+        Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
     }
 }
 
 fn runs_in_ci() -> bool {
-    std::env::var("CI").is_ok_and(|value| matches!(&*value, "true" | "1"))
+    std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
 /// Names the adapter that the tests will use, after installing one if need be.
-fn ensure_adapter(agreed: bool) -> Result<(), ExitCode> {
+fn ensure_adapter(agreed: bool) -> Result<()> {
     if found_adapter() {
         return Ok(());
     }
-    eprintln!("no adapter was found, and the tests run shaders");
     let system = System::of_this_machine();
-    let System::Debian = system else {
-        eprintln!("{}", system.advice());
-        return Err(ExitCode::from(NOT_READY));
-    };
-    install_on_debian(agreed)?;
+    if system != System::Debian || !(agreed || agrees_to_install()) {
+        return Err(Error::input(format!(
+            "no adapter was found, and the tests run shaders; {}",
+            system.advice()
+        )));
+    }
+    apt_get(&["update"])?;
+    apt_get(&["install", "--yes", "--no-install-recommends", PACKAGE])?;
     if found_adapter() {
         return Ok(());
     }
-    eprintln!(
-        "error: Mesa's software adapter is installed and still no adapter is found; see whether \
-         VK_DRIVER_FILES or VK_ICD_FILENAMES hides it"
-    );
-    Err(ExitCode::FAILURE)
+    Err(Error::input(format!(
+        "{PACKAGE} is installed and still no adapter is found; see whether VK_DRIVER_FILES or \
+         VK_ICD_FILENAMES hides it"
+    )))
 }
 
 fn found_adapter() -> bool {
@@ -115,13 +113,14 @@ impl System {
     fn advice(self) -> &'static str {
         match self {
             Self::Debian => {
-                "install Mesa's software adapter: sudo apt-get install mesa-vulkan-drivers"
+                "install Mesa's software one: sudo apt-get install mesa-vulkan-drivers (or cargo \
+                 xtask test --yes)"
             }
-            Self::Fedora => "install Mesa's software adapter: sudo dnf install mesa-vulkan-drivers",
-            Self::Arch => "install Mesa's software adapter: sudo pacman -S vulkan-swrast",
+            Self::Fedora => "install Mesa's software one: sudo dnf install mesa-vulkan-drivers",
+            Self::Arch => "install Mesa's software one: sudo pacman -S vulkan-swrast",
             Self::OtherUnix => {
                 "install your GPU's Vulkan driver, or from your system's packages Mesa's software \
-                 adapter (lavapipe)"
+                 one (lavapipe)"
             }
             Self::MacOs => {
                 "Metal is part of macOS; a virtual machine must be given a graphics device"
@@ -134,41 +133,33 @@ impl System {
     }
 }
 
-/// Installs Mesa's drivers through apt, once that is agreed to.
-fn install_on_debian(agreed: bool) -> Result<(), ExitCode> {
-    if !agreed {
-        if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-            eprintln!("{}", System::Debian.advice());
-            eprintln!("(or let this command do it: cargo xtask test --yes)");
-            return Err(ExitCode::from(NOT_READY));
-        }
-        eprint!("install Mesa's software adapter (package mesa-vulkan-drivers) now? [y/N] ");
-        // Where the question cannot be shown there is no answer either.
-        let _ = std::io::stderr().flush();
-        let mut answer = String::new();
-        let read = std::io::stdin().read_line(&mut answer);
-        if read.is_err() || !matches!(&*answer.trim().to_lowercase(), "y" | "yes") {
-            eprintln!("{}", System::Debian.advice());
-            return Err(ExitCode::from(NOT_READY));
-        }
+/// Asks, on a terminal; elsewhere nobody agrees.
+fn agrees_to_install() -> bool {
+    if !(stdin().is_terminal() && stderr().is_terminal()) {
+        return false;
     }
-    apt_get(&["update"])?;
-    apt_get(&["install", "--yes", "--no-install-recommends", "mesa-vulkan-drivers"])
+    eprint!(
+        "No adapter was found. Install Mesa's software adapter ({PACKAGE}) with apt-get? [y/N] "
+    );
+    let mut answer = String::new();
+    let read = stdin().read_line(&mut answer);
+    read.is_ok() && matches!(&*answer.trim().to_lowercase(), "y" | "yes")
 }
 
 /// Runs apt-get, through sudo where this is not root.
-fn apt_get(arguments: &[&str]) -> Result<(), ExitCode> {
-    let mut command = Command::new(if is_root() { "env" } else { "sudo" });
-    if !is_root() {
-        command.arg("env");
-    }
-    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments);
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let words: &[&str] = if is_root() { &["env"] } else { &["sudo", "env"] };
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments);
     let status = run(&mut command)?;
     if status.success() {
         return Ok(());
     }
-    eprintln!("error: apt-get failed ({status}); as root: {}", System::Debian.advice());
-    Err(ExitCode::FAILURE)
+    Err(Error::failure(format!(
+        "apt-get {} failed ({status}); {}",
+        arguments[0],
+        System::Debian.advice()
+    )))
 }
 
 fn is_root() -> bool {
@@ -177,16 +168,10 @@ fn is_root() -> bool {
 }
 
 /// Runs a command in front of the user and returns how it ended.
-fn run(command: &mut Command) -> Result<ExitStatus, ExitCode> {
+fn run(command: &mut Command) -> Result<ExitStatus> {
     command.status().map_err(|error| {
-        eprintln!("error: cannot run {}: {error}", command.get_program().display());
-        ExitCode::FAILURE
+        Error::failure(format!("cannot run {}: {error}", command.get_program().display()))
     })
-}
-
-/// The same status; 1 for a command that a signal ended.
-fn exit_code(status: ExitStatus) -> ExitCode {
-    status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 #[cfg(test)]
