@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// 2 for what the caller can mend, else 1.
+/// What an error makes of the exit status.
 pub fn exit_status(error: &Error) -> ExitCode {
     match error.kind {
         Kind::Input => ExitCode::from(2),

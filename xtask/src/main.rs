@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What people who work on moodshader run.
+/// Checks and measurements for people who work on moodshader.
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
@@ -19,7 +19,7 @@ enum Command {
     Test(test::Test),
 }
 
-/// The exit status is 0 when all is well, 2 for wrong usage, else 1 or that of the tests.
+/// The exit status is 0 when all is well, 2 for wrong usage, else 1.
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Test(command) => command.run(),
