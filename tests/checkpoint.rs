@@ -38,6 +38,7 @@ fn description(preset: &Preset) -> Description {
         // Digits that a careless parser or printer loses.
         normalization: Normalization { mean: -42.318_467_195_230_15, std: 0.1 + 0.2 },
         update: 17,
+        epoch_loss: Some(11.25),
         split: "00ff".to_string(),
         version: "0.1.0".to_string(),
         thresholds: Some(vec![0.3, 1.0 / 3.0]),

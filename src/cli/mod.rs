@@ -81,7 +81,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn exit_status(error: &Error) -> ExitCode {
+/// What an error makes of the exit status.
+pub fn exit_status(error: &Error) -> ExitCode {
     match error.kind {
         Kind::Input => ExitCode::from(2),
         Kind::Failure => ExitCode::from(1),
