@@ -5,6 +5,7 @@ mod devices;
 mod synth;
 mod train;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -55,7 +56,7 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
     let device = Device::open(&choice, GpuOptions::default())?;
     if matches!((&device, &choice), (Device::Cpu, DeviceChoice::Auto)) {
         progress.note(
-            "no Vulkan, Metal, DX12 or OpenGL adapter was found: computing on the CPU reference, \
+            "warning: no Vulkan, Metal, DX12 or OpenGL adapter was found: computing on the CPU reference, \
              which is slower (on Debian and Ubuntu, apt-get install mesa-vulkan-drivers provides a \
              software adapter)",
         );
@@ -64,7 +65,7 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
     Ok(device)
 }
 
-/// Runs the program; the exit status is 0 when done, 2 for wrong usage or input, else 1.
+/// Runs the program; the exit status is 0 when done or stopped, 2 for wrong usage or input, else 1.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
@@ -75,15 +76,23 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let prefix = if error.kind == Kind::Stopped { "" } else { "error: " };
+            // Who closed standard error does not want to know.
+            let _ = writeln!(std::io::stderr(), "{prefix}{error}");
             exit_status(&error)
         }
     }
+}
+
+/// A line of the result. Whoever reads it may have closed the pipe, as `head` does.
+fn print_line(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn exit_status(error: &Error) -> ExitCode {
     match error.kind {
         Kind::Input => ExitCode::from(2),
         Kind::Failure => ExitCode::from(1),
+        Kind::Stopped => ExitCode::SUCCESS,
     }
 }

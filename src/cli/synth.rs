@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::print_line;
 use crate::Result;
 use crate::dataset::synthetic::{CorpusSpec, generate};
 use crate::report::Progress;
@@ -39,9 +40,12 @@ impl Synth {
             shuffle_labels: self.shuffle_labels,
         };
         let bar = progress.bar("composing", spec.clips);
-        let manifest = generate(&spec, &self.out, &|done| bar.at(done))?;
-        bar.finish();
-        println!("{}", manifest.display());
+        let manifest = generate(&spec, &self.out, &|done| {
+            bar.at(done);
+            Ok(())
+        })?;
+
+        print_line(manifest.display());
         Ok(())
     }
 }

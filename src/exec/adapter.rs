@@ -72,34 +72,46 @@ const NO_ADAPTER: &str = "no Vulkan, Metal, DX12 or OpenGL adapter was found; in
     driver, or on Debian and Ubuntu Mesa's software adapter: apt-get install mesa-vulkan-drivers \
     (or use --device cpu)";
 
-/// Every adapter that can run compute shaders, the one that `auto` prefers first.
+/// Every adapter that can run compute shaders, the one that `auto` takes first.
 pub fn adapters() -> Vec<wgpu::Adapter> {
+    let mut adapters = native_adapters();
+    adapters.extend(enumerate(wgpu::Backends::GL));
+    adapters
+}
+
+/// All but OpenGL's, which come last: the same chip through OpenGL has fewer limits and slower
+/// barriers, and merely looking for it makes some drivers write to standard error.
+fn native_adapters() -> Vec<wgpu::Adapter> {
+    enumerate(wgpu::Backends::all() - wgpu::Backends::GL)
+}
+
+/// The best adapter without OpenGL, or with it where there is no other.
+fn best_adapter() -> Option<wgpu::Adapter> {
+    let first = |adapters: Vec<wgpu::Adapter>| adapters.into_iter().next();
+    first(native_adapters()).or_else(|| first(enumerate(wgpu::Backends::GL)))
+}
+
+fn enumerate(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
-    description.backends = wgpu::Backends::all();
+    description.backends = backends;
     description.flags = wgpu::InstanceFlags::empty();
     let instance = wgpu::Instance::new(description);
-    let mut adapters: Vec<_> =
-        pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
-            .into_iter()
-            .filter(|adapter| {
-                adapter
-                    .get_downlevel_capabilities()
-                    .flags
-                    .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-            })
-            .collect();
+    let mut adapters: Vec<_> = pollster::block_on(instance.enumerate_adapters(backends))
+        .into_iter()
+        .filter(|adapter| {
+            adapter
+                .get_downlevel_capabilities()
+                .flags
+                .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+        })
+        .collect();
     // A stable sort: among equals, the driver's own order stays.
-    adapters.sort_by_key(|adapter| {
-        let info = adapter.get_info();
-        let kind = match info.device_type {
-            wgpu::DeviceType::DiscreteGpu => 0,
-            wgpu::DeviceType::IntegratedGpu => 1,
-            wgpu::DeviceType::VirtualGpu => 2,
-            wgpu::DeviceType::Other => 3,
-            wgpu::DeviceType::Cpu => 4,
-        };
-        // The same chip through OpenGL has fewer limits and slower barriers.
-        (kind, info.backend == wgpu::Backend::Gl)
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
     });
     adapters
 }
@@ -108,25 +120,26 @@ pub fn adapters() -> Vec<wgpu::Adapter> {
 pub(super) fn choose(choice: &DeviceChoice) -> Result<Option<wgpu::Adapter>> {
     match choice {
         DeviceChoice::Cpu => Ok(None),
-        DeviceChoice::Auto => Ok(adapters().into_iter().next()),
-        DeviceChoice::Gpu => {
-            adapters().into_iter().next().map(Some).ok_or_else(|| Error::input(NO_ADAPTER))
-        }
-        DeviceChoice::Named(name) => named(name, adapters()).map(Some),
+        DeviceChoice::Auto => Ok(best_adapter()),
+        DeviceChoice::Gpu => best_adapter().map(Some).ok_or_else(|| Error::input(NO_ADAPTER)),
+        DeviceChoice::Named(name) => named(name).map(Some),
     }
 }
 
-fn named(name: &str, adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> {
-    let wanted = name.to_lowercase();
-    let number: Option<usize> = wanted.parse().ok();
-    let mut known = Vec::new();
-    for (index, adapter) in adapters.into_iter().enumerate() {
-        let summary = AdapterSummary::of(&adapter.get_info());
-        if number == Some(index) || summary.to_string().to_lowercase().contains(&wanted) {
-            return Ok(adapter);
-        }
-        known.push(format!("\n  {index}  {summary}"));
+fn named(name: &str) -> Result<wgpu::Adapter> {
+    let mut adapters = native_adapters();
+    if let Some(place) = position(name, &adapters) {
+        return Ok(adapters.swap_remove(place));
     }
+    adapters.extend(enumerate(wgpu::Backends::GL));
+    if let Some(place) = position(name, &adapters) {
+        return Ok(adapters.swap_remove(place));
+    }
+    let known: Vec<String> = adapters
+        .iter()
+        .enumerate()
+        .map(|(index, adapter)| format!("\n  {index}  {}", AdapterSummary::of(&adapter.get_info())))
+        .collect();
     Err(Error::input(if known.is_empty() {
         format!("no adapter matches --device {name}: {NO_ADAPTER}")
     } else {
@@ -136,4 +149,15 @@ fn named(name: &str, adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> {
             known.concat()
         )
     }))
+}
+
+/// By number in `devices`, or by a part of what `devices` shows.
+fn position(name: &str, adapters: &[wgpu::Adapter]) -> Option<usize> {
+    if let Ok(number) = name.parse() {
+        return (number < adapters.len()).then_some(number);
+    }
+    let wanted = name.to_lowercase();
+    adapters.iter().position(|adapter| {
+        AdapterSummary::of(&adapter.get_info()).to_string().to_lowercase().contains(&wanted)
+    })
 }
