@@ -67,6 +67,7 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
 
 /// Runs the program; the exit status is 0 when done or stopped, 2 for wrong usage or input, else 1.
 pub fn main() -> ExitCode {
+    keep_drivers_quiet();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(train) => train.run(),
@@ -81,6 +82,18 @@ pub fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "{prefix}{error}");
             exit_status(&error)
         }
+    }
+}
+
+/// Mesa's Vulkan layer that brings the desktop's GPU to the front asks the desktop which it is, and
+/// complains on standard error where there is none. There it has nothing to do, unless its
+/// variables say so.
+fn keep_drivers_quiet() {
+    let set = |name| std::env::var_os(name).is_some();
+    let wanted = ["XDG_RUNTIME_DIR", "MESA_VK_DEVICE_SELECT", "DRI_PRIME", "DISPLAY"];
+    if cfg!(target_os = "linux") && !wanted.into_iter().any(set) {
+        // SAFETY: the program has no other thread yet.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::print_line;
-use crate::Result;
-use crate::dataset::synthetic::{CorpusSpec, generate};
+use crate::dataset::synthetic::{CorpusSpec, MANIFEST, generate};
 use crate::report::Progress;
+use crate::{Error, Result};
 
 /// Compose a synthetic corpus: songs of 30 s as WAV files and their manifest.
 #[derive(Args, Debug)]
@@ -39,6 +39,13 @@ impl Synth {
             seed: self.seed,
             shuffle_labels: self.shuffle_labels,
         };
+        let manifest = self.out.join(MANIFEST);
+        if manifest.exists() {
+            return Err(Error::input(format!(
+                "{} is already there and would be overwritten; choose another --out",
+                manifest.display()
+            )));
+        }
         let bar = progress.bar("composing", spec.clips);
         let manifest = generate(&spec, &self.out, &|done| {
             bar.at(done);

@@ -72,46 +72,34 @@ const NO_ADAPTER: &str = "no Vulkan, Metal, DX12 or OpenGL adapter was found; in
     driver, or on Debian and Ubuntu Mesa's software adapter: apt-get install mesa-vulkan-drivers \
     (or use --device cpu)";
 
-/// Every adapter that can run compute shaders, the one that `auto` takes first.
+/// Every adapter that can run compute shaders, the one that `auto` prefers first.
 pub fn adapters() -> Vec<wgpu::Adapter> {
-    let mut adapters = native_adapters();
-    adapters.extend(enumerate(wgpu::Backends::GL));
-    adapters
-}
-
-/// All but OpenGL's, which come last: the same chip through OpenGL has fewer limits and slower
-/// barriers, and merely looking for it makes some drivers write to standard error.
-fn native_adapters() -> Vec<wgpu::Adapter> {
-    enumerate(wgpu::Backends::all() - wgpu::Backends::GL)
-}
-
-/// The best adapter without OpenGL, or with it where there is no other.
-fn best_adapter() -> Option<wgpu::Adapter> {
-    let first = |adapters: Vec<wgpu::Adapter>| adapters.into_iter().next();
-    first(native_adapters()).or_else(|| first(enumerate(wgpu::Backends::GL)))
-}
-
-fn enumerate(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
-    description.backends = backends;
+    description.backends = wgpu::Backends::all();
     description.flags = wgpu::InstanceFlags::empty();
     let instance = wgpu::Instance::new(description);
-    let mut adapters: Vec<_> = pollster::block_on(instance.enumerate_adapters(backends))
-        .into_iter()
-        .filter(|adapter| {
-            adapter
-                .get_downlevel_capabilities()
-                .flags
-                .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-        })
-        .collect();
+    let mut adapters: Vec<_> =
+        pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+            .into_iter()
+            .filter(|adapter| {
+                adapter
+                    .get_downlevel_capabilities()
+                    .flags
+                    .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            })
+            .collect();
     // A stable sort: among equals, the driver's own order stays.
-    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
+    adapters.sort_by_key(|adapter| {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        // The same chip through OpenGL has fewer limits and slower barriers.
+        (kind, info.backend == wgpu::Backend::Gl)
     });
     adapters
 }
@@ -120,25 +108,24 @@ fn enumerate(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
 pub(super) fn choose(choice: &DeviceChoice) -> Result<Option<wgpu::Adapter>> {
     match choice {
         DeviceChoice::Cpu => Ok(None),
-        DeviceChoice::Auto => Ok(best_adapter()),
-        DeviceChoice::Gpu => best_adapter().map(Some).ok_or_else(|| Error::input(NO_ADAPTER)),
-        DeviceChoice::Named(name) => named(name).map(Some),
+        DeviceChoice::Auto => Ok(adapters().into_iter().next()),
+        DeviceChoice::Gpu => {
+            adapters().into_iter().next().map(Some).ok_or_else(|| Error::input(NO_ADAPTER))
+        }
+        DeviceChoice::Named(name) => named(name, adapters()).map(Some),
     }
 }
 
-fn named(name: &str) -> Result<wgpu::Adapter> {
-    let mut adapters = native_adapters();
-    if let Some(place) = position(name, &adapters) {
+fn named(name: &str, mut adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> {
+    let summaries: Vec<_> =
+        adapters.iter().map(|adapter| AdapterSummary::of(&adapter.get_info())).collect();
+    if let Some(place) = position(name, &summaries) {
         return Ok(adapters.swap_remove(place));
     }
-    adapters.extend(enumerate(wgpu::Backends::GL));
-    if let Some(place) = position(name, &adapters) {
-        return Ok(adapters.swap_remove(place));
-    }
-    let known: Vec<String> = adapters
+    let known: Vec<String> = summaries
         .iter()
         .enumerate()
-        .map(|(index, adapter)| format!("\n  {index}  {}", AdapterSummary::of(&adapter.get_info())))
+        .map(|(index, summary)| format!("\n  {index}  {summary}"))
         .collect();
     Err(Error::input(if known.is_empty() {
         format!("no adapter matches --device {name}: {NO_ADAPTER}")
@@ -151,13 +138,38 @@ fn named(name: &str) -> Result<wgpu::Adapter> {
     }))
 }
 
-/// By number in `devices`, or by a part of what `devices` shows.
-fn position(name: &str, adapters: &[wgpu::Adapter]) -> Option<usize> {
-    if let Ok(number) = name.parse() {
-        return (number < adapters.len()).then_some(number);
+/// By number in `devices`, or by a part of what it shows. A number that is none of them may be part
+/// of a name (`4090`), but not of a driver's version.
+fn position(wanted: &str, summaries: &[AdapterSummary]) -> Option<usize> {
+    let number: Option<usize> = wanted.parse().ok();
+    if let Some(place) = number.filter(|place| *place < summaries.len()) {
+        return Some(place);
     }
-    let wanted = name.to_lowercase();
-    adapters.iter().position(|adapter| {
-        AdapterSummary::of(&adapter.get_info()).to_string().to_lowercase().contains(&wanted)
+    let wanted = wanted.to_lowercase();
+    summaries.iter().position(|summary| {
+        let text = if number.is_some() { summary.name.clone() } else { summary.to_string() };
+        text.to_lowercase().contains(&wanted)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AdapterSummary, position};
+
+    #[test]
+    fn a_number_is_a_place_or_part_of_a_name_but_no_version() {
+        let summary = |name: &str, driver: &str| AdapterSummary {
+            name: name.into(),
+            kind: "discrete GPU",
+            backend: "vulkan".into(),
+            driver: driver.into(),
+        };
+        let known = [summary("Radeon", "Mesa 22.3.9"), summary("GeForce RTX 4090", "550.7")];
+        let at = |wanted| position(wanted, &known);
+        assert_eq!(
+            [at("1"), at("4090"), at("3"), at("geforce")],
+            [Some(1), Some(1), None, Some(1)]
+        );
+        assert_eq!([at("mesa"), at("metal")], [Some(0), None]);
+    }
 }
