@@ -457,6 +457,46 @@ fn broken_files_are_listed_and_the_rest_trains() {
 }
 
 #[test]
+fn a_run_that_was_changed_is_not_gone_on_with() {
+    let place = Place::new();
+    place.train("--out run --max-steps 4");
+    let good = place.files("run");
+    let manifest = fs::read(place.path("data.csv")).unwrap();
+    let config = String::from_utf8(good["config.toml"].clone()).unwrap();
+    let last = &good["last.safetensors"];
+    let write = |name: &str, bytes: &[u8]| fs::write(place.path(name), bytes).unwrap();
+    let changes: [(&str, Vec<u8>, &[&str]); 6] = [
+        ("run/config.toml", config.replace("batch = 4", "batch = 3").into(), &["batch = 3 now"]),
+        ("run/config.toml", b"seed = ".to_vec(), &["config.toml", "damaged"]),
+        ("run/last.safetensors", last[..last.len() / 2].to_vec(), &["last.safetensors", "--init"]),
+        ("run/last.safetensors", good["best.safetensors"].clone(), &["exp_avg", "--init"]),
+        ("run/metrics.jsonl", Vec::new(), &["metrics.jsonl", "epoch 1"]),
+        ("data.csv", manifest[..manifest.len() - 40].to_vec(), &["data.csv"]),
+    ];
+    for (name, bytes, named) in changes {
+        let before = fs::read(place.path(name)).unwrap();
+        write(name, &bytes);
+        let changed = place.files("run");
+        let output = place.run("train --resume run");
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(2), "{name}: {err}");
+        assert!(named.iter().all(|part| err.contains(part)), "{name}: {err}");
+        assert!(changed == place.files("run"), "{name}: a file was written");
+        write(name, &before);
+    }
+    // Fewer tracks are another split.
+    let text = String::from_utf8(manifest.clone()).unwrap();
+    let fewer: Vec<&str> = text.lines().take(CLIPS).collect();
+    write("data.csv", fewer.join("\n").as_bytes());
+    let (_, err) = texts(&place.run("train --resume run"));
+    assert!(err.contains("tracks have changed"), "{err}");
+    write("data.csv", &manifest);
+    place.ok("train --resume run");
+    place.train("--out whole");
+    place.same("whole", "run");
+}
+
+#[test]
 fn odd_sizes_train() {
     let place = Place::new();
     let rows: Vec<String> = (0..2).map(|index| place.clip(index)).collect();

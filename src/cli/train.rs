@@ -170,7 +170,7 @@ fn stop_on_interrupt(progress: &Progress) -> Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        progress.note("stopping after this update; press Ctrl-C again to stop at once");
+        progress.note("stopping as soon as the state is saved; press Ctrl-C again to stop at once");
     })
     .map_err(|error| Error::failure(format!("cannot listen for Ctrl-C: {error}")))?;
     Ok(stop)

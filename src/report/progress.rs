@@ -52,6 +52,8 @@ impl Progress {
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = self.bars.add(ProgressBar::new(parts as u64).with_style(style));
         bar.set_message(what.to_owned());
+        // Shows it before the first part is done.
+        bar.tick();
         let lines = !self.quiet && !self.terminal;
         Bar { bar, due: lines.then(|| Mutex::new(Instant::now() + LINE_EVERY)) }
     }

@@ -46,6 +46,8 @@ pub fn synthesise(
 ) -> Result<std::path::PathBuf> {
     let spec =
         CorpusSpec { clips, clip_seconds: preset.audio.clip_seconds, seed, shuffle_labels: false };
+    // Refuses a folder that cannot be written, and says what to do.
+    FeatureCache::open(None)?;
     let bar = progress.bar("composing the synthetic corpus", clips);
     synthetic::cached(&spec, &default_root()?, &|done| {
         bar.at(done);

@@ -180,9 +180,14 @@ impl RunFolder {
         self.path.join("predictions-test.csv")
     }
 
+    /// The state that training goes on from.
+    pub fn read_last(&self) -> Result<Checkpoint> {
+        Checkpoint::read(&self.last()).map_err(damaged)
+    }
+
     /// What `last.safetensors` says of itself.
     pub fn description(&self) -> Result<Description> {
-        Checkpoint::read(&self.last())?.description()
+        self.read_last()?.description()
     }
 
     /// The lines of `metrics.jsonl`; none where the file is not there yet. A last line that a kill
@@ -215,6 +220,14 @@ impl RunFolder {
         }
         write_atomically(&self.metrics(), text.as_bytes())
     }
+}
+
+/// Says what is left to do where `last.safetensors` cannot be used.
+pub fn damaged(error: Error) -> Error {
+    error.followed_by(
+        "without it the run cannot go on; start a new one, with --init FILE to begin from saved \
+         weights",
+    )
 }
 
 /// `id,path`, then `label_MOOD` and `score_MOOD` for every mood; scores are [clips, moods].

@@ -36,7 +36,7 @@ use crate::plan::Storage;
 use crate::report::Progress;
 use crate::{Error, Result};
 use data::Clips;
-use folder::{by_mood, read_predictions, write_predictions};
+use folder::{by_mood, damaged, read_predictions, write_predictions};
 
 /// Updates between two looks at the status word.
 const CHECK_EVERY: u64 = 50;
@@ -290,13 +290,7 @@ impl Run {
         let preset = &self.config.preset;
         let last = self.folder.last();
         if last.exists() {
-            let damaged = |error: Error| {
-                error.followed_by(
-                    "without it the run cannot go on; start a new one, with --init FILE to begin \
-                     from saved weights",
-                )
-            };
-            let checkpoint = Checkpoint::read(&last).map_err(damaged)?;
+            let checkpoint = self.folder.read_last()?;
             let description = checkpoint.description()?;
             self.check_same(&description)?;
             let in_file = |error: Error| damaged(error.context(last.display()));
