@@ -410,7 +410,7 @@ impl Run {
         self.save_last()?;
         interrupted |= self.update < last_update;
         if !interrupted {
-            self.test()?;
+            self.test(progress)?;
         }
         let Self { config, folder, clips, update, metrics, .. } = self;
         Outcome::new(folder, &config, update, metrics, clips.broken, interrupted)
@@ -483,7 +483,8 @@ impl Run {
         self.session.check()?;
         let (seen, time) = self.pace;
         let train_loss = f64::from(self.session.epoch_loss()?) / self.clips.train.len() as f64;
-        let predictions = self.predict(&Arc::clone(&self.clips.validation))?;
+        let predictions =
+            self.predict("validation", &Arc::clone(&self.clips.validation), progress)?;
         let moods = &self.config.preset.moods;
         let scores =
             predictions.scores(moods.len()).map_err(|error| error.followed_by(DIVERGED))?;
@@ -528,18 +529,25 @@ impl Run {
         Ok(())
     }
 
-    fn predict(&mut self, clips: &Arc<Vec<Prepared>>) -> Result<Predictions> {
+    fn predict(
+        &mut self,
+        what: &str,
+        clips: &Arc<Vec<Prepared>>,
+        progress: &Progress,
+    ) -> Result<Predictions> {
         let indices: Vec<usize> = (0..clips.len()).collect();
         let order = indices.chunks(self.config.preset.train.batch).map(<[_]>::to_vec).collect();
+        let bar = progress.bar(what, clips.len());
         let mut predictions = Predictions::default();
         for batch in Batches::new(Arc::clone(&self.cache), Arc::clone(clips), order) {
             self.session.predict(&batch?, &mut predictions)?;
+            bar.at(predictions.loss.len());
         }
         Ok(predictions)
     }
 
     /// Scores the best model on the test manifest.
-    fn test(&mut self) -> Result<()> {
+    fn test(&mut self, progress: &Progress) -> Result<()> {
         if self.clips.test.is_empty() || !self.folder.best().exists() {
             return Ok(());
         }
@@ -549,7 +557,7 @@ impl Run {
         self.session.upload(Storage::Parameters, &parameters)?;
         self.session.upload(Storage::Buffers, &checkpoint.values(&buffer_shapes(&preset))?)?;
         let clips = Arc::clone(&self.clips.test);
-        let predictions = self.predict(&clips)?;
+        let predictions = self.predict("test", &clips, progress)?;
         let path = self.folder.test_predictions();
         write_predictions(&path, &preset.moods, &clips, &predictions.probabilities)
     }
