@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::{LANES, Lines, MOST_TAPS, MOST_WINDOW, TILE, Taps, Windows, entry_activation};
+use super::{
+    LANES, Lines, MOST_TAPS, MOST_WINDOW, TILE, Taps, Windows, add_sums, entry_activation,
+};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
 
@@ -200,19 +202,21 @@ impl Kernel for Params {
                     });
                     let mut places = vec![[u32::MAX; 4]; pooled_plane];
                     for line in 0..lines.lines {
+                        add_sums(
+                            lines,
+                            line,
+                            self.tile(),
+                            &activation,
+                            pivot,
+                            |position| 8 * (self.group(line, position) * outs + quad),
+                            partial,
+                        );
                         for position in 0..lines.length {
-                            let at = (line * lines.across + position * lines.along) as usize;
-                            let value = &activation[4 * at..4 * at + 4];
-                            let sums =
-                                &mut partial[8 * (self.group(line, position) * outs + quad)..][..8];
-                            for c in 0..4 {
-                                let distance = value[c] - pivot[c];
-                                sums[c] += distance;
-                                sums[4 + c] += distance * distance;
-                            }
                             let Some((window, here)) = windows.locate(line, position) else {
                                 continue;
                             };
+                            let at = (line * lines.across + position * lines.along) as usize;
+                            let value = &activation[4 * at..4 * at + 4];
                             for c in 0..4 {
                                 let held = &mut pooled[4 * window + c];
                                 let place = &mut places[window][c];

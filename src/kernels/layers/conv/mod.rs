@@ -283,21 +283,40 @@ fn finish<T: Real>(
     for group in partial.chunks_mut(8 * out_quads) {
         group[8 * quad..8 * quad + 8].fill(T::zero());
     }
-    let mut row = vec![T::zero(); 8];
+    for y in output.iter_mut() {
+        *y = y.max(T::zero());
+    }
+    let pivot = [0, 1, 2, 3].map(|c| pivot.get(4 * quad + c).copied().unwrap_or_else(T::zero));
     for line in 0..lines.lines {
-        for position in 0..lines.length {
+        let place = |position| 8 * (lines.tile_group(line, position) * out_quads + quad);
+        add_sums(lines, line, TILE, output, pivot, place, partial);
+    }
+}
+
+/// Adds a line's Σ (x − pivot) and Σ (x − pivot)² to `partial`, tile by tile; `place` tells where a
+/// tile's eight sums lie. A tile is summed on its own: one long f32 sum loses digits.
+fn add_sums<T: Real>(
+    lines: Lines,
+    line: u32,
+    tile: u32,
+    values: &[T],
+    pivot: [T; 4],
+    place: impl Fn(u32) -> usize,
+    partial: &mut [T],
+) {
+    for first in (0..lines.length).step_by(tile as usize) {
+        let mut sums = [T::zero(); 8];
+        for position in first..(first + tile).min(lines.length) {
             let at = 4 * (line * lines.across + position * lines.along) as usize;
-            let group = lines.tile_group(line, position);
-            for (c, y) in output[at..at + 4].iter_mut().enumerate() {
-                *y = y.max(T::zero());
-                let distance = *y - pivot.get(4 * quad + c).copied().unwrap_or(T::zero());
-                row[c] = distance;
-                row[4 + c] = distance * distance;
+            for c in 0..4 {
+                let distance = values[at + c] - pivot[c];
+                sums[c] += distance;
+                sums[4 + c] += distance * distance;
             }
-            let start = (group * out_quads + quad) * 8;
-            for (sum, &x) in partial[start..start + 8].iter_mut().zip(&row) {
-                *sum += x;
-            }
+        }
+        let start = place(first);
+        for (total, sum) in partial[start..start + 8].iter_mut().zip(sums) {
+            *total += sum;
         }
     }
 }
