@@ -49,6 +49,8 @@ pub enum Draw {
     Uniform(f64, f64),
     /// Integers below the bound.
     Below(u32),
+    /// Any of these: few values make ties.
+    Among(Vec<f32>),
     /// Exactly these.
     Values(Vec<f32>),
     /// Exactly these words.
@@ -113,6 +115,10 @@ pub fn inputs(launch: &dyn Launch, seed: u64) -> Vec<Values> {
                 Draw::Below(bound) => {
                     let range = Uniform::new(0, bound).expect("a case draws from a valid range");
                     Values::U32((0..length).map(|_| range.sample(&mut rng)).collect())
+                }
+                Draw::Among(values) => {
+                    let range = Uniform::new(0, values.len()).expect("a case draws from something");
+                    many(&mut |rng| values[range.sample(rng)], &mut rng)
                 }
                 Draw::Values(values) => {
                     assert_eq!(values.len(), length, "{}: {}", launch.id(), binding.name);
