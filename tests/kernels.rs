@@ -8,8 +8,9 @@ use moodshader::exec::verification::{Report, cases, verify};
 #[test]
 fn kernels_agree_with_their_references() {
     let cases = cases("").expect("there are kernels");
-    support::gpu().compile_all(cases.iter().map(|case| &*case.launch));
-    let reports = cases.iter().map(|case| verify(support::gpu(), case, 1));
+    let gpu = support::gpu();
+    gpu.compile_all(cases.iter().map(|case| &*case.launch));
+    let reports = cases.iter().map(|case| verify(gpu, case, 1));
     let failures: Vec<_> = reports
         .filter(|report| !report.passed())
         .map(|report: Report| report.to_string())
