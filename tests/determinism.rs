@@ -92,7 +92,8 @@ fn same(a: &[(String, Vec<u32>)], b: &[(String, Vec<u32>)], what: &str) {
 fn an_update_on_the_adapter_repeats_its_bits() {
     let training = Training::new();
     let mut programs =
-        GpuPrograms::new(Arc::clone(support::gpu()), vec![Arc::clone(&training.plan)]).expect("the plan loads");
+        GpuPrograms::new(Arc::clone(support::gpu()), vec![Arc::clone(&training.plan)])
+            .expect("the plan loads");
     let first = training.update(&mut programs);
     for (name, bits) in &first {
         assert!(bits.iter().any(|&bits| bits != 0), "{name} is all zero: the update did not run");

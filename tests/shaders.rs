@@ -73,7 +73,7 @@ fn resolved() -> Vec<Resolved> {
 }
 
 #[test]
-fn every_shader_is_registered_and_every_kernel_has_its_two_files() {
+fn every_shader_is_registered_and_every_kernel_has_its_files_and_cases() {
     fn collect(folder: &Path, found: &mut BTreeSet<PathBuf>) {
         for item in folder.read_dir().expect("shaders/ can be read") {
             let path = item.expect("shaders/ can be read").path();
@@ -95,7 +95,10 @@ fn every_shader_is_registered_and_every_kernel_has_its_two_files() {
     for entry in REGISTRY {
         let file = repository().join("src/kernels").join(format!("{}.rs", entry.id));
         assert!(file.is_file(), "{} is missing", file.display());
-        assert!(!(entry.cases)().is_empty(), "{} has no case", entry.id);
+        for kind in ["minimal", "odd", "typical"] {
+            let has = (entry.cases)().iter().any(|case| case.name.starts_with(kind));
+            assert!(has, "{} has no {kind} case", entry.id);
+        }
     }
 }
 

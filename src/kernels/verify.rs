@@ -54,6 +54,8 @@ pub enum Draw {
     Uniform(f64, f64),
     /// Integers below the bound.
     Below(u32),
+    /// Uniform in a range of its own for each element.
+    Ranges(Vec<(f64, f64)>),
     /// Any of these: few values make ties.
     Among(Vec<f32>),
     /// Exactly these.
@@ -120,6 +122,17 @@ pub fn inputs(launch: &dyn Launch, seed: u64) -> Vec<Values> {
                 Draw::Below(bound) => {
                     let range = Uniform::new(0, bound).expect("a case draws from a valid range");
                     Values::U32((0..length).map(|_| range.sample(&mut rng)).collect())
+                }
+                Draw::Ranges(ranges) => {
+                    assert_eq!(ranges.len(), length, "{}: {}", launch.id(), binding.name);
+                    let mut ranges = ranges.into_iter();
+                    let mut next = || ranges.next().expect("there is one for each element");
+                    let mut draw = |rng: &mut rand_chacha::ChaCha8Rng| {
+                        let (low, high) = next();
+                        let range = Uniform::new_inclusive(low, high);
+                        range.expect("a case draws from a valid range").sample(rng) as f32
+                    };
+                    many(&mut draw, &mut rng)
                 }
                 Draw::Among(values) => {
                     let range = Uniform::new(0, values.len()).expect("a case draws from something");

@@ -106,8 +106,13 @@ impl VerifyKernels {
             }
             other => other,
         };
-        let chosen = choose(&choice)?;
-        Ok(if self.all_devices { adapters() } else { chosen.into_iter().collect() })
+        if self.all_devices {
+            let all = adapters();
+            if !all.is_empty() {
+                return Ok(all);
+            }
+        }
+        Ok(choose(&choice)?.into_iter().collect())
     }
 
     fn verify_on(&self, adapter: Adapter, cases: &[AnyCase], seed: u64) -> Document {
