@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::{Error, Result};
 
 /// What `--device` asks for.
@@ -31,7 +33,7 @@ impl std::str::FromStr for DeviceChoice {
 }
 
 /// What people need to know of an adapter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterSummary {
     pub name: String,
     /// "discrete GPU", "integrated GPU", "virtual GPU", "software", "other".
@@ -105,7 +107,7 @@ pub fn adapters() -> Vec<wgpu::Adapter> {
 }
 
 /// The adapter to use, or none for the CPU reference.
-pub(super) fn choose(choice: &DeviceChoice) -> Result<Option<wgpu::Adapter>> {
+pub fn choose(choice: &DeviceChoice) -> Result<Option<wgpu::Adapter>> {
     match choice {
         DeviceChoice::Cpu => Ok(None),
         DeviceChoice::Auto => Ok(adapters().into_iter().next()),

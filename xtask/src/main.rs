@@ -1,6 +1,7 @@
 //! What people who work on moodshader run: `cargo xtask COMMAND`.
 
 mod test;
+mod verify_kernels;
 
 use std::process::ExitCode;
 
@@ -16,12 +17,14 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    VerifyKernels(verify_kernels::VerifyKernels),
     Test(test::Test),
 }
 
 /// The exit status is 0 when all is well, 2 for wrong usage, else 1.
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::VerifyKernels(command) => command.run(),
         Command::Test(command) => command.run(),
     };
     result.unwrap_or_else(|error| {

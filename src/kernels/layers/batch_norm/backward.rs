@@ -118,15 +118,14 @@ impl Kernel for Params {
     fn draw(&self) -> Tensors<Draw> {
         // A coarse grid with zeros, so that windows hold ties and dead positions; the pooled
         // values are of the grid too, so that most windows hold theirs.
-        let grid = |n: usize, step: usize| {
-            (0..n).map(move |i| (i * step % 13).saturating_sub(4) as f32 / 4.0).collect()
-        };
+        let grid =
+            || Draw::Among((0..13_u8).map(|i| f32::from(i.saturating_sub(4)) / 4.0).collect());
         Tensors {
             d_output: Draw::NORMAL,
-            pooled: Draw::Values(grid(self.lengths().pooled, 7907)),
+            pooled: grid(),
             moments: Draw::Uniform(0.5, 1.5),
             terms: Draw::NORMAL,
-            activation: Draw::Values(grid(self.lengths().activation, 7919)),
+            activation: grid(),
         }
     }
 

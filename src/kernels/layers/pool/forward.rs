@@ -91,12 +91,9 @@ impl Kernel for Params {
 
     fn draw(&self) -> Tensors<Draw> {
         // A coarse grid, so that windows hold ties; gammas of both signs and zero.
-        let steps = |n: usize| (0..n).map(|i| (i * 7919 % 13) as f32 / 4.0).collect();
         Tensors {
-            input: Draw::Values(steps(self.lengths().input)),
-            gamma: Draw::Values(
-                (0..self.channels).map(|c| [1.5, -0.5, 0.0][c as usize % 3]).collect(),
-            ),
+            input: Draw::Among((0..13).map(|i| i as f32 / 4.0).collect()),
+            gamma: Draw::Among(vec![1.5, -0.5, 0.0]),
             output: Draw::NORMAL,
         }
     }
