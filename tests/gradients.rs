@@ -6,8 +6,8 @@ use std::sync::Arc;
 use moodshader::exec::CpuPrograms;
 use moodshader::kernels::Kernel;
 use moodshader::kernels::layers::conv::{
-    Lines, Taps, entry_forward, entry_weight_gradient, entry_weight_gradient_reduce,
-    input_gradient, pack, weight_gradient, weight_gradient_reduce,
+    Lines, Taps, entry_backward, entry_forward, entry_reduce, input_gradient, pack,
+    weight_gradient, weight_gradient_reduce,
 };
 use moodshader::kernels::layers::{batch_norm, conv, dense, dropout, pool, sequence};
 use moodshader::kernels::loss::softmax_bce;
@@ -211,61 +211,164 @@ fn convolution() {
     Convolution::new([1, 3], [1, 1], [1, 70]).check("two segments");
 }
 
-#[test]
-fn entry_convolution() {
-    for (kernel, bands, steps) in [([1_u32, 5_u32], 3, 11), ([5, 1], 9, 4)] {
-        let (batch, channels) = (3, 6);
+/// The first block of a branch: from its input to the normalised, pooled output.
+struct Entry {
+    params: entry_forward::Params,
+    backward: entry_backward::Params,
+    input: Vec<f64>,
+    /// Elements of a channel over the batch.
+    elements: f64,
+    /// Positions of a pooled plane.
+    pooled_plane: u32,
+}
+
+struct EntryState {
+    pooled: Vec<f64>,
+    code: Vec<u32>,
+    moments: Vec<f64>,
+    output: Vec<f64>,
+}
+
+const ENTRY_CHANNELS: u32 = 6;
+const ENTRY_BATCH: u32 = 3;
+
+impl Entry {
+    fn new(kernel: [u32; 2], [bands, steps]: [u32; 2], window: [u32; 2]) -> Self {
         let lines = Lines::new(kernel, bands, steps);
-        let input = normal((batch * bands * steps) as usize, 1);
-        let weight = normal(channels as usize * 5, 2);
-        let bias = normal(channels as usize, 3);
-        // Two slices, the last one smaller.
-        let slices = [0..2, 2..3].map(|s| entry_forward::Params::new(batch, s, channels, lines, 5));
-        let outputs = |weight: &[f64], bias: &[f64]| {
-            slices.map(|params| {
-                let lengths = params.lengths();
-                let mut output = vec![f64::NAN; lengths.output];
-                params.reference(entry_forward::Slices {
-                    input: &input,
-                    weight,
-                    bias,
-                    pivot: &normal(lengths.pivot, 4),
-                    output: &mut output,
-                    partial: &mut vec![0.0; lengths.partial],
-                });
-                output
-            })
-        };
-        let at = outputs(&weight, &bias);
-        let factors = [normal(at[0].len(), 5), normal(at[1].len(), 6)];
-        let walks = entry_weight_gradient::Params::slices(batch, 2, channels, lines, 5);
-        let mut partial = vec![f64::NAN; walks[0].lengths().partial];
-        for ((walk, output), factors) in walks.iter().zip(&at).zip(&factors) {
-            let d_output: Vec<_> =
-                output.iter().zip(factors).map(|(&y, &d)| if y > 0.0 { d } else { 0.0 }).collect();
-            walk.reference(entry_weight_gradient::Slices {
-                d_output: &d_output,
-                input: &input,
-                partial: &mut partial,
-            });
+        let taps = kernel[0].max(kernel[1]);
+        Self {
+            params: entry_forward::Params::new(ENTRY_BATCH, ENTRY_CHANNELS, lines, taps, window),
+            backward: entry_backward::Params::new(ENTRY_BATCH, ENTRY_CHANNELS, lines, taps, window),
+            input: normal((ENTRY_BATCH * bands * steps) as usize, 1),
+            elements: f64::from(ENTRY_BATCH * bands * steps),
+            pooled_plane: (bands / window[0]) * (steps / window[1]),
         }
+    }
+
+    fn forward(&self, [weight, bias, gamma, beta]: [&[f64]; 4]) -> EntryState {
+        let lengths = self.params.lengths();
+        let pivot = vec![0.25; gamma.len()];
+        let mut pooled = vec![f64::NAN; lengths.pooled];
+        let mut code = vec![0; lengths.code];
+        let mut partial = vec![f64::NAN; lengths.partial];
+        self.params.reference(entry_forward::Slices {
+            input: &self.input,
+            weight,
+            bias,
+            gamma,
+            pivot: &pivot,
+            pooled: &mut pooled,
+            code: &mut code,
+            partial: &mut partial,
+        });
+        let norm =
+            batch_norm::statistics::Params::new(ENTRY_CHANNELS, self.params.rows(), self.elements);
+        let lengths = norm.lengths();
+        let (mut moments, mut affine) = (vec![0.0; lengths.moments], vec![0.0; lengths.affine]);
+        norm.reference(batch_norm::statistics::Slices {
+            partial: &partial,
+            gamma,
+            beta,
+            running_mean: &mut pivot.clone(),
+            running_var: &mut vec![1.0; gamma.len()],
+            moments: &mut moments,
+            affine: &mut affine,
+        });
+        let quads = ENTRY_CHANNELS.div_ceil(4) as usize;
+        let output = pooled
+            .iter()
+            .enumerate()
+            .map(|(at, &x)| {
+                let c = 4 * (at / (4 * self.pooled_plane as usize) % quads) + at % 4;
+                affine[c] * x + affine[4 * quads + c]
+            })
+            .collect();
+        EntryState { pooled, code, moments, output }
+    }
+
+    /// The gradients to weight, bias, gamma and beta.
+    fn gradients(
+        &self,
+        weight: &[f64],
+        bias: &[f64],
+        state: &EntryState,
+        d_output: &[f64],
+    ) -> [Vec<f64>; 4] {
+        let quads = ENTRY_CHANNELS.div_ceil(4);
+        let sums = batch_norm::gradient_sums::Params {
+            clips: ENTRY_BATCH,
+            quads,
+            plane: self.pooled_plane,
+        };
+        let mut partial = vec![f64::NAN; sums.lengths().partial];
+        sums.reference(batch_norm::gradient_sums::Slices {
+            d_output,
+            pooled: &state.pooled,
+            moments: &state.moments,
+            partial: &mut partial,
+        });
+        let reduce = batch_norm::gradient_reduce::Params {
+            channels: ENTRY_CHANNELS,
+            clips: ENTRY_BATCH,
+            elements: self.elements as f32,
+        };
+        let mut d_gamma = vec![f64::NAN; ENTRY_CHANNELS as usize];
+        let mut d_beta = d_gamma.clone();
+        let mut terms = vec![f64::NAN; reduce.lengths().terms];
+        reduce.reference(batch_norm::gradient_reduce::Slices {
+            partial: &partial,
+            d_gamma: &mut d_gamma,
+            d_beta: &mut d_beta,
+            terms: &mut terms,
+        });
+        let mut shares = vec![f64::NAN; self.backward.lengths().partial];
+        self.backward.reference(entry_backward::Slices {
+            input: &self.input,
+            weight,
+            bias,
+            d_output,
+            code: &state.code,
+            moments: &state.moments,
+            terms: &terms,
+            partial: &mut shares,
+        });
         let mut d_weight = vec![f64::NAN; weight.len()];
         let mut d_bias = vec![f64::NAN; bias.len()];
-        entry_weight_gradient_reduce::Params {
-            out_channels: channels,
-            taps: 5,
-            splits: walks[0].splits,
+        entry_reduce::Params {
+            out_channels: ENTRY_CHANNELS,
+            taps: weight.len() as u32 / ENTRY_CHANNELS,
+            splits: self.backward.splits(),
         }
-        .reference(entry_weight_gradient_reduce::Slices {
-            partial: &partial,
+        .reference(entry_reduce::Slices {
+            partial: &shares,
             d_weight: &mut d_weight,
             d_bias: &mut d_bias,
         });
-        let loss = |weight: &[f64], bias: &[f64]| -> f64 {
-            outputs(weight, bias).iter().zip(&factors).map(|(y, d)| dot(y, d)).sum()
-        };
-        check("weight", &d_weight, &weight, |weight| loss(weight, &bias));
-        check("bias", &d_bias, &bias, |bias| loss(&weight, bias));
+        [d_weight, d_bias, d_gamma, d_beta]
+    }
+}
+
+#[test]
+fn first_block() {
+    // Windows that leave a rest along and across the lines, and none at all.
+    for (kernel, plane, window) in
+        [([1_u32, 5_u32], [5, 13], [2, 3]), ([5, 1], [9, 5], [4, 2]), ([1, 3], [3, 6], [1, 1])]
+    {
+        let entry = Entry::new(kernel, plane, window);
+        let channels = ENTRY_CHANNELS as usize;
+        let weight = normal(channels * kernel[0].max(kernel[1]) as usize, 2);
+        let bias = normal(channels, 3);
+        let gamma = [1.5, -0.5, 0.75, -1.25, 0.5, 1.0];
+        let beta = normal(channels, 4);
+        let state = entry.forward([&weight, &bias, &gamma, &beta]);
+        let d_output = normal(state.output.len(), 5);
+        let [d_weight, d_bias, d_gamma, d_beta] =
+            entry.gradients(&weight, &bias, &state, &d_output);
+        let loss = |parameters: [&[f64]; 4]| dot(&entry.forward(parameters).output, &d_output);
+        check("weight", &d_weight, &weight, |weight| loss([weight, &bias, &gamma, &beta]));
+        check("bias", &d_bias, &bias, |bias| loss([&weight, bias, &gamma, &beta]));
+        check("gamma", &d_gamma, &gamma, |gamma| loss([&weight, &bias, gamma, &beta]));
+        check("beta", &d_beta, &beta, |beta| loss([&weight, &bias, &gamma, beta]));
     }
 }
 
@@ -281,7 +384,6 @@ struct BlockState {
     activation: Vec<f64>,
     pooled: Vec<f64>,
     moments: Vec<f64>,
-    affine: Vec<f64>,
     output: Vec<f64>,
 }
 
@@ -314,7 +416,7 @@ impl Block {
             partial[c / 4 * 8 + c % 4] += x - pivot;
             partial[c / 4 * 8 + 4 + c % 4] += (x - pivot).powi(2);
         }
-        let (mut moments, mut affine) = (vec![0.0; 2 * padded], vec![0.0; 2 * padded]);
+        let (mut moments, mut affine) = (vec![0.0; 3 * padded], vec![0.0; 2 * padded]);
         batch_norm::statistics::Params::new(self.channels, 1, self.elements()).reference(
             batch_norm::statistics::Slices {
                 partial: &partial,
@@ -328,8 +430,6 @@ impl Block {
         );
         let params = pool::forward::Params {
             batch: self.clips,
-            first_clip: 0,
-            clips: self.clips,
             channels: self.channels,
             bands: self.plane[0],
             steps: self.plane[1],
@@ -346,7 +446,7 @@ impl Block {
                 affine[c] * x + affine[padded + c]
             })
             .collect();
-        BlockState { activation, pooled, moments, affine, output }
+        BlockState { activation, pooled, moments, output }
     }
 
     /// The gradients to the input, gamma and beta.
@@ -381,8 +481,6 @@ impl Block {
         let mut d_z = state.activation;
         batch_norm::backward::Params {
             batch: self.clips,
-            first_clip: 0,
-            clips: self.clips,
             quads,
             bands: self.plane[0],
             steps: self.plane[1],
@@ -393,7 +491,6 @@ impl Block {
             d_output,
             pooled: &state.pooled,
             moments: &state.moments,
-            affine: &state.affine,
             terms: &terms,
             activation: &mut d_z,
         });
