@@ -70,7 +70,7 @@ impl Place {
             file.write_sample(sample as i16).unwrap();
         }
         file.finalize().unwrap();
-        let second = if index % 4 == 0 { "|epic" } else { "" };
+        let second = if index.is_multiple_of(4) { "|epic" } else { "" };
         format!("\"{listed}\",{}{second}", MOODS[index % 3])
     }
 
