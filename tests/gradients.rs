@@ -380,19 +380,11 @@ struct Block {
     window: [u32; 2],
 }
 
-/// Near the mean of the activations.
-const PIVOT: f64 = 0.25;
-
-struct Normalised {
+struct BlockState {
+    activation: Vec<f64>,
+    pooled: Vec<f64>,
     moments: Vec<f64>,
     output: Vec<f64>,
-}
-
-/// The gradients to batch norm's parameters, and what its input gradient subtracts.
-struct Reduced {
-    d_gamma: Vec<f64>,
-    d_beta: Vec<f64>,
-    terms: Vec<f64>,
 }
 
 impl Block {
@@ -413,14 +405,7 @@ impl Block {
         4 * (at / (4 * plane as usize) % self.quads()) + at % 4
     }
 
-    /// Batch norm of what pooling kept, from the sums over the whole activation.
-    fn normalise(
-        &self,
-        partial: &[f64],
-        pooled: &[f64],
-        gamma: &[f64],
-        beta: &[f64],
-    ) -> Normalised {
+    fn forward(&self, z: &[f64], gamma: &[f64], beta: &[f64]) -> BlockState {
         let padded = 4 * self.quads();
         let plane = self.plane[0] * self.plane[1];
         let activation: Vec<f64> = z.iter().map(|&z| z.max(0.0)).collect();
@@ -464,17 +449,19 @@ impl Block {
         BlockState { activation, pooled, moments, output }
     }
 
-    fn reduce(&self, pooled: &[f64], moments: &[f64], d_output: &[f64]) -> Reduced {
+    /// The gradients to the input, gamma and beta.
+    fn backward(&self, state: BlockState, d_output: &[f64]) -> [Vec<f64>; 3] {
+        let quads = self.quads() as u32;
         let params = batch_norm::gradient_sums::Params {
             clips: self.clips,
-            quads: self.quads() as u32,
+            quads,
             plane: self.pooled_plane(),
         };
         let mut partial = vec![f64::NAN; params.lengths().partial];
         params.reference(batch_norm::gradient_sums::Slices {
             d_output,
-            pooled,
-            moments,
+            pooled: &state.pooled,
+            moments: &state.moments,
             partial: &mut partial,
         });
         let params = batch_norm::gradient_reduce::Params {
@@ -491,18 +478,8 @@ impl Block {
             d_beta: &mut d_beta,
             terms: &mut terms,
         });
-        Reduced { d_gamma, d_beta, terms }
-    }
-
-    /// What pooling keeps of an activation, and the sums for batch norm.
-    fn pool(&self, activation: &[f64], gamma: &[f64]) -> [Vec<f64>; 2] {
-        let mut partial = vec![0.0; 8 * self.quads()];
-        for (at, &x) in activation.iter().enumerate() {
-            let c = self.channel(at, self.plane[0] * self.plane[1]);
-            partial[c / 4 * 8 + c % 4] += x - PIVOT;
-            partial[c / 4 * 8 + 4 + c % 4] += (x - PIVOT).powi(2);
-        }
-        let params = pool::forward::Params {
+        let mut d_z = state.activation;
+        batch_norm::backward::Params {
             batch: self.clips,
             quads,
             bands: self.plane[0],
@@ -521,16 +498,9 @@ impl Block {
     }
 }
 
-fn relu(z: &[f64]) -> Vec<f64> {
-    z.iter().map(|&z| z.max(0.0)).collect()
-}
-
-/// Of both signs: pooling then keeps the largest or the smallest.
-const GAMMA: [f64; 6] = [1.5, -0.5, 0.75, -1.25, 0.5, 1.0];
-
 #[test]
 fn relu_batch_norm_and_pooling() {
-    // Windows that leave a rest, and none at all.
+    // Windows that leave a rest, none at all, and gammas of both signs.
     for (plane, window) in [([5, 7], [2, 3]), ([3, 4], [1, 1])] {
         let block = Block { clips: 2, channels: 6, plane, window };
         let mut z = normal((2 * plane[0] * plane[1]) as usize * 4 * block.quads(), 1);
@@ -540,102 +510,18 @@ fn relu_batch_norm_and_pooling() {
                 *z = 0.0;
             }
         }
+        let gamma = [1.5, -0.5, 0.75, -1.25, 0.5, 1.0];
         let beta = normal(6, 2);
-        let [pooled, partial] = block.pool(&relu(&z), &GAMMA);
-        let Normalised { moments, output } = block.normalise(&partial, &pooled, &GAMMA, &beta);
-        let d_output = normal(output.len(), 3);
-        let Reduced { d_gamma, d_beta, terms } = block.reduce(&pooled, &moments, &d_output);
-        let mut d_z = relu(&z);
-        batch_norm::backward::Params {
-            batch: block.clips,
-            quads: block.quads() as u32,
-            bands: plane[0],
-            steps: plane[1],
-            window_bands: window[0],
-            window_steps: window[1],
-        }
-        .reference(batch_norm::backward::Slices {
-            d_output: &d_output,
-            pooled: &pooled,
-            moments: &moments,
-            terms: &terms,
-            activation: &mut d_z,
-        });
+        let state = block.forward(&z, &gamma, &beta);
+        let d_output = normal(state.output.len(), 3);
+        let [d_z, d_gamma, d_beta] = block.backward(state, &d_output);
         let loss = |z: &[f64], gamma: &[f64], beta: &[f64]| {
-            let [pooled, partial] = block.pool(&relu(z), gamma);
-            dot(&block.normalise(&partial, &pooled, gamma, beta).output, &d_output)
+            dot(&block.forward(z, gamma, beta).output, &d_output)
         };
         // The padding channels' zeros lie on the ReLU's kink, and nothing depends on them.
-        check("input", &d_z, &z, |z| loss(z, &GAMMA, &beta));
-        check("gamma", &d_gamma, &GAMMA, |gamma| loss(&z, gamma, &beta));
-        check("beta", &d_beta, &beta, |beta| loss(&z, &GAMMA, beta));
-    }
-}
-
-/// A branch's first block: its activation never exists, so that both passes go through pooling.
-#[test]
-fn entry_block() {
-    for (kernel, plane, window) in [
-        ([1, 5], [5, 13], [2, 3]),
-        ([5, 1], [11, 6], [4, 2]),
-        // Longer than the segments that the backward pass is cut into.
-        ([1, 3], [2, 140], [1, 1]),
-    ] {
-        let block = Block { clips: 2, channels: 6, plane, window };
-        let (clips, channels, taps) = (block.clips, block.channels, kernel[0].max(kernel[1]));
-        let lines = Lines::new(kernel, plane[0], plane[1]);
-        let input = normal((clips * plane[0] * plane[1]) as usize, 1);
-        let weight = normal((channels * taps) as usize, 2);
-        let (bias, beta) = (normal(6, 3), normal(6, 4));
-        let params = entry_forward::Params::new(clips, channels, lines, taps, window);
-        let lengths = params.lengths();
-        let forward = |weight: &[f64], bias: &[f64], gamma: &[f64]| {
-            let mut pooled = vec![f64::NAN; lengths.pooled];
-            let mut code = vec![0; lengths.code];
-            let mut partial = vec![f64::NAN; lengths.partial];
-            params.reference(entry_forward::Slices {
-                input: &input,
-                weight,
-                bias,
-                gamma,
-                pivot: &[PIVOT; 6],
-                pooled: &mut pooled,
-                code: &mut code,
-                partial: &mut partial,
-            });
-            (pooled, code, partial)
-        };
-        let (pooled, code, partial) = forward(&weight, &bias, &GAMMA);
-        let Normalised { moments, output } = block.normalise(&partial, &pooled, &GAMMA, &beta);
-        let d_output = normal(output.len(), 5);
-        let Reduced { d_gamma, d_beta, terms } = block.reduce(&pooled, &moments, &d_output);
-
-        let params = entry_backward::Params::new(clips, channels, lines, taps, window);
-        let mut shares = vec![f64::NAN; params.lengths().partial];
-        params.reference(entry_backward::Slices {
-            input: &input,
-            weight: &weight,
-            bias: &bias,
-            d_output: &d_output,
-            code: &code,
-            moments: &moments,
-            terms: &terms,
-            partial: &mut shares,
-        });
-        let mut d_weight = vec![f64::NAN; weight.len()];
-        let mut d_bias = vec![f64::NAN; bias.len()];
-        entry_reduce::Params { out_channels: channels, taps, splits: params.splits() }.reference(
-            entry_reduce::Slices { partial: &shares, d_weight: &mut d_weight, d_bias: &mut d_bias },
-        );
-
-        let loss = |weight: &[f64], bias: &[f64], gamma: &[f64], beta: &[f64]| {
-            let (pooled, _, partial) = forward(weight, bias, gamma);
-            dot(&block.normalise(&partial, &pooled, gamma, beta).output, &d_output)
-        };
-        check("weight", &d_weight, &weight, |weight| loss(weight, &bias, &GAMMA, &beta));
-        check("bias", &d_bias, &bias, |bias| loss(&weight, bias, &GAMMA, &beta));
-        check("gamma", &d_gamma, &GAMMA, |gamma| loss(&weight, &bias, gamma, &beta));
-        check("beta", &d_beta, &beta, |beta| loss(&weight, &bias, &GAMMA, beta));
+        check("input", &d_z, &z, |z| loss(z, &gamma, &beta));
+        check("gamma", &d_gamma, &gamma, |gamma| loss(&z, gamma, &beta));
+        check("beta", &d_beta, &beta, |beta| loss(&z, &gamma, beta));
     }
 }
 

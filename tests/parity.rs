@@ -2,10 +2,12 @@
 
 mod support;
 
+use moodshader::dataset::batches::Batch;
 use moodshader::exec::Device;
 use moodshader::model::Network;
 use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{initialise, initialise_buffers};
+use moodshader::model::preset::Preset;
 use moodshader::plan::Storage;
 use moodshader::train::{Predictions, Session};
 use support::{noise, relative, small_preset};
@@ -66,4 +68,83 @@ fn predictions_agree() {
     });
     assert!(relative(&gpu.probabilities, &cpu.probabilities) < 1e-5);
     assert!(relative(&gpu.loss, &cpu.loss) < 1e-5);
+}
+
+/// Clips whose moods show as a raised band of their own, in noise that hides some of them.
+fn patterned(preset: &Preset, clips: usize, seed: u64) -> Batch {
+    let mut batch = noise(preset, clips, seed);
+    let (mels, moods) = (preset.features.mels, preset.moods.len());
+    let frames = preset.frames();
+    for (features, targets) in
+        batch.features.chunks_mut(mels * frames).zip(batch.targets.chunks(moods))
+    {
+        for (mood, _) in targets.iter().enumerate().filter(|(_, target)| **target > 0.5) {
+            for band in features.chunks_mut(frames).skip(4 + 8 * mood).take(3) {
+                for x in band {
+                    *x += 0.6;
+                }
+            }
+        }
+    }
+    batch
+}
+
+/// A batch's clips from `first` on.
+fn part(batch: &Batch, first: usize, clips: usize) -> Batch {
+    let of = |values: &[f32]| {
+        let each = values.len() / batch.clips;
+        values[first * each..(first + clips) * each].to_vec()
+    };
+    Batch { features: of(&batch.features), targets: of(&batch.targets), clips }
+}
+
+/// Macro ROC-AUC of a session's model on clips of its own.
+fn judge(session: &mut Session, clips: &Batch, batch: usize, moods: usize) -> f64 {
+    let mut predictions = Predictions::default();
+    for first in (0..clips.clips).step_by(batch) {
+        session.predict(&part(clips, first, batch), &mut predictions).expect("prediction");
+    }
+    let scores = predictions.scores(moods).expect("finite scores");
+    scores.roc_auc.macro_mean.expect("every mood has positives and negatives")
+}
+
+/// The small form of docs/parity.md: trained apart from the same start, GPU and CPU end at models
+/// of the same worth; and the same weights score alike on both.
+#[test]
+fn trained_apart_they_reach_the_same_auc() {
+    const BATCH: usize = 16;
+    const UPDATES: u64 = 40;
+    let preset = small_preset("train.batch=16");
+    let moods = preset.moods.len();
+    let network = Network::new(&preset, Normalization { mean: 0.0, std: 1.0 });
+    let validation = patterned(&preset, 15 * BATCH, 1000);
+    let mut differences = Vec::new();
+    for seed in 0..3 {
+        let train = patterned(&preset, 4 * BATCH, seed);
+        let mut sessions = [support::device(), Device::Cpu].map(|device| {
+            let mut session =
+                Session::new(&device, network.clone(), BATCH, &[BATCH]).expect("plans");
+            session.upload(Storage::Parameters, &initialise(&preset, seed)).expect("upload");
+            session.upload(Storage::Buffers, &initialise_buffers(&preset)).expect("upload");
+            session
+        });
+        let aucs = sessions.each_mut().map(|session| {
+            for update in 0..UPDATES {
+                let batch = part(&train, (update as usize % 4) * BATCH, BATCH);
+                session.update(&batch, update, seed, 3e-3).expect("the update runs");
+            }
+            judge(session, &validation, BATCH, moods)
+        });
+        assert!(aucs.iter().all(|&auc| auc > 0.7), "nothing was learnt: {aucs:?}");
+        differences.push(aucs[0] - aucs[1]);
+
+        let [gpu, cpu] = &mut sessions;
+        for storage in [Storage::Parameters, Storage::Buffers] {
+            cpu.upload(storage, &gpu.download(storage).expect("download")).expect("upload");
+        }
+        let same = judge(cpu, &validation, BATCH, moods);
+        assert!((same - aucs[0]).abs() < 1e-4, "the same weights: GPU {}, CPU {same}", aucs[0]);
+    }
+    let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+    assert!(mean.abs() < 0.02, "GPU − CPU: {differences:?}");
 }

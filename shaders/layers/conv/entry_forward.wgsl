@@ -112,20 +112,18 @@ fn load(row: u32, position: i32) -> f32 {
     return select(0.0, value, inside);
 }
 
-// Counts position i of the tile, and keeps it if it is the best of its window. Among equals the
-// lower code wins.
+// Counts position i of the tile, if it counts, and keeps it if it is the best of its window. Among
+// equals the lower code wins. There is no branch, which sixteen calls would multiply.
 fn consider(i: u32, sum: vec4f) {
-    if i >= count {
-        return;
-    }
+    let counts = vec4<bool>(i < count);
     let value = max(sum, vec4f());
-    let distance = value - center;
+    let distance = select(vec4f(), value - center, counts);
     total += distance;
     squares = fma(distance, distance, squares);
     let here = vec4u(line_code + i % POOL * params.code_along);
     let key = value * direction;
     let held = best[i / POOL] * direction;
-    let better = (key > held) | ((key == held) & (here < place[i / POOL]));
+    let better = counts & ((key > held) | ((key == held) & (here < place[i / POOL])));
     best[i / POOL] = select(best[i / POOL], value, better);
     place[i / POOL] = select(place[i / POOL], here, better);
 }
