@@ -149,6 +149,12 @@ impl Clips {
                     corpus.truncated
                 ));
             }
+            if corpus.damaged > 0 {
+                progress.note(&format!(
+                    "{name}: {} files have parts that cannot be decoded and are silent",
+                    corpus.damaged
+                ));
+            }
             if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
                 return Err(Error::input(format!(
                     "none of the {count} {name} tracks can be read; the first: {}; if the paths \
@@ -163,6 +169,8 @@ impl Clips {
         let validation = one("validation", validation)?;
         let test = one("test", test)?;
         progress.broken(&broken);
+        let size = cache.size()?;
+        progress.note(&format!("feature cache: {size} in {}", cache.folder().display()));
         let (mean, std) = normalization(&train)?;
         Ok(Self {
             train: Arc::new(train),
