@@ -89,8 +89,7 @@ fn lossy_formats_begin_and_end_where_the_music_does() {
 fn bare_aac_is_heard_whole() {
     let wave = Waveform::read(&fixture("sweep.aac")).unwrap();
     assert_eq!((wave.sample_rate, wave.samples.len()), (8000, 9 * 1024));
-    let here = likeness(&wave.samples[1024..9024], &sweep());
-    assert!(here > LOW_RATE_AAC, "{here}");
+    assert!(likeness(&wave.samples[1024..9024], &sweep()[..8000]) > 0.99);
 }
 
 #[test]
@@ -300,7 +299,7 @@ fn folders_are_searched_for_audio() {
     let outer = write(&folder, "a.wav", &song);
     let text = write(&folder, "b/notes.mp3", b"not music");
     let root = folder.path().to_owned();
-    assert_eq!(find_audio(&[root.clone()]).unwrap(), [outer.clone(), inner.clone()]);
+    assert_eq!(find_audio(std::slice::from_ref(&root)).unwrap(), [outer.clone(), inner.clone()]);
     // A file that is named is taken at its word, and none is taken twice.
     assert_eq!(find_audio(&[text.clone(), root, outer.clone()]).unwrap(), [text, outer, inner]);
     let empty = TempDir::new().unwrap();

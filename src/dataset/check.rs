@@ -140,9 +140,16 @@ fn read(path: &Path, clip_seconds: f64) -> (Option<Hash>, Result<Inspection>) {
     }
 }
 
+/// Which manifests have something, and which of their files it is in.
+#[derive(Default)]
+struct Holders<'a> {
+    manifests: BTreeSet<usize>,
+    files: BTreeSet<&'a str>,
+}
+
 fn crossings(manifests: &[Vec<Track>], hashes: &HashMap<&Path, Hash>) -> Vec<Crossing> {
-    // Who has it, and how it is called.
-    let mut found: BTreeMap<(Shared, String), (BTreeSet<usize>, BTreeSet<&str>)> = BTreeMap::new();
+    let mut found: BTreeMap<(Shared, String), Holders<'_>> = BTreeMap::new();
+    // Tracks by content.
     let mut ids: HashMap<String, BTreeSet<String>> = HashMap::new();
     for (place, tracks) in manifests.iter().enumerate() {
         for track in tracks {
@@ -160,26 +167,26 @@ fn crossings(manifests: &[Vec<Track>], hashes: &HashMap<&Path, Hash>) -> Vec<Cro
                 (Shared::Album, track.album.clone()),
             ] {
                 let Some(name) = name else { continue };
-                let (places, names) = found.entry((what, name)).or_default();
-                places.insert(place);
-                names.insert(&track.listed);
+                let holders = found.entry((what, name)).or_default();
+                holders.manifests.insert(place);
+                holders.files.insert(&track.listed);
             }
         }
     }
     found
         .into_iter()
-        .filter(|(_, (places, _))| places.len() > 1)
+        .filter(|(_, holders)| holders.manifests.len() > 1)
         // The audio of one track in two manifests is that track, already told.
         .filter(|((what, name), _)| {
             *what != Shared::Audio || ids.get(name).is_some_and(|ids| ids.len() > 1)
         })
-        .map(|((what, name), (places, names))| Crossing {
+        .map(|((what, name), holders)| Crossing {
             what,
             name: match what {
-                Shared::Audio => names.into_iter().collect::<Vec<_>>().join(" = "),
+                Shared::Audio => holders.files.into_iter().collect::<Vec<_>>().join(" = "),
                 _ => name,
             },
-            manifests: places.into_iter().collect(),
+            manifests: holders.manifests.into_iter().collect(),
         })
         .collect()
 }
