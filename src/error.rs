@@ -3,13 +3,15 @@
 use std::fmt;
 use std::path::Path;
 
-/// Decides the exit status: input errors end with 2, all others with 1.
+/// Decides the exit status: input errors end with 2, failures with 1, a wish to stop with 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The caller can mend it: a wrong flag, a broken file, an adapter that does not exist.
     Input,
     /// The machine or the program failed: a full disk, a lost device.
     Failure,
+    /// The caller asked to stop, by Ctrl-C.
+    Stopped,
 }
 
 /// Says what is wrong, where, and what to do next.
@@ -30,6 +32,10 @@ impl Error {
         Self { kind: Kind::Failure, message: message.into() }
     }
 
+    pub fn stopped(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Stopped, message: message.into() }
+    }
+
     /// An I/O error on `path` while doing `what` ("read", "write", "create"). A path that does not
     /// exist or may not be used is the caller's to mend; everything else is the machine's.
     pub fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
@@ -46,6 +52,13 @@ impl Error {
     #[must_use]
     pub fn context(mut self, outer: impl fmt::Display) -> Self {
         self.message = format!("{outer}: {}", self.message);
+        self
+    }
+
+    /// Puts `next`, what it means or what to do, behind the message: "message; next".
+    #[must_use]
+    pub fn followed_by(mut self, next: &str) -> Self {
+        self.message = format!("{}; {next}", self.message);
         self
     }
 }

@@ -22,8 +22,8 @@ fn small_preset() -> Preset {
         [features]
         mels = 8
         [[model.branch]]
-        name = "square"
-        kernel = [3, 3]
+        name = "tall"
+        kernel = [3, 1]
         channels = [2, 3]
         pool = [2, 2]
         lstm = [2, 1]
@@ -38,6 +38,7 @@ fn description(preset: &Preset) -> Description {
         // Digits that a careless parser or printer loses.
         normalization: Normalization { mean: -42.318_467_195_230_15, std: 0.1 + 0.2 },
         update: 17,
+        epoch_loss: Some(11.25),
         split: "00ff".to_string(),
         version: "0.1.0".to_string(),
         thresholds: Some(vec![0.3, 1.0 / 3.0]),
@@ -127,16 +128,16 @@ fn other_readers_find_names_shapes_and_aligned_data() {
     assert!(entries["preset"].contains("[[model.branch]]"));
     let file = SafeTensors::deserialize(&bytes).unwrap();
     for (name, shape) in [
-        ("square.blocks.0.conv.weight", vec![2, 1, 3, 3]),
-        ("square.blocks.1.bn.running_var", vec![3]),
-        ("square.lstm0.weight_ih_l0_reverse", vec![8, 12]),
-        ("square.lstm1.weight_ih_l0", vec![4, 4]),
-        ("square.lstm1.bias_hh_l0_reverse", vec![4]),
+        ("tall.blocks.0.conv.weight", vec![2, 1, 3, 1]),
+        ("tall.blocks.1.bn.running_var", vec![3]),
+        ("tall.lstm0.weight_ih_l0_reverse", vec![8, 12]),
+        ("tall.lstm1.weight_ih_l0", vec![4, 4]),
+        ("tall.lstm1.bias_hh_l0_reverse", vec![4]),
         ("dense.weight", vec![2, 2]),
     ] {
         assert_eq!(file.tensor(name).unwrap().shape(), shape, "{name}");
     }
-    let second = file.tensor("square.lstm0.bias_hh_l0").unwrap();
+    let second = file.tensor("tall.lstm0.bias_hh_l0").unwrap();
     assert!(second.data().iter().all(|byte| *byte == 0));
 }
 
@@ -166,7 +167,7 @@ fn the_optimiser_is_inside_whole_or_not_at_all() {
     let (_folder, path) = write(&last);
     let read = Checkpoint::read(&path).unwrap();
     assert!(read.has_optimizer());
-    assert!(read.tensors.contains_key("optimizer.exp_avg.square.lstm0.bias_ih_l0"));
+    assert!(read.tensors.contains_key("optimizer.exp_avg.tall.lstm0.bias_ih_l0"));
     assert!(!read.tensors.keys().any(|name| name.contains("exp_avg") && name.contains("bias_hh")));
     let values = read.values(&optimizer_shapes(&preset)).unwrap();
     assert!(values.iter().flat_map(|(_, v)| v).all(|value| value.to_bits() == (-0.0f32).to_bits()));
@@ -200,9 +201,8 @@ fn broken_contents_are_named() {
     assert_has(&refused(missing), &["dense.bias", "missing"]);
     let reshaped: Change = |c| c.tensors.get_mut("dense.weight").unwrap().shape = vec![4];
     assert_has(&refused(reshaped), &["dense.weight", "[4]", "[2, 2]"]);
-    let second: Change =
-        |c| c.tensors.get_mut("square.lstm1.bias_hh_l0").unwrap().shape = vec![2, 2];
-    assert_has(&refused(second), &["square.lstm1.bias_hh_l0", "[4]"]);
+    let second: Change = |c| c.tensors.get_mut("tall.lstm1.bias_hh_l0").unwrap().shape = vec![2, 2];
+    assert_has(&refused(second), &["tall.lstm1.bias_hh_l0", "[4]"]);
     let no_format: Change = |c| drop(c.metadata.remove("format"));
     assert_has(&refused(no_format), &["not a moodshader checkpoint"]);
     assert_has(&refused(set("format", "moodshader/2")), &["moodshader/2", FORMAT]);
@@ -269,7 +269,7 @@ fn foreign(path: &Path, dtype: Dtype) {
         })
         .collect();
     let counter = (Dtype::I64, vec![], vec![0; 8]);
-    bytes.insert("square.blocks.0.bn.num_batches_tracked".to_string(), counter);
+    bytes.insert("tall.blocks.0.bn.num_batches_tracked".to_string(), counter);
     let extra = vec![0; dtype.bitsize() / 8];
     bytes.insert("head.scale".to_string(), (dtype, vec![1], extra));
     let views: HashMap<_, _> = bytes
@@ -291,7 +291,7 @@ fn weights_are_read_from_files_that_pytorch_wrote() {
     let names: Vec<_> =
         parameter_shapes(&preset).into_iter().chain(buffer_shapes(&preset)).map(|s| s.0).collect();
     assert_eq!(weights.iter().map(|w| &w.0).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
-    let bias = weights.iter().find(|(name, _)| name == "square.lstm1.bias_ih_l0").unwrap();
+    let bias = weights.iter().find(|(name, _)| name == "tall.lstm1.bias_ih_l0").unwrap();
     assert_eq!(bias.1, [0.25, 1.25, 0.25, 0.25], "the sum of PyTorch's two biases");
     assert_has(&Checkpoint::read(&path).unwrap_err().to_string(), &["not a moodshader checkpoint"]);
 

@@ -88,8 +88,8 @@ fn a_key_left_out_takes_papers_value() {
 fn a_file_with_a_branch_has_only_its_own() {
     let text = r#"
         [[model.branch]]
-        name = "square"
-        kernel = [3, 3]
+        name = "tall"
+        kernel = [3, 1]
         channels = [8, 8]
         pool = [4, 4]
         lstm = [16]
@@ -97,9 +97,9 @@ fn a_file_with_a_branch_has_only_its_own() {
     let preset = Preset::from_toml(text, "mine.toml").unwrap();
     preset.validate().unwrap();
     assert_eq!(preset.model.branch.len(), 1);
-    assert_eq!(preset.model.branch[0].name, "square");
+    assert_eq!(preset.model.branch[0].name, "tall");
     assert_eq!(preset.head_features(), 32);
-    let incomplete = parse_error("[[model.branch]]\nname = \"square\"\n");
+    let incomplete = parse_error("[[model.branch]]\nname = \"tall\"\n");
     assert_has(&incomplete, &["mine.toml", "kernel"]);
 }
 
@@ -247,6 +247,10 @@ fn presets_that_cannot_work_are_refused_with_key_and_reason() {
         (refused(|p| p.model.branch[1].name = "horizontal".into()), vec!["model.branch.1.name"]),
         (refused(|p| p.model.branch[1].name = "a.b".into()), vec!["model.branch.1.name", "a.b"]),
         (refused(|p| p.model.branch[1].name = "dense".into()), vec!["model.branch.1.name"]),
+        (refused(|p| p.model.branch[0].kernel = [3, 3]), vec!["branch.0.kernel", "one axis"]),
+        (refused(|p| p.model.branch[0].kernel = [1, 11]), vec!["branch.0.kernel", "up to 9"]),
+        (refused(|p| p.model.branch[0].pool = [1, 32]), vec!["branch.0.pool", "at most 16"]),
+        (refused(|p| p.model.branch[0].lstm[0] = 257), vec!["branch.0.lstm", "257", "256"]),
         (
             refused(|p| p.model.branch[0].kernel = [1, 8]),
             vec!["model.branch.0.kernel", "[1, 8]", "odd"],
@@ -306,7 +310,7 @@ fn sizes_beyond_reason_are_refused_without_a_panic() {
         refused(|p| change(p, huge));
     }
     refused(|p| p.audio.clip_seconds = f64::MAX);
-    let wide = refused(|p| p.model.branch[0].lstm = vec![16_384; 40]);
+    let wide = refused(|p| p.model.branch[0].channels = vec![16_384; 6]);
     assert_has(&wide, &["model", "parameters"]);
 }
 

@@ -7,12 +7,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use moodshader::dataset::synthetic::{CorpusSpec, MANIFEST, MOODS, SAMPLE_RATE, cached, generate};
+use moodshader::error::{Error, Kind, Result};
 use tempfile::TempDir;
 
 const SMALL: CorpusSpec =
     CorpusSpec { clips: 12, clip_seconds: 1.5, seed: 7, shuffle_labels: false };
 
-fn quiet(_: usize) {}
+fn quiet(_: usize) -> Result<()> {
+    Ok(())
+}
 
 fn corpus(spec: &CorpusSpec) -> TempDir {
     let folder = TempDir::new().unwrap();
@@ -199,7 +202,11 @@ fn shuffled_labels_are_the_same_sets_on_other_songs() {
 fn progress_counts_every_clip() {
     let seen = Mutex::new(Vec::new());
     let folder = TempDir::new().unwrap();
-    generate(&SMALL, folder.path(), &|done| seen.lock().unwrap().push(done)).unwrap();
+    generate(&SMALL, folder.path(), &|done| {
+        seen.lock().unwrap().push(done);
+        Ok(())
+    })
+    .unwrap();
     let mut seen = seen.into_inner().unwrap();
     seen.sort_unstable();
     assert!(seen.into_iter().eq(1..=SMALL.clips));
@@ -211,6 +218,7 @@ fn a_cached_corpus_is_built_once() {
     let built = AtomicUsize::new(0);
     let count = |_| {
         built.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     };
     let manifest = cached(&SMALL, root.path(), &count).unwrap();
     assert_eq!(cached(&SMALL, root.path(), &count).unwrap(), manifest);
@@ -229,10 +237,17 @@ fn a_cached_corpus_is_built_once() {
 #[test]
 fn an_interrupted_build_is_not_reused() {
     let root = TempDir::new().unwrap();
-    let interrupted = std::panic::catch_unwind(|| {
-        cached(&SMALL, root.path(), &|done| assert!(done < 5, "interrupted")).unwrap()
+    let stop = |done| if done < 5 { Ok(()) } else { Err(Error::stopped("stopped")) };
+    let stopped = cached(&SMALL, root.path(), &stop).unwrap_err();
+    assert_eq!(stopped.kind, Kind::Stopped);
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    let killed = std::panic::catch_unwind(|| {
+        cached(&SMALL, root.path(), &|done| {
+            assert!(done < 5, "killed");
+            Ok(())
+        })
     });
-    assert!(interrupted.is_err());
+    assert!(killed.is_err());
     let manifest = cached(&SMALL, root.path(), &quiet).unwrap();
     assert!(contents(manifest.parent().unwrap()) == contents(corpus(&SMALL).path()));
 }

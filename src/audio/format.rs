@@ -44,6 +44,10 @@ pub fn format_of(path: &Path) -> Result<Option<Format>> {
 /// The format, and the byte where it begins: ID3 tags may stand in front of any.
 pub(super) fn sniff(path: &Path) -> Result<Option<(Format, u64)>> {
     let io_error = |error| Error::io("read", path, &error);
+    // Reading a pipe or a device could wait for ever.
+    if !path.metadata().map_err(io_error)?.is_file() {
+        return Err(Error::input(format!("{} is not a file", path.display())));
+    }
     let mut file = File::open(path).map_err(io_error)?;
     let mut offset = 0;
     // Every tag is at least its header, so that the position rises and the loop ends.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::print_line;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::check::{Crossing, Findings, check, files};
 use crate::dataset::labels::{Labelled, MoodChoice};
@@ -134,10 +135,10 @@ impl Counting {
                 Format::Json => all.push(stats_json(&name, &stats, &moods)),
                 Format::Text => {
                     if place > 0 {
-                        println!();
+                        print_line("");
                     }
                     let with_files = self.selection.audio_root.is_some();
-                    print!("{}", stats_text(&name, &stats, &moods, with_files));
+                    print_line(stats_text(&name, &stats, &moods, with_files).trim_end());
                 }
             }
         }
@@ -224,7 +225,7 @@ impl Checking {
         let bar = progress.bar("reading", files(&manifests));
         let clip_seconds = Preset::named("paper")?.audio.clip_seconds;
         let findings = check(&manifests, clip_seconds, &|done| bar.at(done));
-        bar.finish();
+        drop(bar);
         match self.selection.format {
             Format::Text => self.print(&findings, clip_seconds),
             Format::Json => print_json(&self.json(&findings))?,
@@ -246,7 +247,7 @@ impl Checking {
             format!("{} {}: {}", crossing.what.name(), crossing.name, places.join(", "))
         };
         let short = |(listed, seconds): &(String, f64)| format!("{listed}: {seconds:.2} s");
-        println!("{} files read", findings.files);
+        print_line(format_args!("{} files read", findings.files));
         list("cannot be used", &findings.unreadable, |(_, error)| error.to_string());
         list("end before their header says", &findings.truncated, String::clone);
         list("have parts that cannot be decoded", &findings.damaged, String::clone);
@@ -289,12 +290,15 @@ impl Checking {
 
 /// A count, then the first of the items.
 fn list<T>(what: &str, items: &[T], line: impl Fn(&T) -> String) {
-    println!("{:>6} {what}", items.len());
+    print_line(format_args!("{:>6} {what}", items.len()));
     for item in items.iter().take(SHOWN) {
-        println!("         {}", line(item));
+        print_line(format_args!("         {}", line(item)));
     }
     if items.len() > SHOWN {
-        println!("         and {} more (--format json lists all)", items.len() - SHOWN);
+        print_line(format_args!(
+            "         and {} more (--format json lists all)",
+            items.len() - SHOWN
+        ));
     }
 }
 
@@ -307,7 +311,7 @@ impl Cache {
         if let Some(bytes) = self.max_size {
             cache.shrink(bytes)?;
         }
-        println!("{}\n{}", cache.folder().display(), cache.size()?);
+        print_line(format_args!("{}\n{}", cache.folder().display(), cache.size()?));
         Ok(())
     }
 }
@@ -334,6 +338,6 @@ fn parse_size(text: &str) -> Result<u64, String> {
 
 fn print_json(value: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::failure(e.to_string()))?;
-    println!("{text}");
+    print_line(text);
     Ok(())
 }

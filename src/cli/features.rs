@@ -62,7 +62,7 @@ impl Features {
         let device = open_device(&self.common.device, &progress)?;
         let bar = progress.bar("features", todo.len());
         let exported = export(&todo, &device, &recipe, &|done| bar.at(done))?;
-        bar.finish();
+        drop(bar);
         let seconds = preset.audio.clip_seconds;
         for (number, what) in [
             (exported.padded, format!("are shorter than {seconds} s and padded with silence")),

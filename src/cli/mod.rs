@@ -7,6 +7,7 @@ mod features;
 mod synth;
 mod train;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -59,7 +60,7 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
     let device = Device::open(&choice, GpuOptions::default())?;
     if matches!((&device, &choice), (Device::Cpu, DeviceChoice::Auto)) {
         progress.note(
-            "no Vulkan, Metal, DX12 or OpenGL adapter was found: computing on the CPU reference, \
+            "warning: no Vulkan, Metal, DX12 or OpenGL adapter was found: computing on the CPU reference, \
              which is slower (on Debian and Ubuntu, apt-get install mesa-vulkan-drivers provides a \
              software adapter)",
         );
@@ -68,8 +69,9 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
     Ok(device)
 }
 
-/// Runs the program; the exit status is 0 when done, 2 for wrong usage or input, else 1.
+/// Runs the program; the exit status is 0 when done or stopped, 2 for wrong usage or input, else 1.
 pub fn main() -> ExitCode {
+    keep_drivers_quiet();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(train) => train.run(),
@@ -81,15 +83,36 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let prefix = if error.kind == Kind::Stopped { "" } else { "error: " };
+            // Who closed standard error does not want to know.
+            let _ = writeln!(std::io::stderr(), "{prefix}{error}");
             exit_status(&error)
         }
     }
 }
 
-fn exit_status(error: &Error) -> ExitCode {
+/// Mesa's Vulkan layer that brings the desktop's GPU to the front asks the desktop which it is, and
+/// complains on standard error where there is none. There it has nothing to do, unless its
+/// variables say so.
+fn keep_drivers_quiet() {
+    let set = |name| std::env::var_os(name).is_some();
+    let wanted = ["XDG_RUNTIME_DIR", "MESA_VK_DEVICE_SELECT", "DRI_PRIME", "DISPLAY"];
+    if cfg!(target_os = "linux") && !wanted.into_iter().any(set) {
+        // SAFETY: the program has no other thread yet.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}
+
+/// A line of the result. Whoever reads it may have closed the pipe, as `head` does.
+fn print_line(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// What an error makes of the exit status.
+pub fn exit_status(error: &Error) -> ExitCode {
     match error.kind {
         Kind::Input => ExitCode::from(2),
         Kind::Failure => ExitCode::from(1),
+        Kind::Stopped => ExitCode::SUCCESS,
     }
 }

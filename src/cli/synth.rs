@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::Result;
-use crate::dataset::synthetic::{CorpusSpec, generate};
+use super::print_line;
+use crate::dataset::synthetic::{CorpusSpec, MANIFEST, generate};
 use crate::report::Progress;
+use crate::{Error, Result};
 
 /// Compose a synthetic corpus: songs of 30 s as WAV files and their manifest.
 #[derive(Args, Debug)]
@@ -38,10 +39,20 @@ impl Synth {
             seed: self.seed,
             shuffle_labels: self.shuffle_labels,
         };
+        let manifest = self.out.join(MANIFEST);
+        if manifest.exists() {
+            return Err(Error::input(format!(
+                "{} is already there and would be overwritten; choose another --out",
+                manifest.display()
+            )));
+        }
         let bar = progress.bar("composing", spec.clips);
-        let manifest = generate(&spec, &self.out, &|done| bar.at(done))?;
-        bar.finish();
-        println!("{}", manifest.display());
+        let manifest = generate(&spec, &self.out, &|done| {
+            bar.at(done);
+            Ok(())
+        })?;
+
+        print_line(manifest.display());
         Ok(())
     }
 }

@@ -7,10 +7,11 @@ use std::time::SystemTime;
 
 use clap::Args;
 
-use super::{Common, open_device};
+use super::{Common, open_device, print_line};
+use crate::metrics::Scores;
 use crate::model::preset::Preset;
 use crate::report::Progress;
-use crate::train::{Config, Data, Outcome, RunFolder, best, resume, start, synthesise};
+use crate::train::{Config, Data, Outcome, RunFolder, Until, best, finished, resume, start};
 use crate::{Error, Result};
 
 /// Train a model; without data, on a synthetic corpus.
@@ -45,7 +46,7 @@ pub struct Train {
     out: Option<PathBuf>,
     /// Go on with the run in this folder; everything else comes from its config.toml.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "preset", "config", "sets", "moods", "data", "out", "init", "max_steps", "seed",
+        "preset", "config", "sets", "moods", "data", "out", "init", "seed",
     ])]
     resume: Option<PathBuf>,
     /// Start from the weights of this file (a checkpoint, or safetensors with its names).
@@ -55,11 +56,14 @@ pub struct Train {
     #[arg(long, value_name = "N")]
     max_steps: Option<u64>,
     /// Of the split, the first weights, the order of the clips, dropout and the synthetic corpus.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=SEED_LIMIT))]
     seed: u64,
     #[command(flatten)]
     common: Common,
 }
+
+/// The largest integer that config.toml can hold.
+const SEED_LIMIT: u64 = i64::MAX as u64;
 
 /// Clips of the synthetic corpus: as many as train in minutes.
 fn synthetic_clips(preset: &Preset) -> usize {
@@ -70,27 +74,26 @@ impl Train {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
         let stop = stop_on_interrupt(&progress)?;
+        let until = Until { stop: &stop, max_steps: self.max_steps };
         let outcome = match &self.resume {
             Some(path) => {
+                if let Some(outcome) = finished(path)? {
+                    progress.note(&format!("{} is finished", path.display()));
+                    report(&outcome, &progress);
+                    return Ok(());
+                }
                 let config = Config::read(&RunFolder::open(path)?.config())?;
                 // --device may name another one than the run began on.
                 let asked =
                     if self.common.device == "auto" { &config.device } else { &self.common.device };
                 let device = open_device(asked, &progress)?;
-                resume(path, &device, &stop, &progress)?
+                resume(path, &device, until, &progress)?
             }
             None => {
-                let (mut config, out) = self.config()?;
-                if out.join("config.toml").exists() {
-                    RunFolder::create(&out)?;
-                }
+                let (config, out) = self.config()?;
+                RunFolder::check_free(&out)?;
                 let device = open_device(&config.device, &progress)?;
-                if let Some(clips) = config.data.synthetic_clips {
-                    let manifest = synthesise(&config.preset, clips, config.seed, &progress)?;
-                    config.data.audio_root = manifest.parent().map(Path::to_owned);
-                    config.data.data = Some(manifest);
-                }
-                start(config, &out, &device, &stop, &progress)?
+                start(config, &out, &device, until, &progress)?
             }
         };
         report(&outcome, &progress);
@@ -120,10 +123,10 @@ impl Train {
 
         let data = Data {
             synthetic_clips: self.data.is_none().then(|| synthetic_clips(&preset)),
-            data: self.data.as_deref().map(absolute).transpose()?,
-            audio_root: self.audio_root.as_deref().map(absolute).transpose()?,
-            validation: self.validation.as_deref().map(absolute).transpose()?,
-            test: self.test.as_deref().map(absolute).transpose()?,
+            data: self.data.as_deref().map(absolute("--data")).transpose()?,
+            audio_root: self.audio_root.as_deref().map(absolute("--audio-root")).transpose()?,
+            validation: self.validation.as_deref().map(absolute("--validation")).transpose()?,
+            test: self.test.as_deref().map(absolute("--test")).transpose()?,
             moods: self.moods.clone(),
         };
         let out = match &self.out {
@@ -137,8 +140,7 @@ impl Train {
             preset_name: name,
             seed: self.seed,
             device: self.common.device.clone(),
-            max_steps: self.max_steps,
-            init: self.init.as_deref().map(absolute).transpose()?,
+            init: self.init.as_deref().map(absolute("--init")).transpose()?,
             data,
             preset,
         };
@@ -146,8 +148,17 @@ impl Train {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
-    path.canonicalize().map_err(|error| Error::io("open", path, &error))
+/// The path that a flag names, resolved.
+fn absolute(flag: &str) -> impl Fn(&Path) -> Result<PathBuf> {
+    move |path| {
+        path.canonicalize().map_err(|error| {
+            let error = Error::io("open", path, &error).context(flag);
+            match path.is_relative() {
+                true => error.followed_by("the path starts from the folder you are in"),
+                false => error.followed_by("check the path"),
+            }
+        })
+    }
 }
 
 /// The first Ctrl-C ends training after the current update, the second one at once.
@@ -159,7 +170,7 @@ fn stop_on_interrupt(progress: &Progress) -> Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        progress.note("stopping after this update; press Ctrl-C again to stop at once");
+        progress.note("stopping as soon as the state is saved; press Ctrl-C again to stop at once");
     })
     .map_err(|error| Error::failure(format!("cannot listen for Ctrl-C: {error}")))?;
     Ok(stop)
@@ -168,28 +179,46 @@ fn stop_on_interrupt(progress: &Progress) -> Result<Arc<AtomicBool>> {
 /// The result, on standard output.
 fn report(outcome: &Outcome, progress: &Progress) {
     let folder = outcome.folder.path().display();
-    if let Some(line) = best(&outcome.metrics) {
-        println!("best epoch {} of {}", line.epoch, outcome.metrics.len());
-        for (mood, auc) in &line.roc_auc {
-            match auc.as_f64() {
-                // The macro mean comes first.
-                Some(auc) if mood == "macro" => println!("validation macro ROC-AUC {auc:.4}"),
-                Some(auc) => println!("  {mood:<12} {auc:.4}"),
-                None => println!("  {mood:<12} undefined (all clips have it, or none)"),
-            }
+    if let Some(scores) = &outcome.validation {
+        let of = format!("of {} epochs", outcome.metrics.len());
+        match best(&outcome.metrics) {
+            Some(line) => print_line(format_args!("best model: epoch {} {of}", line.epoch)),
+            None => print_line(format_args!(
+                "best model: epoch 1 {of}, since no mood can be ranked on the validation clips"
+            )),
         }
+        table("validation", &outcome.moods, scores);
     }
     if let Some(scores) = &outcome.test {
-        match scores.roc_auc.macro_mean {
-            Some(auc) => println!("test macro ROC-AUC {auc:.4}"),
-            None => println!("test macro ROC-AUC undefined"),
-        }
+        table("test", &outcome.moods, scores);
     }
-    println!("{folder}");
+    print_line(&folder);
+    progress.broken(&outcome.broken);
     if outcome.interrupted {
         progress.note(&format!(
             "stopped after update {}; go on with: moodshader train --resume {folder}",
             outcome.update
         ));
     }
+}
+
+/// A line a mood: the share of clips that have it, and how well the model ranks them.
+fn table(split: &str, moods: &[String], scores: &Scores) {
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let mean = format!("{split} macro");
+    let width = moods.iter().map(|mood| mood.chars().count()).chain([mean.len()]).max();
+    let width = width.unwrap_or(0);
+    let row = |name: &str, share: &str, [roc_auc, pr_auc]: [Option<f64>; 2]| {
+        let (roc_auc, pr_auc) = (number(roc_auc), number(pr_auc));
+        print_line(format_args!("{name:<width$}  {share:>6}  {roc_auc:>7}  {pr_auc:>6}"));
+    };
+    print_line(format_args!(
+        "{:<width$}  {:>6}  {:>7}  {:>6}",
+        "mood", "clips", "ROC-AUC", "PR-AUC"
+    ));
+    for (at, mood) in moods.iter().enumerate() {
+        let share = 100.0 * scores.positives[at] as f64 / scores.clips as f64;
+        row(mood, &format!("{share:.1}%"), [scores.roc_auc.moods[at], scores.pr_auc.moods[at]]);
+    }
+    row(&mean, "", [scores.roc_auc.macro_mean, scores.pr_auc.macro_mean]);
 }

@@ -300,12 +300,8 @@ impl FeatureCache {
     }
 
     fn unwritable(&self, error: &std::io::Error) -> Error {
-        let error = Error::io("write the cache in", &self.folder, error);
-        let message = format!("{error}; set {CACHE_VARIABLE} to a folder that can be written");
-        match error.kind {
-            crate::error::Kind::Input => Error::input(message),
-            crate::error::Kind::Failure => Error::failure(message),
-        }
+        Error::io("write the cache in", &self.folder, error)
+            .followed_by(&format!("set {CACHE_VARIABLE} to a folder that can be written"))
     }
 }
 

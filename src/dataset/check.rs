@@ -131,6 +131,10 @@ pub fn check(
 
 /// The content's hash, where the file can be read, and what it sounds like.
 fn read(path: &Path, clip_seconds: f64) -> (Option<Hash>, Result<Inspection>) {
+    // Says what a pipe or a device is before anything waits for it.
+    if let Err(error) = audio::format_of(path) {
+        return (None, Err(error));
+    }
     let mut hasher = blake3::Hasher::new();
     let hash = std::fs::File::open(path)
         .and_then(|file| hasher.update_reader(file).map(|hasher| hasher.finalize()));

@@ -58,7 +58,10 @@ pub fn read(path: &Path, audio_root: Option<&Path>) -> Result<Vec<Track>> {
     };
     let tracks = if path.is_dir() { read_folder(path)? } else { read_file(path, &root)? };
     if tracks.is_empty() {
-        return Err(Error::input(format!("{} lists no track", path.display())));
+        return Err(Error::input(format!(
+            "{} lists no track: there is a header and no row; name a manifest with tracks",
+            path.display()
+        )));
     }
     Ok(tracks)
 }

@@ -3,6 +3,8 @@
 //! Audio is decoded on all cores while the device transforms the clips before. A file that cannot
 //! be used is kept aside with its error; the rest goes on.
 
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
 use rayon::prelude::*;
@@ -106,16 +108,25 @@ enum Decoded {
 }
 
 /// Computes what is missing in the cache. `progress` is told how many tracks are done.
+///
+/// # Errors
+/// The device or the cache fails; [`Kind::Stopped`](crate::error::Kind::Stopped) soon after `stop`
+/// is set, with everything computed so far in the cache.
 pub fn prepare(
     tracks: Vec<LabelledTrack>,
     device: &Device,
     recipe: &FeatureRecipe,
     cache: &FeatureCache,
+    stop: &AtomicBool,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Corpus> {
     let text = recipe.to_string();
     let decode = |track: &LabelledTrack| -> Result<Decoded> {
         let path = &track.track.path;
+        // Reading a pipe or a device could wait for ever.
+        if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+            return Err(Error::input(format!("{} is not a file", path.display())));
+        }
         let key = Key::new(cache.content_hash(path)?, &text);
         if let Some(features) = cache.get(key) {
             return Ok(Decoded::Known(key, features));
@@ -140,6 +151,13 @@ pub fn prepare(
             }
         });
         for group in receiver {
+            if stop.load(Ordering::Relaxed) {
+                let done = corpus.clips.len();
+                return Err(Error::stopped(format!(
+                    "stopped; the features of {done} clips are in the cache and need not be \
+                     computed again"
+                )));
+            }
             let samples: Vec<&[f32]> = group
                 .iter()
                 .filter_map(|(_, decoded)| match decoded {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::{Error, Result};
 
 /// What `--device` asks for.
@@ -31,7 +33,7 @@ impl std::str::FromStr for DeviceChoice {
 }
 
 /// What people need to know of an adapter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterSummary {
     pub name: String,
     /// "discrete GPU", "integrated GPU", "virtual GPU", "software", "other".
@@ -105,7 +107,7 @@ pub fn adapters() -> Vec<wgpu::Adapter> {
 }
 
 /// The adapter to use, or none for the CPU reference.
-pub(super) fn choose(choice: &DeviceChoice) -> Result<Option<wgpu::Adapter>> {
+pub fn choose(choice: &DeviceChoice) -> Result<Option<wgpu::Adapter>> {
     match choice {
         DeviceChoice::Cpu => Ok(None),
         DeviceChoice::Auto => Ok(adapters().into_iter().next()),
@@ -116,17 +118,17 @@ pub(super) fn choose(choice: &DeviceChoice) -> Result<Option<wgpu::Adapter>> {
     }
 }
 
-fn named(name: &str, adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> {
-    let wanted = name.to_lowercase();
-    let number: Option<usize> = wanted.parse().ok();
-    let mut known = Vec::new();
-    for (index, adapter) in adapters.into_iter().enumerate() {
-        let summary = AdapterSummary::of(&adapter.get_info());
-        if number == Some(index) || summary.to_string().to_lowercase().contains(&wanted) {
-            return Ok(adapter);
-        }
-        known.push(format!("\n  {index}  {summary}"));
+fn named(name: &str, mut adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> {
+    let summaries: Vec<_> =
+        adapters.iter().map(|adapter| AdapterSummary::of(&adapter.get_info())).collect();
+    if let Some(place) = position(name, &summaries) {
+        return Ok(adapters.swap_remove(place));
     }
+    let known: Vec<String> = summaries
+        .iter()
+        .enumerate()
+        .map(|(index, summary)| format!("\n  {index}  {summary}"))
+        .collect();
     Err(Error::input(if known.is_empty() {
         format!("no adapter matches --device {name}: {NO_ADAPTER}")
     } else {
@@ -136,4 +138,40 @@ fn named(name: &str, adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> {
             known.concat()
         )
     }))
+}
+
+/// By number in `devices`, or by a part of what it shows. A number that is none of them may be part
+/// of a name (`4090`), but not of a driver's version.
+fn position(wanted: &str, summaries: &[AdapterSummary]) -> Option<usize> {
+    let number: Option<usize> = wanted.parse().ok();
+    if let Some(place) = number.filter(|place| *place < summaries.len()) {
+        return Some(place);
+    }
+    let wanted = wanted.to_lowercase();
+    summaries.iter().position(|summary| {
+        let text = if number.is_some() { summary.name.clone() } else { summary.to_string() };
+        text.to_lowercase().contains(&wanted)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AdapterSummary, position};
+
+    #[test]
+    fn a_number_is_a_place_or_part_of_a_name_but_no_version() {
+        let summary = |name: &str, driver: &str| AdapterSummary {
+            name: name.into(),
+            kind: "discrete GPU",
+            backend: "vulkan".into(),
+            driver: driver.into(),
+        };
+        let known = [summary("Radeon", "Mesa 22.3.9"), summary("GeForce RTX 4090", "550.7")];
+        let at = |wanted| position(wanted, &known);
+        assert_eq!(
+            [at("1"), at("4090"), at("3"), at("geforce")],
+            [Some(1), Some(1), None, Some(1)]
+        );
+        assert_eq!([at("mesa"), at("metal")], [Some(0), None]);
+    }
 }

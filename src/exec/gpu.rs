@@ -34,6 +34,15 @@ struct Pipeline {
     bind_group_layout: wgpu::BindGroupLayout,
 }
 
+/// How making one pipeline went.
+#[derive(Debug)]
+pub struct Compilation {
+    pub kernel: &'static str,
+    pub seconds: f64,
+    /// What the driver said to it.
+    pub result: Result<()>,
+}
+
 /// An opened adapter and the pipelines compiled on it.
 pub struct Gpu {
     device: wgpu::Device,
@@ -94,7 +103,19 @@ impl Gpu {
         self.check()
     }
 
-    fn compile(&self, kernel: &dyn Launch) -> Pipeline {
+    fn compile(&self, kernel: &dyn Launch) -> Result<Pipeline> {
+        // Scopes belong to this thread: what is caught is this kernel's.
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let pipeline = self.compile_unchecked(kernel);
+        let error = pollster::block_on(internal.pop());
+        match error.or(pollster::block_on(validation.pop())) {
+            None => Ok(pipeline),
+            Some(error) => Err(Error::failure(format!("{}: {error}", self.summary.name))),
+        }
+    }
+
+    fn compile_unchecked(&self, kernel: &dyn Launch) -> Pipeline {
         let source = wgpu::ShaderModuleDescriptor {
             label: Some(kernel.id()),
             source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
@@ -144,21 +165,48 @@ impl Gpu {
         Pipeline { pipeline, bind_group_layout }
     }
 
-    /// Compiles what the plans need and is not there yet, in parallel.
-    fn prepare(&self, plans: &[Arc<Plan>]) -> Result<()> {
+    /// Compiles, in parallel, what is not there yet.
+    pub fn compile_all<'a>(
+        &self,
+        launches: impl IntoIterator<Item = &'a dyn Launch>,
+    ) -> Vec<Compilation> {
         let mut wanted: HashMap<PipelineKey, &dyn Launch> = HashMap::new();
         {
             let known = self.pipelines.lock().expect("no holder of this lock panics");
-            for step in plans.iter().flat_map(|plan| plan.steps()) {
-                let key = key(&*step.kernel);
+            for launch in launches {
+                let key = key(launch);
                 if !known.contains_key(&key) {
-                    wanted.entry(key).or_insert(&*step.kernel);
+                    wanted.entry(key).or_insert(launch);
                 }
             }
         }
-        let compiled: Vec<_> =
-            wanted.into_par_iter().map(|(key, kernel)| (key, self.compile(kernel))).collect();
-        self.pipelines.lock().expect("no holder of this lock panics").extend(compiled);
+        let compiled: Vec<_> = wanted
+            .into_par_iter()
+            .map(|(key, kernel)| {
+                let start = Instant::now();
+                let pipeline = self.compile(kernel);
+                (key, start.elapsed().as_secs_f64(), pipeline)
+            })
+            .collect();
+        let mut known = self.pipelines.lock().expect("no holder of this lock panics");
+        compiled
+            .into_iter()
+            .map(|(key, seconds, pipeline)| {
+                let kernel = key.0;
+                let result = pipeline.map(|pipeline| {
+                    known.insert(key, pipeline);
+                });
+                Compilation { kernel, seconds, result }
+            })
+            .collect()
+    }
+
+    /// Compiles what the plans need.
+    fn prepare(&self, plans: &[Arc<Plan>]) -> Result<()> {
+        let steps = plans.iter().flat_map(|plan| plan.steps());
+        for compilation in self.compile_all(steps.map(|step| &*step.kernel)) {
+            compilation.result?;
+        }
         self.check()
     }
 
@@ -182,12 +230,14 @@ impl Gpu {
         let key = key(kernel);
         let known =
             self.pipelines.lock().expect("no holder of this lock panics").get(&key).cloned();
-        let pipeline = known.unwrap_or_else(|| {
-            let pipeline = self.compile(kernel);
-            let mut pipelines = self.pipelines.lock().expect("no holder of this lock panics");
-            pipelines.entry(key).or_insert(pipeline).clone()
-        });
-        self.check()?;
+        let pipeline = match known {
+            Some(pipeline) => pipeline,
+            None => {
+                let pipeline = self.compile(kernel)?;
+                let mut pipelines = self.pipelines.lock().expect("no holder of this lock panics");
+                pipelines.entry(key).or_insert(pipeline).clone()
+            }
+        };
         let params = kernel.params();
         let uniform = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("parameters"),

@@ -5,9 +5,11 @@ mod cpu;
 mod gpu;
 pub mod verification;
 
-pub use adapter::{AdapterSummary, DeviceChoice, adapters};
+pub use adapter::{AdapterSummary, DeviceChoice, adapters, choose};
 pub use cpu::CpuPrograms;
-pub use gpu::{Gpu, GpuOptions, GpuPrograms};
+pub use gpu::{Compilation, Gpu, GpuOptions, GpuPrograms};
+
+pub use wgpu::Adapter;
 
 use std::sync::Arc;
 

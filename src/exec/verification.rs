@@ -1,11 +1,12 @@
 //! Runs a kernel on an adapter against its CPU reference.
 
+use std::fmt;
 use std::time::Instant;
 
 use super::Gpu;
-use crate::Result;
 use crate::kernels::verify::{AnyCase, Values, inputs};
-use crate::kernels::{Access, Argument, Element, Launch};
+use crate::kernels::{Access, Argument, Element, Launch, REGISTRY};
+use crate::{Error, Result};
 
 /// What verifying one case found.
 #[derive(Clone, Debug)]
@@ -16,12 +17,12 @@ pub struct Report {
     pub shape: String,
     pub seed: u64,
     /// The largest ‖gpu − reference‖ / ‖reference‖ over the outputs; infinite where a value is not
-    /// finite or a word differs.
+    /// finite, a word differs, an input was written to, or the kernel did not run.
     pub error: f64,
     pub tolerance: f64,
-    /// The element that is furthest off.
+    /// The element that is furthest off, or why the kernel did not run.
     pub worst: String,
-    /// Of the GPU's side, pipeline compilation included.
+    /// Of the GPU's side: upload, launch, download, and compilation where it was not done before.
     pub seconds: f64,
 }
 
@@ -31,36 +32,50 @@ impl Report {
     }
 }
 
-/// Verifies one case on inputs drawn from `seed`.
-pub fn verify(gpu: &Gpu, case: &AnyCase, seed: u64) -> Result<Report> {
+/// All that is needed to see a failure again.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, {} ({}), seed {}: error {:.2e}, tolerance {:.0e}, {}",
+            self.kernel, self.case, self.shape, self.seed, self.error, self.tolerance, self.worst
+        )
+    }
+}
+
+/// The cases of every kernel whose identity contains `filter`.
+///
+/// # Errors
+/// Where there is none; the message lists the kernels.
+pub fn cases(filter: &str) -> Result<Vec<AnyCase>> {
+    let cases: Vec<_> = REGISTRY
+        .iter()
+        .filter(|entry| entry.id.contains(filter))
+        .flat_map(|entry| (entry.cases)())
+        .collect();
+    if cases.is_empty() {
+        let known: Vec<_> = REGISTRY.iter().map(|entry| format!("\n  {}", entry.id)).collect();
+        return Err(Error::input(format!(
+            "no kernel matches --filter {filter}; use a part of one of these:{}",
+            known.concat()
+        )));
+    }
+    Ok(cases)
+}
+
+/// Verifies one case on inputs drawn from `seed`. A kernel that does not run is a failure like one
+/// that computes something else: the next may still be right.
+pub fn verify(gpu: &Gpu, case: &AnyCase, seed: u64) -> Report {
     let launch = &*case.launch;
     let before = inputs(launch, seed);
     let start = Instant::now();
-    let after = gpu.launch_once(launch, &before)?;
+    let after = gpu.launch_once(launch, &before);
     let seconds = start.elapsed().as_secs_f64();
-    let expected = reference(launch, &before);
-
-    let mut error = 0.0;
-    let mut worst = String::new();
-    for (((binding, before), after), expected) in
-        launch.bindings().iter().zip(&before).zip(&after).zip(&expected)
-    {
-        let difference = match (after, expected) {
-            (Values::F32(got), Expected::Numbers(want)) => compare(got, want),
-            (Values::U32(got), Expected::Words(want)) => compare_words(got, want),
-            _ => unreachable!("both sides follow the binding's element type"),
-        };
-        let stray = binding.access == Access::Read && before.bytes() != after.bytes();
-        let off = if stray { f64::INFINITY } else { difference.error };
-        if off > error || worst.is_empty() {
-            error = off.max(error);
-            worst = format!(
-                "{}[{}] = {}, reference {}",
-                binding.name, difference.index, difference.got, difference.want
-            );
-        }
-    }
-    Ok(Report {
+    let (error, worst) = match after {
+        Ok(after) => judge(launch, &before, &after),
+        Err(error) => (f64::INFINITY, error.to_string()),
+    };
+    Report {
         kernel: launch.id(),
         case: case.name,
         shape: shape(launch),
@@ -69,7 +84,40 @@ pub fn verify(gpu: &Gpu, case: &AnyCase, seed: u64) -> Result<Report> {
         tolerance: case.tolerance,
         worst,
         seconds,
-    })
+    }
+}
+
+/// The largest error over the tensors, and the element that is furthest off.
+fn judge(launch: &dyn Launch, before: &[Values], after: &[Values]) -> (f64, String) {
+    let expected = reference(launch, before);
+    let mut error = 0.0;
+    let mut worst = String::new();
+    for (((binding, before), after), expected) in
+        launch.bindings().iter().zip(before).zip(after).zip(&expected)
+    {
+        if binding.access == Access::Read {
+            if before.bytes() != after.bytes() {
+                return (f64::INFINITY, format!("the input {} was written to", binding.name));
+            }
+            continue;
+        }
+        let difference = match (after, expected) {
+            (Values::F32(got), Expected::Numbers(want)) => compare(got, want),
+            (Values::U32(got), Expected::Words(want)) => compare_words(got, want),
+            _ => unreachable!("both sides follow the binding's element type"),
+        };
+        if difference.error > error || worst.is_empty() {
+            error = difference.error.max(error);
+            worst = match difference.error {
+                0.0 => "exact".to_owned(),
+                _ => format!(
+                    "{}[{}] = {:.7e}, reference {:.7e}",
+                    binding.name, difference.index, difference.got, difference.want
+                ),
+            };
+        }
+    }
+    (error, worst)
 }
 
 /// The launch's parameters without the struct around them: "batch: 5, inputs: 37".

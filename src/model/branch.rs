@@ -1,18 +1,14 @@
 //! A branch of the network: convolution blocks, then LSTMs; forward and backward.
 //!
 //! Between blocks flows what pooling kept of a block's activation, not yet normalised, with the
-//! scale and shift that the next kernel applies as it reads. The first block's activation is the
-//! largest tensor by far; it exists for a slice of the batch at a time, and the backward pass
-//! computes it again.
+//! scale and shift that the next kernel applies as it reads. The first block's activation would be
+//! the largest tensor by far: it never exists, the backward pass computes it again.
 
 use crate::kernels::layers::{batch_norm, conv, lstm, pool, sequence};
 use crate::model::network::Builder;
 use crate::model::preset::{self, BlockShape};
 use crate::plan::TensorId;
 use conv::{Lines, Taps};
-
-/// Bytes of the first block's activation that exist at a time, at most (but at least one clip).
-const SLICE_BYTES: usize = 48 << 20;
 
 /// A planned forward pass, with what the backward pass needs of it.
 pub(super) struct Branch {
@@ -23,36 +19,42 @@ pub(super) struct Branch {
     columns: [u32; 2],
 }
 
-/// A convolution block.
+/// A convolution block, planned forward.
 struct Block {
+    shape: Shape,
+    /// What pooling kept of the activation, [batch, quads, pooled plane, 4].
+    pooled: TensorId,
+    norm: Norm,
+    activation: Activation,
+}
+
+/// Names and sizes of a block.
+struct Shape {
     name: String,
     channels: [u32; 2],
+    /// Bands and steps.
     plane: [u32; 2],
     window: [u32; 2],
     lines: Lines,
     taps: Taps,
-    /// What pooling kept of the activation, [batch, quads, pooled plane, 4].
-    pooled: TensorId,
-    /// Mean and inverse deviation of the batch; none in inference.
-    moments: Option<TensorId>,
+}
+
+/// What batch norm does to a block's activation.
+#[derive(Clone, Copy)]
+struct Norm {
     /// Scale and shift.
     affine: TensorId,
-    activation: Activation,
+    /// Mean, inverse deviation and scale of the batch; none in inference.
+    moments: Option<TensorId>,
 }
 
-/// The output of a block's ReLU.
+/// What the backward pass has of a block's activation.
+#[derive(Clone, Copy)]
 enum Activation {
-    /// Kept since the forward pass, with the weights packed for the input gradient.
-    Whole { activation: TensorId, reversed: TensorId },
-    /// Of the first block: computed again, slice by slice, into the same scratch tensors.
-    Slices { steps: Vec<Slice> },
-}
-
-/// One slice of the first block.
-struct Slice {
-    params: conv::entry_forward::Params,
-    activation: TensorId,
-    partial: TensorId,
+    /// Of the first block: only which position each window kept. The rest is computed again.
+    Places { code: TensorId },
+    /// Of later ones: all of it, and the weights packed for the input gradient.
+    Kept { activation: TensorId, reversed: TensorId },
 }
 
 struct Lstm {
@@ -66,31 +68,23 @@ struct Lstm {
     hidden: TensorId,
 }
 
-impl Block {
-    fn new(
-        branch: &preset::Branch,
-        index: usize,
-        shape: &BlockShape,
-        affine: TensorId,
-        pooled: TensorId,
-    ) -> Self {
+impl Shape {
+    fn new(branch: &preset::Branch, index: usize, block: &BlockShape) -> Self {
         let kernel = branch.kernel.map(|n| n as u32);
-        let plane = [shape.bands as u32, shape.steps as u32];
+        let plane = [block.bands as u32, block.steps as u32];
         let lines = Lines::new(kernel, plane[0], plane[1]);
         Self {
             name: format!("{}.blocks.{index}", branch.name),
-            channels: [shape.in_channels as u32, shape.out_channels as u32],
+            channels: [block.in_channels as u32, block.out_channels as u32],
             plane,
-            window: [
-                (shape.bands / shape.pooled_bands) as u32,
-                (shape.steps / shape.pooled_steps) as u32,
-            ],
+            // The last block has no pool.
+            window: if index + 1 < branch.channels.len() {
+                branch.pool.map(|n| n as u32)
+            } else {
+                [1, 1]
+            },
             lines,
             taps: Taps::new(kernel[0].max(kernel[1]), lines.length),
-            pooled,
-            moments: None,
-            affine,
-            activation: Activation::Slices { steps: Vec::new() },
         }
     }
 
@@ -107,150 +101,127 @@ impl Block {
         f64::from(batch) * f64::from(self.plane[0]) * f64::from(self.plane[1])
     }
 
-    /// Appends the pooling of clips `first..first + clips`.
-    fn pool(&self, b: &mut Builder<'_>, activation: TensorId, first_clip: u32, clips: u32) {
-        let gamma = b.parameter(&format!("{}.bn.weight", self.name));
-        b.step(
-            pool::forward::Params {
-                batch: b.batch,
-                first_clip,
-                clips,
-                channels: self.channels[1],
-                bands: self.plane[0],
-                steps: self.plane[1],
-                window_bands: self.window[0],
-                window_steps: self.window[1],
-            },
-            pool::forward::Tensors { input: activation, gamma, output: self.pooled },
-        );
+    fn scratch(&self, b: &mut Builder<'_>, what: &str, length: u32) -> TensorId {
+        b.plan.scratch(format!("{}.{what}", self.name), length as usize)
+    }
+
+    fn parameter(&self, b: &mut Builder<'_>, what: &str) -> TensorId {
+        b.parameter(&format!("{}.{what}", self.name))
+    }
+
+    fn gradient(&self, b: &mut Builder<'_>, what: &str) -> TensorId {
+        b.gradient(&format!("{}.{what}", self.name))
+    }
+
+    fn pooled(&self, b: &mut Builder<'_>) -> TensorId {
+        self.scratch(b, "pooled", 4 * b.batch * self.quads() * self.pooled_plane())
     }
 
     /// Appends what turns the convolution's sums, or the running statistics, into scale and shift.
-    fn normalise(&mut self, b: &mut Builder<'_>, partial: TensorId, rows: u32) {
-        let name = &self.name;
+    fn normalise(&self, b: &mut Builder<'_>, partial: TensorId, rows: u32) -> Norm {
         let channels = self.channels[1];
-        let gamma = b.parameter(&format!("{name}.bn.weight"));
-        let beta = b.parameter(&format!("{name}.bn.bias"));
-        let running_mean = b.buffer(&format!("{name}.bn.running_mean"));
-        let running_var = b.buffer(&format!("{name}.bn.running_var"));
-        let affine = self.affine;
-        if b.training {
-            let length = 8 * self.quads() as usize;
-            let moments = b.plan.scratch(format!("{name}.moments"), length);
-            self.moments = Some(moments);
-            b.step(
-                batch_norm::statistics::Params::new(channels, rows, self.elements(b.batch)),
-                batch_norm::statistics::Tensors {
-                    partial,
-                    gamma,
-                    beta,
-                    running_mean,
-                    running_var,
-                    moments,
-                    affine,
-                },
-            );
-        } else {
+        let gamma = self.parameter(b, "bn.weight");
+        let beta = self.parameter(b, "bn.bias");
+        let running_mean = b.buffer(&format!("{}.bn.running_mean", self.name));
+        let running_var = b.buffer(&format!("{}.bn.running_var", self.name));
+        let affine = self.scratch(b, "affine", 8 * self.quads());
+        if !b.training {
             b.step(
                 batch_norm::inference::Params::new(channels),
                 batch_norm::inference::Tensors { gamma, beta, running_mean, running_var, affine },
             );
+            return Norm { affine, moments: None };
         }
-    }
-
-    /// The first block of a branch, from planar features.
-    fn entry(&mut self, b: &mut Builder<'_>, features: TensorId) {
-        let name = self.name.clone();
-        let clip = 16 * (self.quads() * self.plane[0] * self.plane[1]) as usize;
-        let clips = ((SLICE_BYTES / clip).max(1) as u32).min(b.batch);
-        let activation = b.plan.scratch(format!("{name}.activation"), clips as usize * clip / 4);
-        // The last slice may be smaller; a tensor has one size.
-        let rest = b.batch % clips;
-        let last = (rest > 0).then(|| {
-            b.plan.scratch(format!("{name}.activation of the last clips"), rest as usize * clip / 4)
-        });
-        let slices: Vec<_> = (0..b.batch)
-            .step_by(clips as usize)
-            .map(|first| {
-                let slice = first..(first + clips).min(b.batch);
-                let activation =
-                    if slice.len() == clips as usize { Some(activation) } else { last };
-                let params = conv::entry_forward::Params::new(
-                    b.batch,
-                    slice,
-                    self.channels[1],
-                    self.lines,
-                    self.taps.stored,
-                );
-                (params, activation.unwrap_or_else(|| unreachable!("a rest has its own tensor")))
-            })
-            .collect();
-        let rows = slices[0].0.rows();
-        let length = 8 * (self.quads() * rows) as usize;
-        let partial = b.plan.scratch(format!("{name}.sums"), length);
-        // The backward pass computes the activation again and has no use for the sums.
-        let steps: Vec<_> = slices
-            .into_iter()
-            .map(|(params, activation)| Slice { params, activation, partial })
-            .collect();
-        for slice in &steps {
-            self.entry_step(b, slice, features);
-            self.pool(b, slice.activation, slice.params.first_clip, slice.params.clips);
-        }
-        self.normalise(b, partial, rows);
-        self.activation = Activation::Slices { steps };
-    }
-
-    fn entry_step(&self, b: &mut Builder<'_>, slice: &Slice, features: TensorId) {
-        let weight = b.parameter(&format!("{}.conv.weight", self.name));
-        let bias = b.parameter(&format!("{}.conv.bias", self.name));
-        let pivot = b.buffer(&format!("{}.bn.running_mean", self.name));
+        let moments = self.scratch(b, "moments", 12 * self.quads());
         b.step(
-            slice.params,
-            conv::entry_forward::Tensors {
-                input: features,
-                weight,
-                bias,
-                pivot,
-                output: slice.activation,
-                partial: slice.partial,
+            batch_norm::statistics::Params::new(channels, rows, self.elements(b.batch)),
+            batch_norm::statistics::Tensors {
+                partial,
+                gamma,
+                beta,
+                running_mean,
+                running_var,
+                moments,
+                affine,
             },
         );
+        Norm { affine, moments: Some(moments) }
+    }
+}
+
+impl Block {
+    /// The first block of a branch, from planar features.
+    fn entry(b: &mut Builder<'_>, shape: Shape, features: TensorId) -> Self {
+        let params = conv::entry_forward::Params::new(
+            b.batch,
+            shape.channels[1],
+            shape.lines,
+            shape.taps.stored,
+            shape.window,
+        );
+        let pooled = shape.pooled(b);
+        let codes = b.batch * shape.quads() * shape.pooled_plane();
+        let code = b.plan.scratch_words(format!("{}.code", shape.name), codes as usize);
+        let partial = shape.scratch(b, "sums", 8 * shape.quads() * params.rows());
+        let tensors = conv::entry_forward::Tensors {
+            input: features,
+            weight: shape.parameter(b, "conv.weight"),
+            bias: shape.parameter(b, "conv.bias"),
+            gamma: shape.parameter(b, "bn.weight"),
+            pivot: b.buffer(&format!("{}.bn.running_mean", shape.name)),
+            pooled,
+            code,
+            partial,
+        };
+        b.step(params, tensors);
+        let norm = shape.normalise(b, partial, params.rows());
+        Self { shape, pooled, norm, activation: Activation::Places { code } }
     }
 
     /// A later block, from what the block before left.
-    fn follow(&mut self, b: &mut Builder<'_>, before: &Self) {
-        let name = self.name.clone();
-        let pack = conv::pack::Params::new(self.channels[0], self.channels[1], self.taps);
-        let matrices = before.quads() * self.quads() * 3 * self.taps.groups();
-        let packed = b.plan.scratch(format!("{name}.packed"), 16 * matrices as usize);
-        let reversed = b.plan.scratch(format!("{name}.reversed"), 16 * matrices as usize);
-        let weight = b.parameter(&format!("{name}.conv.weight"));
-        b.step(pack, conv::pack::Tensors { weight, forward: packed, backward: reversed });
-
-        let params = conv::forward::Params::new(b.batch, self.channels, self.lines, self.taps);
-        let plane = self.plane[0] * self.plane[1];
-        let length = 4 * (b.batch * self.quads() * plane) as usize;
-        let activation = b.plan.scratch(format!("{name}.activation"), length);
-        let partial =
-            b.plan.scratch(format!("{name}.sums"), 8 * (self.quads() * params.rows()) as usize);
-        let bias = b.parameter(&format!("{name}.conv.bias"));
-        let pivot = b.buffer(&format!("{name}.bn.running_mean"));
+    fn follow(b: &mut Builder<'_>, shape: Shape, before: &Self) -> Self {
+        let [ins, outs] = shape.channels;
+        let matrices = before.shape.quads() * shape.quads() * 3 * shape.taps.groups();
+        let packed = shape.scratch(b, "packed", 16 * matrices);
+        let reversed = shape.scratch(b, "reversed", 16 * matrices);
+        let weight = shape.parameter(b, "conv.weight");
         b.step(
-            params,
-            conv::forward::Tensors {
-                input: before.pooled,
-                affine: before.affine,
-                weight: packed,
-                bias,
-                pivot,
-                output: activation,
-                partial,
-            },
+            conv::pack::Params::new(ins, outs, shape.taps),
+            conv::pack::Tensors { weight, forward: packed, backward: reversed },
         );
-        self.normalise(b, partial, params.rows());
-        self.pool(b, activation, 0, b.batch);
-        self.activation = Activation::Whole { activation, reversed };
+
+        let params = conv::forward::Params::new(b.batch, shape.channels, shape.lines, shape.taps);
+        let elements = 4 * b.batch * shape.quads() * shape.plane[0] * shape.plane[1];
+        let activation = shape.scratch(b, "activation", elements);
+        let partial = shape.scratch(b, "sums", 8 * shape.quads() * params.rows());
+        let tensors = conv::forward::Tensors {
+            input: before.pooled,
+            affine: before.norm.affine,
+            weight: packed,
+            bias: shape.parameter(b, "conv.bias"),
+            pivot: b.buffer(&format!("{}.bn.running_mean", shape.name)),
+            output: activation,
+            partial,
+        };
+        b.step(params, tensors);
+        let norm = shape.normalise(b, partial, params.rows());
+
+        let pooled = shape.pooled(b);
+        let gamma = shape.parameter(b, "bn.weight");
+        let [bands, steps] = shape.plane;
+        let [window_bands, window_steps] = shape.window;
+        b.step(
+            pool::forward::Params {
+                batch: b.batch,
+                channels: outs,
+                bands,
+                steps,
+                window_bands,
+                window_steps,
+            },
+            pool::forward::Tensors { input: activation, gamma, output: pooled },
+        );
+        Self { shape, pooled, norm, activation: Activation::Kept { activation, reversed } }
     }
 
     /// Appends the backward pass from the gradient to the block's output, and returns the gradient
@@ -262,58 +233,60 @@ impl Block {
         features: TensorId,
         d_output: TensorId,
     ) -> Option<TensorId> {
-        let name = &self.name;
-        let quads = self.quads();
-        let batch = b.batch;
-        let moments = self.moments.unwrap_or_else(|| unreachable!("training keeps the moments"));
-        let partial = b.plan.scratch(format!("{name}.d_sums"), 8 * (batch * quads) as usize);
+        let Self { shape, pooled, .. } = self;
+        let (quads, batch, channels) = (shape.quads(), b.batch, shape.channels[1]);
+        let moments =
+            self.norm.moments.unwrap_or_else(|| unreachable!("training keeps the moments"));
+        let partial = shape.scratch(b, "d_sums", 8 * batch * quads);
         b.step(
-            batch_norm::gradient_sums::Params { clips: batch, quads, plane: self.pooled_plane() },
-            batch_norm::gradient_sums::Tensors { d_output, pooled: self.pooled, moments, partial },
+            batch_norm::gradient_sums::Params { clips: batch, quads, plane: shape.pooled_plane() },
+            batch_norm::gradient_sums::Tensors { d_output, pooled: *pooled, moments, partial },
         );
-        let terms = b.plan.scratch(format!("{name}.terms"), 8 * quads as usize);
-        let d_gamma = b.gradient(&format!("{name}.bn.weight"));
-        let d_beta = b.gradient(&format!("{name}.bn.bias"));
+        let terms = shape.scratch(b, "terms", 8 * quads);
+        let d_gamma = shape.gradient(b, "bn.weight");
+        let d_beta = shape.gradient(b, "bn.bias");
         b.step(
             batch_norm::gradient_reduce::Params {
-                channels: self.channels[1],
+                channels,
                 clips: batch,
-                elements: self.elements(batch) as f32,
+                elements: shape.elements(batch) as f32,
             },
             batch_norm::gradient_reduce::Tensors { partial, d_gamma, d_beta, terms },
         );
-        let through = |b: &mut Builder<'_>, activation, first_clip, clips| {
-            b.step(
-                batch_norm::backward::Params {
-                    batch,
-                    first_clip,
-                    clips,
-                    quads,
-                    bands: self.plane[0],
-                    steps: self.plane[1],
-                    window_bands: self.window[0],
-                    window_steps: self.window[1],
-                },
-                batch_norm::backward::Tensors {
-                    d_output,
-                    pooled: self.pooled,
-                    moments,
-                    affine: self.affine,
-                    terms,
-                    activation,
-                },
-            );
-        };
-        let d_weight = b.gradient(&format!("{name}.conv.weight"));
-        let d_bias = b.gradient(&format!("{name}.conv.bias"));
-        match (&self.activation, before) {
-            (&Activation::Whole { activation, reversed }, Some(before)) => {
-                through(b, activation, 0, batch);
-                self.weight_gradient(b, before, activation, [d_weight, d_bias]);
-                let length = 4 * (batch * before.quads() * self.plane[0] * self.plane[1]) as usize;
-                let d_input = b.plan.scratch(format!("{name}.d_input"), length);
+
+        let [d_weight, d_bias] = ["conv.weight", "conv.bias"].map(|name| shape.gradient(b, name));
+        match (self.activation, before) {
+            (Activation::Kept { activation, reversed }, Some(before)) => {
+                let [bands, steps] = shape.plane;
+                let [window_bands, window_steps] = shape.window;
                 b.step(
-                    conv::input_gradient::Params::new(batch, self.channels, self.lines, self.taps),
+                    batch_norm::backward::Params {
+                        batch,
+                        quads,
+                        bands,
+                        steps,
+                        window_bands,
+                        window_steps,
+                    },
+                    batch_norm::backward::Tensors {
+                        d_output,
+                        pooled: *pooled,
+                        moments,
+                        terms,
+                        activation,
+                    },
+                );
+                // What was the activation is now the gradient to the convolution's output.
+                self.weight_gradient(b, before, activation, [d_weight, d_bias]);
+                let d_input =
+                    shape.scratch(b, "d_input", 4 * batch * before.shape.quads() * bands * steps);
+                b.step(
+                    conv::input_gradient::Params::new(
+                        batch,
+                        shape.channels,
+                        shape.lines,
+                        shape.taps,
+                    ),
                     conv::input_gradient::Tensors {
                         d_output: activation,
                         weight: reversed,
@@ -322,52 +295,36 @@ impl Block {
                 );
                 Some(d_input)
             }
-            (Activation::Slices { steps }, _) => {
-                let taps = self.taps.stored;
-                let channels = self.channels[1];
-                let walks = conv::entry_weight_gradient::Params::slices(
+            (Activation::Places { code }, _) => {
+                let taps = shape.taps.stored;
+                let params = conv::entry_backward::Params::new(
                     batch,
-                    steps[0].params.clips,
                     channels,
-                    self.lines,
+                    shape.lines,
                     taps,
+                    shape.window,
                 );
-                let splits = walks[0].splits;
-                let length =
-                    4 * splits as usize * quads as usize * conv::entry_weight_gradient::COLUMNS;
-                let shares = b.plan.scratch(format!("{name}.shares"), length);
-                let sums = b
-                    .plan
-                    .scratch(format!("{name}.sums again"), b.plan.tensor(steps[0].partial).length);
-                for (slice, walk) in steps.iter().zip(walks) {
-                    let again =
-                        Slice { params: slice.params, activation: slice.activation, partial: sums };
-                    self.entry_step(b, &again, features);
-                    through(b, slice.activation, slice.params.first_clip, slice.params.clips);
-                    b.step(
-                        walk,
-                        conv::entry_weight_gradient::Tensors {
-                            d_output: slice.activation,
-                            input: features,
-                            partial: shares,
-                        },
-                    );
-                }
+                let splits = params.splits();
+                let columns = conv::entry_backward::COLUMNS as u32;
+                let partial = shape.scratch(b, "shares", 4 * splits * quads * columns);
+                let tensors = conv::entry_backward::Tensors {
+                    input: features,
+                    weight: shape.parameter(b, "conv.weight"),
+                    bias: shape.parameter(b, "conv.bias"),
+                    d_output,
+                    code,
+                    moments,
+                    terms,
+                    partial,
+                };
+                b.step(params, tensors);
                 b.step(
-                    conv::entry_weight_gradient_reduce::Params {
-                        out_channels: channels,
-                        taps,
-                        splits,
-                    },
-                    conv::entry_weight_gradient_reduce::Tensors {
-                        partial: shares,
-                        d_weight,
-                        d_bias,
-                    },
+                    conv::entry_reduce::Params { out_channels: channels, taps, splits },
+                    conv::entry_reduce::Tensors { partial, d_weight, d_bias },
                 );
                 None
             }
-            (Activation::Whole { .. }, None) => unreachable!("a later block has one before it"),
+            (Activation::Kept { .. }, None) => unreachable!("a later block has one before it"),
         }
     }
 
@@ -378,27 +335,26 @@ impl Block {
         d_output: TensorId,
         [d_weight, d_bias]: [TensorId; 2],
     ) {
-        let name = &self.name;
+        let shape = &self.shape;
+        let [ins, outs] = shape.channels;
         let params =
-            conv::weight_gradient::Params::new(b.batch, self.channels, self.lines, self.taps);
+            conv::weight_gradient::Params::new(b.batch, shape.channels, shape.lines, shape.taps);
         let splits = params.splits();
-        let matrices = splits * before.quads() * self.quads() * 3 * self.taps.groups();
-        let partial = b.plan.scratch(format!("{name}.shares"), 16 * matrices as usize);
-        let bias_partial =
-            b.plan.scratch(format!("{name}.bias shares"), 4 * (splits * self.quads()) as usize);
+        let matrices = splits * before.shape.quads() * shape.quads() * 3 * shape.taps.groups();
+        let partial = shape.scratch(b, "shares", 16 * matrices);
+        let bias_partial = shape.scratch(b, "bias shares", 4 * splits * shape.quads());
         b.step(
             params,
             conv::weight_gradient::Tensors {
                 d_output,
                 input: before.pooled,
-                affine: before.affine,
+                affine: before.norm.affine,
                 partial,
                 bias_partial,
             },
         );
-        let [ins, outs] = self.channels;
         b.step(
-            conv::weight_gradient_reduce::Params::new(ins, outs, self.taps, splits),
+            conv::weight_gradient_reduce::Params::new(ins, outs, shape.taps, splits),
             conv::weight_gradient_reduce::Tensors { partial, bias_partial, d_weight, d_bias },
         );
     }
@@ -495,30 +451,25 @@ impl Branch {
     ) -> Self {
         let batch = b.batch;
         let mut blocks: Vec<Block> = Vec::new();
-        for (index, shape) in b.network.preset().block_shapes(branch).iter().enumerate() {
-            let name = format!("{}.blocks.{index}", branch.name);
-            let quads = shape.out_channels.div_ceil(4);
-            let plane = shape.pooled_bands * shape.pooled_steps;
-            let pooled =
-                b.plan.scratch(format!("{name}.pooled"), 4 * batch as usize * quads * plane);
-            let affine = b.plan.scratch(format!("{name}.affine"), 8 * quads);
-            let mut block = Block::new(branch, index, shape, affine, pooled);
-            match blocks.last() {
-                None => block.entry(b, features),
-                Some(before) => block.follow(b, before),
-            }
+        for (index, block) in b.network.preset().block_shapes(branch).iter().enumerate() {
+            let shape = Shape::new(branch, index, block);
+            let block = match blocks.last() {
+                None => Block::entry(b, shape, features),
+                Some(before) => Block::follow(b, shape, before),
+            };
             blocks.push(block);
         }
 
         let last = &blocks[blocks.len() - 1];
-        let [bands, steps] = [last.plane[0] / last.window[0], last.plane[1] / last.window[1]];
-        let map = sequence::forward::Params { batch, channels: last.channels[1], bands, steps };
-        let mut width = last.channels[1] * bands;
+        let Shape { plane, window, channels: [_, channels], .. } = last.shape;
+        let [bands, steps] = [plane[0] / window[0], plane[1] / window[1]];
+        let map = sequence::forward::Params { batch, channels, bands, steps };
+        let mut width = channels * bands;
         let mut x =
             b.plan.scratch(format!("{}.sequence", branch.name), (batch * steps * width) as usize);
         b.step(
             map,
-            sequence::forward::Tensors { input: last.pooled, affine: last.affine, output: x },
+            sequence::forward::Tensors { input: last.pooled, affine: last.norm.affine, output: x },
         );
 
         let mut lstms = Vec::new();
@@ -561,7 +512,7 @@ impl Branch {
 
         let sequence::forward::Params { channels, bands, steps, .. } = self.map;
         let length = 4 * (batch * channels.div_ceil(4) * bands * steps) as usize;
-        let d_map = b.plan.scratch(format!("{}.d_map", self.blocks[0].name), length);
+        let d_map = b.plan.scratch(format!("{}.d_map", self.blocks[0].shape.name), length);
         b.step(
             sequence::backward::Params { batch, channels, bands, steps },
             sequence::backward::Tensors { d_output: d, d_input: d_map },

@@ -2,4 +2,4 @@
 
 mod progress;
 
-pub use progress::{Bar, Progress};
+pub use progress::{Bar, Progress, audio_files};

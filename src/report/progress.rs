@@ -1,5 +1,9 @@
 //! Notes and progress bars on standard error; standard output stays free for results.
 
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::dataset::prepare::Broken;
@@ -7,29 +11,39 @@ use crate::dataset::prepare::Broken;
 /// Broken files that are listed one by one.
 const LISTED: usize = 20;
 
+/// Between two lines about one task where there is no terminal to draw a bar on.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
 /// Where notes and bars go.
 #[derive(Clone, Debug)]
 pub struct Progress {
     bars: MultiProgress,
     quiet: bool,
+    /// Bars are drawn; else they are a line now and then.
+    terminal: bool,
 }
 
-/// A task with a known number of parts.
-#[derive(Clone, Debug)]
-pub struct Bar(ProgressBar);
+/// A task with a known number of parts; its bar goes when it does.
+#[derive(Debug)]
+pub struct Bar {
+    bar: ProgressBar,
+    /// When the next line is due, where lines take the bar's place.
+    due: Option<Mutex<Instant>>,
+}
 
 impl Progress {
     /// `quiet` keeps everything but warnings and errors back.
     pub fn new(quiet: bool) -> Self {
         let target =
             if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { bars: MultiProgress::with_draw_target(target), quiet }
+        let terminal = std::io::stderr().is_terminal();
+        Self { bars: MultiProgress::with_draw_target(target), quiet, terminal }
     }
 
     /// A line for people. Warnings show even when quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet || text.starts_with("warning") {
-            self.bars.suspend(|| eprintln!("{text}"));
+            self.bars.suspend(|| line(text));
         }
     }
 
@@ -38,7 +52,10 @@ impl Progress {
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = self.bars.add(ProgressBar::new(parts as u64).with_style(style));
         bar.set_message(what.to_owned());
-        Bar(bar)
+        // Shows it before the first part is done.
+        bar.tick();
+        let lines = !self.quiet && !self.terminal;
+        Bar { bar, due: lines.then(|| Mutex::new(Instant::now() + LINE_EVERY)) }
     }
 
     /// Lists files that could not be used, with a count.
@@ -46,7 +63,7 @@ impl Progress {
         if files.is_empty() {
             return;
         }
-        self.note(&format!("warning: {} audio files cannot be used:", files.len()));
+        self.note(&format!("warning: {} could not be used:", audio_files(files.len())));
         for file in files.iter().take(LISTED) {
             self.note(&format!("warning:   {}", file.error));
         }
@@ -56,16 +73,36 @@ impl Progress {
     }
 }
 
+/// "1 audio file", "2 audio files".
+pub fn audio_files(count: usize) -> String {
+    format!("{count} audio file{}", if count == 1 { "" } else { "s" })
+}
+
+/// Whoever reads standard error may have gone; that is no reason to stop.
+fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 impl Bar {
     pub fn at(&self, done: usize) {
-        self.0.set_position(done as u64);
+        self.bar.set_position(done as u64);
+        let Some(mut due) = self.due.as_ref().and_then(|due| due.try_lock().ok()) else { return };
+        let now = Instant::now();
+        if now < *due {
+            return;
+        }
+        *due = now + LINE_EVERY;
+        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        line(&format!("{}  {done}/{all}", self.bar.message()));
     }
 
     pub fn message(&self, text: String) {
-        self.0.set_message(text);
+        self.bar.set_message(text);
     }
+}
 
-    pub fn finish(&self) {
-        self.0.finish_and_clear();
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }

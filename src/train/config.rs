@@ -8,7 +8,8 @@ use crate::model::checkpoint::write_atomically;
 use crate::model::preset::Preset;
 use crate::{Error, Result};
 
-/// What a run was started with.
+/// What a run was started with. How far it was told to go is not part of it: a run that was
+/// stopped early goes on to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -17,9 +18,6 @@ pub struct Config {
     pub seed: u64,
     /// As asked for.
     pub device: String,
-    /// Stop after this many updates in all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_steps: Option<u64>,
     /// Weights to start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
@@ -51,14 +49,16 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(|error| Error::io("read", path, &error))?;
-        let config: Self = toml::from_str(&text)
-            .map_err(|error| Error::input(format!("{}: {error}", path.display())))?;
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            Error::input(format!("{} is damaged: {}", path.display(), error.to_string().trim()))
+        })?;
         config.preset.validate().map_err(|error| error.context(path.display()))?;
         Ok(config)
     }
 
     pub fn write(&self, path: &Path) -> Result<()> {
-        let text = toml::to_string(self).map_err(|error| Error::failure(error.to_string()))?;
+        let text = toml::to_string(self)
+            .map_err(|error| Error::input(format!("cannot write {}: {error}", path.display())))?;
         write_atomically(path, text.as_bytes())
     }
 }

@@ -2,19 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::config::{Config, Data};
 use crate::dataset::cache::{FeatureCache, default_root};
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::labels::{Labelled, LabelledTrack, MoodChoice};
 use crate::dataset::manifest;
-use crate::dataset::prepare::{Corpus, Prepared, normalization, prepare};
+use crate::dataset::prepare::{Broken, Corpus, Prepared, normalization, prepare};
 use crate::dataset::split::{Split, overlap, split_hash};
 use crate::dataset::synthetic::{self, CorpusSpec};
 use crate::exec::Device;
 use crate::model::checkpoint::Normalization;
 use crate::model::preset::Preset;
-use crate::report::Progress;
+use crate::report::{Progress, audio_files};
 use crate::{Error, Result};
 
 /// Labelled tracks of a run, before any audio is read.
@@ -31,6 +32,8 @@ pub struct Clips {
     pub test: Arc<Vec<Prepared>>,
     pub normalization: Normalization,
     pub split: String,
+    /// Of all manifests.
+    pub broken: Vec<Broken>,
 }
 
 /// Makes the synthetic corpus if a run has no data of its own, and returns its manifest.
@@ -38,14 +41,21 @@ pub fn synthesise(
     preset: &Preset,
     clips: usize,
     seed: u64,
+    stop: &AtomicBool,
     progress: &Progress,
 ) -> Result<std::path::PathBuf> {
     let spec =
         CorpusSpec { clips, clip_seconds: preset.audio.clip_seconds, seed, shuffle_labels: false };
+    // Refuses a folder that cannot be written, and says what to do.
+    FeatureCache::open(None)?;
     let bar = progress.bar("composing the synthetic corpus", clips);
-    let manifest = synthetic::cached(&spec, &default_root()?, &|done| bar.at(done))?;
-    bar.finish();
-    Ok(manifest)
+    synthetic::cached(&spec, &default_root()?, &|done| {
+        bar.at(done);
+        match stop.load(Ordering::Relaxed) {
+            true => Err(Error::stopped("stopped while the synthetic corpus was composed")),
+            false => Ok(()),
+        }
+    })
 }
 
 impl Data {
@@ -72,7 +82,7 @@ impl Data {
             }
             if labelled.left_out > 0 {
                 progress.note(&format!(
-                    "{name}: {} tracks have none of the {} moods and are left out",
+                    "{name}: {} tracks without any of the {} moods are left out",
                     labelled.left_out,
                     preset.moods.len()
                 ));
@@ -123,11 +133,11 @@ impl Clips {
         config: &Config,
         device: &Device,
         cache: &FeatureCache,
+        stop: &AtomicBool,
         progress: &Progress,
     ) -> Result<Self> {
         let Tracks { train, validation, test } = tracks;
         let recipe = recipe(&config.preset);
-        let split = split_hash(&config.preset.moods, &train, &validation);
         let mut broken = Vec::new();
         let mut one = |name: &str, tracks: Vec<LabelledTrack>| -> Result<Vec<Prepared>> {
             if tracks.is_empty() {
@@ -135,8 +145,9 @@ impl Clips {
             }
             let count = tracks.len();
             let bar = progress.bar(&format!("features of the {name} clips"), count);
-            let corpus: Corpus = prepare(tracks, device, &recipe, cache, &|done| bar.at(done))?;
-            bar.finish();
+            let corpus: Corpus =
+                prepare(tracks, device, &recipe, cache, stop, &|done| bar.at(done))?;
+            drop(bar);
             if corpus.padded > 0 {
                 progress.note(&format!(
                     "{name}: {} clips are shorter than {} s and padded with silence",
@@ -168,9 +179,20 @@ impl Clips {
         let train = one("training", train)?;
         let validation = one("validation", validation)?;
         let test = one("test", test)?;
-        progress.broken(&broken);
         let size = cache.size()?;
         progress.note(&format!("feature cache: {size} in {}", cache.folder().display()));
+        if let Some(first) = broken.first() {
+            let all = train.len() + validation.len() + test.len() + broken.len();
+            progress.note(&format!(
+                "warning: {} of {all} cannot be used and are left out; the first: {}",
+                audio_files(broken.len()),
+                first.error
+            ));
+        }
+        let used = |clips: &[Prepared]| -> Vec<LabelledTrack> {
+            clips.iter().map(|clip| clip.track.clone()).collect()
+        };
+        let split = split_hash(&config.preset.moods, &used(&train), &used(&validation));
         let (mean, std) = normalization(&train)?;
         Ok(Self {
             train: Arc::new(train),
@@ -178,6 +200,7 @@ impl Clips {
             test: Arc::new(test),
             normalization: Normalization { mean, std },
             split,
+            broken,
         })
     }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::prepare::Prepared;
+use crate::error::Kind;
 use crate::metrics::Scores;
-use crate::model::checkpoint::write_atomically;
+use crate::model::checkpoint::{Checkpoint, Description, write_atomically};
 use crate::{Error, Result};
 
 /// One line of `metrics.jsonl`. Nothing in it depends on the clock, so that a resumed run writes
@@ -52,20 +53,89 @@ pub struct RunFolder {
     path: PathBuf,
 }
 
+/// A folder that a start has made and that no training has begun in. Unless it is kept, it goes
+/// again when this is dropped, so that a start that fails can be repeated.
+#[derive(Debug)]
+pub struct Fresh {
+    folder: RunFolder,
+    /// The folders that were not there before, the innermost first.
+    made: Vec<PathBuf>,
+    kept: bool,
+}
+
+impl Fresh {
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// From now on the folder holds a run.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let _ = std::fs::remove_file(self.folder.config());
+        for folder in &self.made {
+            // Fails, as it should, where something else lies in it.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
 impl RunFolder {
-    /// Makes a new folder with its parents; refuses one that holds a run.
-    pub fn create(path: &Path) -> Result<Self> {
+    /// Refuses a folder that holds a run, or a file that a run would overwrite.
+    pub fn check_free(path: &Path) -> Result<()> {
         let folder = Self { path: path.to_owned() };
+        let shown = path.display();
         if folder.config().exists() {
             return Err(Error::input(format!(
-                "{} already holds a run; choose another --out, or go on with it: --resume {}",
-                path.display(),
-                path.display()
+                "{shown} already holds a run; choose another --out, or go on with it: moodshader \
+                 train --resume {shown}"
             )));
         }
-        std::fs::create_dir_all(path).map_err(|error| Error::io("create", path, &error))?;
-        let path = path.canonicalize().map_err(|error| Error::io("open", path, &error))?;
-        Ok(Self { path })
+        let files = [
+            folder.best(),
+            folder.last(),
+            folder.metrics(),
+            folder.predictions(),
+            folder.test_predictions(),
+        ];
+        match files.iter().find(|file| file.exists()) {
+            Some(file) => Err(Error::input(format!(
+                "{} is in the way and would be overwritten; choose another --out",
+                file.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a new folder with its parents, and makes sure that it can be written.
+    pub fn create(path: &Path) -> Result<Fresh> {
+        Self::check_free(path)?;
+        let cannot = |error: std::io::Error| {
+            let error = Error::io("write the run folder", path, &error);
+            match error.kind {
+                Kind::Input => Error::input(format!("{error}; choose another --out")),
+                _ => error,
+            }
+        };
+        let absolute = std::path::absolute(path).map_err(cannot)?;
+        let made: Vec<PathBuf> = absolute
+            .ancestors()
+            .take_while(|folder| !folder.exists())
+            .map(Path::to_owned)
+            .collect();
+        let mut fresh = Fresh { folder: Self { path: absolute }, made, kept: false };
+        std::fs::create_dir_all(fresh.folder.path()).map_err(cannot)?;
+        std::fs::write(fresh.folder.config(), b"").map_err(cannot)?;
+        std::fs::remove_file(fresh.folder.config()).map_err(cannot)?;
+        fresh.folder.path = path.canonicalize().map_err(cannot)?;
+        Ok(fresh)
     }
 
     /// An existing run.
@@ -74,7 +144,7 @@ impl RunFolder {
         if !folder.config().is_file() {
             return Err(Error::input(format!(
                 "{} holds no run: there is no config.toml in it; --resume takes the folder that a \
-                 training was given as --out",
+                 training wrote, the one given as --out",
                 path.display()
             )));
         }
@@ -110,6 +180,16 @@ impl RunFolder {
         self.path.join("predictions-test.csv")
     }
 
+    /// The state that training goes on from.
+    pub fn read_last(&self) -> Result<Checkpoint> {
+        Checkpoint::read(&self.last()).map_err(damaged)
+    }
+
+    /// What `last.safetensors` says of itself.
+    pub fn description(&self) -> Result<Description> {
+        self.read_last()?.description()
+    }
+
     /// The lines of `metrics.jsonl`; none where the file is not there yet. A last line that a kill
     /// cut off is left out: its epoch runs again.
     pub fn read_metrics(&self) -> Result<Vec<EpochMetrics>> {
@@ -142,6 +222,14 @@ impl RunFolder {
     }
 }
 
+/// Says what is left to do where `last.safetensors` cannot be used.
+pub fn damaged(error: Error) -> Error {
+    error.followed_by(
+        "without it the run cannot go on; start a new one, with --init FILE to begin from saved \
+         weights",
+    )
+}
+
 /// `id,path`, then `label_MOOD` and `score_MOOD` for every mood; scores are [clips, moods].
 pub fn write_predictions(
     path: &Path,
@@ -171,6 +259,29 @@ pub fn write_predictions(
         .into_inner()
         .map_err(|error| Error::failure(format!("cannot write {}: {error}", path.display())))?;
     write_atomically(path, &bytes)
+}
+
+/// What [`write_predictions`] wrote, compared: the moods in their order, and their scores.
+pub fn read_predictions(path: &Path) -> Result<(Vec<String>, Scores)> {
+    let damaged = |what: &str| Error::input(format!("{} is damaged: {what}", path.display()));
+    let mut reader = csv::Reader::from_path(path).map_err(|error| damaged(&error.to_string()))?;
+    let header = reader.headers().map_err(|error| damaged(&error.to_string()))?;
+    let moods: Vec<String> =
+        header.iter().filter_map(|cell| cell.strip_prefix("label_")).map(str::to_owned).collect();
+    let (mut targets, mut scores) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(|error| damaged(&error.to_string()))?;
+        let cells: Vec<&str> = record.iter().skip(2).collect();
+        let Some((labels, numbers)) = cells.split_at_checked(moods.len()) else {
+            return Err(damaged("a row is too short"));
+        };
+        targets.extend(labels.iter().map(|&label| label == "1"));
+        for number in numbers {
+            scores.push(number.parse::<f32>().map_err(|_| damaged("a score is not a number"))?);
+        }
+    }
+    let scores = Scores::new(&targets, &scores, moods.len())?;
+    Ok((moods, scores))
 }
 
 /// The metrics of an epoch, by mood.

@@ -10,6 +10,7 @@ pub use data::{recipe, synthesise};
 pub use folder::{EpochMetrics, RunFolder, best};
 pub use session::{Predictions, Session};
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +22,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::dataset::batches::Batches;
 use crate::dataset::cache::FeatureCache;
-use crate::dataset::prepare::Prepared;
+use crate::dataset::prepare::{Broken, Prepared};
+use crate::error::Kind;
 use crate::exec::Device;
 use crate::metrics::Scores;
 use crate::model::Network;
@@ -29,57 +31,104 @@ use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::parameters::{
     buffer_shapes, initialise, initialise_buffers, optimizer_shapes, parameter_shapes,
 };
+use crate::model::preset::Preset;
 use crate::plan::Storage;
 use crate::report::Progress;
 use crate::{Error, Result};
 use data::Clips;
-use folder::{by_mood, write_predictions};
+use folder::{by_mood, damaged, read_predictions, write_predictions};
 
 /// Updates between two looks at the status word.
 const CHECK_EVERY: u64 = 50;
 /// Between two looks at the loss.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// What numbers that are not finite mean, and what to do.
+const DIVERGED: &str = "training has diverged; the last checkpoint is from before; try a lower \
+    learning rate (--set train.learning_rate=…)";
+
 /// How a training ended.
 #[derive(Debug)]
 pub struct Outcome {
     pub folder: RunFolder,
+    /// Updates in all.
     pub update: u64,
-    /// Stopped by Ctrl-C or `--max-steps` before the last epoch's end.
+    /// Stopped by Ctrl-C or `max_steps` before the last epoch's end.
     pub interrupted: bool,
     pub metrics: Vec<EpochMetrics>,
-    /// Of the best model on the test manifest, if one was given.
+    pub moods: Vec<String>,
+    /// Of the best model on the validation clips, once an epoch has ended.
+    pub validation: Option<Scores>,
+    /// Of the best model on the test manifest, if one was given and the run is finished.
     pub test: Option<Scores>,
+    /// Audio files that could not be used.
+    pub broken: Vec<Broken>,
 }
 
-/// Starts a run in a new folder.
+/// When a training ends before its last epoch does.
+#[derive(Clone, Copy, Debug)]
+pub struct Until<'a> {
+    /// Ends it after the update under way, once set.
+    pub stop: &'a AtomicBool,
+    /// Updates in all.
+    pub max_steps: Option<u64>,
+}
+
+/// Starts a run in a new folder. What is wrong with the input is found before the folder is kept:
+/// a start that fails leaves nothing behind.
 pub fn start(
     mut config: Config,
     out: &Path,
     device: &Device,
-    stop: &AtomicBool,
+    until: Until<'_>,
     progress: &Progress,
 ) -> Result<Outcome> {
-    let folder = RunFolder::create(out)?;
-    let seed = config.seed;
+    let fresh = RunFolder::create(out)?;
+    if let Some(clips) = config.data.synthetic_clips {
+        let manifest = synthesise(&config.preset, clips, config.seed, until.stop, progress)?;
+        config.data.audio_root = manifest.parent().map(Path::to_owned);
+        config.data.data = Some(manifest);
+    }
     let mut preset = config.preset.clone();
-    let tracks = config.data.tracks(&mut preset, seed, progress)?;
+    let tracks = config.data.tracks(&mut preset, config.seed, progress)?;
     config.preset = preset;
+    if let Some(path) = &config.init {
+        initial_weights(path, &config.preset)?;
+    }
+    let folder = fresh.folder().clone();
     config.write(&folder.config())?;
-    Run::prepare(config, folder, tracks, device, progress)?.train(stop, progress)
+    match Run::prepare(config, folder, tracks, device, until.stop, progress) {
+        Ok(run) => {
+            fresh.keep();
+            run.train(until, progress)
+        }
+        Err(error) => {
+            let error = error_with_way_on(error, fresh.folder());
+            if error.kind == Kind::Stopped {
+                fresh.keep();
+            }
+            Err(error)
+        }
+    }
 }
 
-/// Goes on with a run where it stopped.
+/// Goes on with a run where it stopped; with no checkpoint yet it starts over.
 pub fn resume(
     path: &Path,
     device: &Device,
-    stop: &AtomicBool,
+    until: Until<'_>,
     progress: &Progress,
 ) -> Result<Outcome> {
+    if let Some(outcome) = finished(path)? {
+        return Ok(outcome);
+    }
     let folder = RunFolder::open(path)?;
-    let config = Config::read(&folder.config())?;
+    let mut config = Config::read(&folder.config())?;
     if let Some(clips) = config.data.synthetic_clips {
-        synthesise(&config.preset, clips, config.seed, progress)?;
+        // The cache may lie elsewhere by now.
+        let manifest = synthesise(&config.preset, clips, config.seed, until.stop, progress)?;
+        config.data.audio_root = manifest.parent().map(Path::to_owned);
+        config.data.data = Some(manifest);
     }
     let mut preset = config.preset.clone();
     let tracks = config.data.tracks(&mut preset, config.seed, progress)?;
@@ -92,7 +141,95 @@ pub fn resume(
             preset.moods
         )));
     }
-    Run::prepare(config, folder, tracks, device, progress)?.train(stop, progress)
+    Run::prepare(config, folder.clone(), tracks, device, until.stop, progress)
+        .map_err(|error| error_with_way_on(error, &folder))?
+        .train(until, progress)
+}
+
+/// The outcome of a run that has nothing left to do.
+///
+/// # Errors
+/// `path` holds no run, or its files are damaged.
+pub fn finished(path: &Path) -> Result<Option<Outcome>> {
+    let folder = RunFolder::open(path)?;
+    let config = Config::read(&folder.config())?;
+    let metrics = folder.read_metrics()?;
+    let Some(line) = metrics.last().filter(|line| line.epoch >= config.preset.train.epochs) else {
+        return Ok(None);
+    };
+    let untested = config.data.test.is_some() && !folder.test_predictions().exists();
+    // A kill may have come between the metrics and the state.
+    if untested || !folder.last().exists() || folder.description()?.update < line.update {
+        return Ok(None);
+    }
+    let update = line.update;
+    Outcome::new(folder, &config, update, metrics, Vec::new(), false).map(Some)
+}
+
+/// Tells how a run goes on that was stopped before its first update.
+fn error_with_way_on(error: Error, folder: &RunFolder) -> Error {
+    match error.kind {
+        Kind::Stopped => Error::stopped(format!(
+            "{error}; go on with: moodshader train --resume {}",
+            folder.path().display()
+        )),
+        _ => error,
+    }
+}
+
+/// The lines of two presets that differ.
+fn difference(then: &Preset, now: &Preset) -> Result<String> {
+    let (then, now) = (then.to_toml()?, now.to_toml()?);
+    let only = |these: &str, those: &str| -> Vec<String> {
+        let those: HashSet<&str> = those.lines().collect();
+        these.lines().filter(|line| !those.contains(line)).map(str::to_owned).collect()
+    };
+    Ok(format!("{} then, {} now", only(&then, &now).join(", "), only(&now, &then).join(", ")))
+}
+
+/// Weights and batch-norm statistics for `preset`, from a file.
+fn initial_weights(path: &Path, preset: &Preset) -> Result<Vec<(String, Vec<f32>)>> {
+    let named = |error: Error| {
+        error.context("--init").followed_by(
+            "it takes a checkpoint of a model with the same layers, or safetensors with its names",
+        )
+    };
+    let values = Checkpoint::read_weights(path, preset).map_err(named)?;
+    match not_finite(&values) {
+        None => Ok(values),
+        Some(name) => Err(Error::input(format!(
+            "--init: {}: tensor `{name}` holds a number that is not finite",
+            path.display()
+        ))),
+    }
+}
+
+/// The first tensor with an infinity or a NaN.
+fn not_finite(tensors: &[(String, Vec<f32>)]) -> Option<&str> {
+    let broken = |(_, values): &&(String, Vec<f32>)| values.iter().any(|value| !value.is_finite());
+    tensors.iter().find(broken).map(|(name, _)| name.as_str())
+}
+
+impl Outcome {
+    fn new(
+        folder: RunFolder,
+        config: &Config,
+        update: u64,
+        metrics: Vec<EpochMetrics>,
+        broken: Vec<Broken>,
+        interrupted: bool,
+    ) -> Result<Self> {
+        let scores = |path: &Path| -> Result<Option<Scores>> {
+            if !path.exists() {
+                return Ok(None);
+            }
+            read_predictions(path).map(|(_, scores)| Some(scores))
+        };
+        let validation = if metrics.is_empty() { None } else { scores(&folder.predictions())? };
+        let test = if interrupted { None } else { scores(&folder.test_predictions())? };
+        let moods = config.preset.moods.clone();
+        Ok(Self { folder, update, interrupted, metrics, moods, validation, test, broken })
+    }
 }
 
 struct Run {
@@ -104,6 +241,8 @@ struct Run {
     /// Updates done.
     update: u64,
     metrics: Vec<EpochMetrics>,
+    /// Clips trained on by this process in the epoch under way, and for how long.
+    pace: (usize, Duration),
 }
 
 impl Run {
@@ -112,10 +251,11 @@ impl Run {
         folder: RunFolder,
         tracks: data::Tracks,
         device: &Device,
+        stop: &AtomicBool,
         progress: &Progress,
     ) -> Result<Self> {
         let cache = Arc::new(FeatureCache::open(None)?);
-        let clips = Clips::prepare(tracks, &config, device, &cache, progress)?;
+        let clips = Clips::prepare(tracks, &config, device, &cache, stop, progress)?;
         progress.note(&format!(
             "{} training and {} validation clips of {} s{}",
             clips.train.len(),
@@ -131,8 +271,16 @@ impl Run {
         let predicted = [clips.validation.len(), clips.test.len()];
         let session = Session::new(device, network, clips.train.len(), &predicted)?;
         progress.note(&format!("shaders ready after {:.1} s", started.elapsed().as_secs_f64()));
-        let mut run =
-            Self { config, folder, cache, clips, session, update: 0, metrics: Vec::new() };
+        let mut run = Self {
+            config,
+            folder,
+            cache,
+            clips,
+            session,
+            update: 0,
+            metrics: Vec::new(),
+            pace: (0, Duration::ZERO),
+        };
         run.load()?;
         Ok(run)
     }
@@ -142,13 +290,16 @@ impl Run {
         let preset = &self.config.preset;
         let last = self.folder.last();
         if last.exists() {
-            let checkpoint = Checkpoint::read(&last)?;
+            let checkpoint = self.folder.read_last()?;
             let description = checkpoint.description()?;
             self.check_same(&description)?;
-            let parameters = checkpoint.values(&parameter_shapes(preset))?;
+            let in_file = |error: Error| damaged(error.context(last.display()));
+            let values = |shapes: Vec<_>| checkpoint.values(&shapes).map_err(in_file);
+            let parameters = values(parameter_shapes(preset))?;
+            let buffers = values(buffer_shapes(preset))?;
+            let moments = values(optimizer_shapes(preset))?;
             self.session.upload(Storage::Parameters, &parameters)?;
-            self.session.upload(Storage::Buffers, &checkpoint.values(&buffer_shapes(preset))?)?;
-            let moments = checkpoint.values(&optimizer_shapes(preset))?;
+            self.session.upload(Storage::Buffers, &buffers)?;
             for (storage, prefix) in MOMENTS {
                 let named: Vec<_> = moments
                     .iter()
@@ -163,12 +314,12 @@ impl Run {
             // An epoch whose line was written but whose state was not runs again.
             self.metrics = self.folder.read_metrics()?;
             self.metrics.retain(|line| line.update <= self.update);
-            return Ok(());
+            return self.check_metrics();
         }
         let (parameters, buffers) = match &self.config.init {
             None => (initialise(preset, self.config.seed), initialise_buffers(preset)),
             Some(path) => {
-                let mut values = Checkpoint::read_weights(path, preset)?;
+                let mut values = initial_weights(path, preset)?;
                 let buffers = values.split_off(parameter_shapes(preset).len());
                 (values, buffers)
             }
@@ -178,20 +329,38 @@ impl Run {
         self.save_last()
     }
 
+    /// Every epoch before the state's has its line; that of an epoch which has just ended may come.
+    fn check_metrics(&self) -> Result<()> {
+        let per_epoch = self.updates_per_epoch();
+        let ended = self.update / per_epoch;
+        let just_ended = self.update > 0 && self.update.is_multiple_of(per_epoch);
+        let lines = self.metrics.len() as u64;
+        if lines == ended || (just_ended && lines + 1 == ended) {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "metrics.jsonl in {} has the lines of {lines} epochs, and last.safetensors is from \
+             after epoch {ended}; restore the file, or start a new run with --init",
+            self.folder.path().display()
+        )))
+    }
+
     /// Refuses to go on with other data than before, since the result would be neither run.
     fn check_same(&self, description: &Description) -> Result<()> {
         let last = self.folder.last();
         if description.preset != self.config.preset {
             return Err(Error::input(format!(
-                "{} was trained with another preset than {} says; start a new run instead",
+                "{} was trained with another preset than {} says ({}); restore the file, or start \
+                 a new run",
                 last.display(),
-                self.folder.config().display()
+                self.folder.config().display(),
+                difference(&description.preset, &self.config.preset)?
             )));
         }
         if description.split != self.clips.split {
             return Err(Error::input(format!(
-                "the training or validation tracks have changed since {} was written; restore the \
-                 manifests, or start a new run with --init {}",
+                "the training or validation tracks have changed since {} was written, or other \
+                 audio files are broken; restore them, or start a new run with --init {}",
                 last.display(),
                 last.display()
             )));
@@ -212,16 +381,12 @@ impl Run {
         self.clips.train.len().div_ceil(self.config.preset.train.batch) as u64
     }
 
-    fn train(mut self, stop: &AtomicBool, progress: &Progress) -> Result<Outcome> {
+    fn train(mut self, until: Until<'_>, progress: &Progress) -> Result<Outcome> {
         let per_epoch = self.updates_per_epoch();
         let last_update = self.config.preset.train.epochs * per_epoch;
-        let end = self.config.max_steps.map_or(last_update, |most| most.min(last_update));
-        if self.update >= end && self.metrics.len() as u64 * per_epoch >= end {
-            progress.note(&format!(
-                "{} is finished: {} of {last_update} updates",
-                self.folder.path().display(),
-                self.update
-            ));
+        let end = until.max_steps.map_or(last_update, |most| most.min(last_update));
+        if self.update > 0 {
+            progress.note(&format!("going on after update {} of {end}", self.update));
         }
         let mut interrupted = false;
         loop {
@@ -236,22 +401,19 @@ impl Run {
             if self.update >= end {
                 break;
             }
-            self.epoch(end, stop, progress)?;
-            if stop.load(Ordering::Relaxed) {
+            self.epoch(end, until.stop, progress)?;
+            if until.stop.load(Ordering::Relaxed) {
                 interrupted = true;
                 break;
             }
         }
-        self.session.check()?;
         self.save_last()?;
-        let test = if interrupted { None } else { self.test()? };
-        Ok(Outcome {
-            folder: self.folder,
-            update: self.update,
-            interrupted: interrupted || self.update < last_update,
-            metrics: self.metrics,
-            test,
-        })
+        interrupted |= self.update < last_update;
+        if !interrupted {
+            self.test(progress)?;
+        }
+        let Self { config, folder, clips, update, metrics, .. } = self;
+        Outcome::new(folder, &config, update, metrics, clips.broken, interrupted)
     }
 
     /// The order of the clips in an epoch.
@@ -312,25 +474,20 @@ impl Run {
             }
         }
         self.session.check()?;
-        bar.finish();
-        if clips > 0 {
-            progress.note(&format!(
-                "epoch {}: {clips} clips in {:.1} s, {:.2} clips/s",
-                epoch + 1,
-                started.elapsed().as_secs_f64(),
-                clips as f64 / started.elapsed().as_secs_f64()
-            ));
-        }
+        self.pace = (clips, started.elapsed());
         Ok(())
     }
 
     /// Judges the model after an epoch, keeps it if it is the best, and saves the state.
     fn end_epoch(&mut self, epoch: u64, progress: &Progress) -> Result<()> {
         self.session.check()?;
+        let (seen, time) = self.pace;
         let train_loss = f64::from(self.session.epoch_loss()?) / self.clips.train.len() as f64;
-        let predictions = self.predict(&Arc::clone(&self.clips.validation))?;
+        let predictions =
+            self.predict("validation", &Arc::clone(&self.clips.validation), progress)?;
         let moods = &self.config.preset.moods;
-        let scores = predictions.scores(moods.len())?;
+        let scores =
+            predictions.scores(moods.len()).map_err(|error| error.followed_by(DIVERGED))?;
         let [roc_auc, pr_auc] = by_mood(&scores, moods)?;
         let train = &self.config.preset.train;
         let line = EpochMetrics {
@@ -359,28 +516,40 @@ impl Run {
         self.session.set_epoch_loss(0.0)?;
         self.save_last()?;
         progress.note(&format!(
-            "epoch {epoch}/{epochs}  loss {train_loss:.4}  validation loss {:.4}  ROC-AUC {}{}",
+            "epoch {epoch}/{epochs}  loss {train_loss:.4}  validation loss {:.4}  ROC-AUC {}{}{}",
             line.validation_loss,
             line.macro_roc_auc().map_or("undefined".to_owned(), |auc| format!("{auc:.4}")),
+            match seen {
+                // The epoch ended in another process, which was stopped there.
+                0 => String::new(),
+                _ => format!("  {:.1} clips/s", seen as f64 / time.as_secs_f64()),
+            },
             if is_best { "  (best)" } else { "" }
         ));
         Ok(())
     }
 
-    fn predict(&mut self, clips: &Arc<Vec<Prepared>>) -> Result<Predictions> {
+    fn predict(
+        &mut self,
+        what: &str,
+        clips: &Arc<Vec<Prepared>>,
+        progress: &Progress,
+    ) -> Result<Predictions> {
         let indices: Vec<usize> = (0..clips.len()).collect();
         let order = indices.chunks(self.config.preset.train.batch).map(<[_]>::to_vec).collect();
+        let bar = progress.bar(what, clips.len());
         let mut predictions = Predictions::default();
         for batch in Batches::new(Arc::clone(&self.cache), Arc::clone(clips), order) {
             self.session.predict(&batch?, &mut predictions)?;
+            bar.at(predictions.loss.len());
         }
         Ok(predictions)
     }
 
     /// Scores the best model on the test manifest.
-    fn test(&mut self) -> Result<Option<Scores>> {
+    fn test(&mut self, progress: &Progress) -> Result<()> {
         if self.clips.test.is_empty() || !self.folder.best().exists() {
-            return Ok(None);
+            return Ok(());
         }
         let preset = self.config.preset.clone();
         let checkpoint = Checkpoint::read(&self.folder.best())?;
@@ -388,28 +557,17 @@ impl Run {
         self.session.upload(Storage::Parameters, &parameters)?;
         self.session.upload(Storage::Buffers, &checkpoint.values(&buffer_shapes(&preset))?)?;
         let clips = Arc::clone(&self.clips.test);
-        let predictions = self.predict(&clips)?;
-        write_predictions(
-            &self.folder.test_predictions(),
-            &preset.moods,
-            &clips,
-            &predictions.probabilities,
-        )?;
-        predictions.scores(preset.moods.len()).map(Some)
+        let predictions = self.predict("test", &clips, progress)?;
+        let path = self.folder.test_predictions();
+        write_predictions(&path, &preset.moods, &clips, &predictions.probabilities)
     }
 
     /// The model as it is, with the optimiser's state or without.
+    ///
+    /// # Errors
+    /// A number is not finite: such a state is never saved.
     fn checkpoint(&mut self, resumable: bool) -> Result<Checkpoint> {
-        let description = Description {
-            labels: self.config.preset.moods.clone(),
-            preset: self.config.preset.clone(),
-            normalization: self.clips.normalization,
-            update: self.update,
-            epoch_loss: if resumable { Some(self.session.epoch_loss()?) } else { None },
-            split: self.clips.split.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            thresholds: None,
-        };
+        let epoch_loss = if resumable { Some(self.session.epoch_loss()?) } else { None };
         let mut tensors = self.session.download(Storage::Parameters)?;
         tensors.extend(self.session.download(Storage::Buffers)?);
         if resumable {
@@ -420,6 +578,26 @@ impl Run {
                 );
             }
         }
+        let lost = match epoch_loss.is_some_and(|loss| !loss.is_finite()) {
+            true => Some("the training loss"),
+            false => not_finite(&tensors),
+        };
+        if let Some(what) = lost {
+            return Err(Error::failure(format!(
+                "{what} is not finite after update {}: {DIVERGED}",
+                self.update
+            )));
+        }
+        let description = Description {
+            labels: self.config.preset.moods.clone(),
+            preset: self.config.preset.clone(),
+            normalization: self.clips.normalization,
+            update: self.update,
+            epoch_loss,
+            split: self.clips.split.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            thresholds: None,
+        };
         Checkpoint::new(&description, tensors)
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::DIVERGED;
 use crate::dataset::batches::Batch;
 use crate::exec::{Device, Executor, Input, ProgramIndex};
 use crate::kernels::optim::adam;
@@ -163,9 +164,7 @@ impl Session {
         match self.executor.status()?.first() {
             None | Some(&STATUS_CLEAR) => Ok(()),
             Some(update) => Err(Error::failure(format!(
-                "a gradient was not finite in update {update}: training has diverged; the last \
-                 checkpoint is from before; try a lower learning rate (--set \
-                 train.learning_rate=…)"
+                "a gradient was not finite in update {update}: {DIVERGED}"
             ))),
         }
     }

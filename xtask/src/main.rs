@@ -1,1 +1,34 @@
-fn main() {}
+//! What people who work on moodshader run: `cargo xtask COMMAND`.
+
+mod test;
+mod verify_kernels;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Checks and measurements for people who work on moodshader.
+#[derive(Parser, Debug)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    VerifyKernels(verify_kernels::VerifyKernels),
+    Test(test::Test),
+}
+
+/// The exit status is 0 when all is well, 2 for wrong usage, else 1.
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::VerifyKernels(command) => command.run(),
+        Command::Test(command) => command.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        moodshader::cli::exit_status(&error)
+    })
+}

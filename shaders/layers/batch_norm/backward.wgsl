@@ -4,14 +4,12 @@
 //     x̂ = (activation − mean) / √(variance + ε)
 // The kept position is the first of its window, in row-major order, that equals the pooled value.
 //
-// Tensors hold channels in quads: [clip, channel/4, band, step] of vec4. Clip n of the activation
-// is clip first_clip + n of the pooled tensors. One thread a window, those that are cut off by the
-// edge (and get no gradient) included. Workgroups: x covers the windows, y the quads, z the clips.
+// Tensors hold channels in quads: [clip, channel/4, band, step] of vec4. One thread a window,
+// those that are cut off by the edge (and get no gradient) included. Workgroups: x covers the
+// windows, y the quads, z the clips.
 
 struct Params {
     batch: u32,
-    first_clip: u32,
-    clips: u32,
     quads: u32,
     bands: u32,
     steps: u32,
@@ -24,14 +22,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read> d_output: array<vec4f>;
 // [batch, quads, bands / window, steps / window]
 @group(0) @binding(2) var<storage, read> pooled: array<vec4f>;
-// [2, quads]: mean, then 1 / √(variance + ε).
+// [3, quads]: mean, 1 / √(variance + ε), scale.
 @group(0) @binding(3) var<storage, read> moments: array<vec4f>;
-// [2, quads]: scale, then shift.
-@group(0) @binding(4) var<storage, read> affine: array<vec4f>;
 // [2, quads]
-@group(0) @binding(5) var<storage, read> terms: array<vec4f>;
-// [clips, quads, bands, steps]
-@group(0) @binding(6) var<storage, read_write> activation: array<vec4f>;
+@group(0) @binding(4) var<storage, read> terms: array<vec4f>;
+// [batch, quads, bands, steps]
+@group(0) @binding(5) var<storage, read_write> activation: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -47,14 +43,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let quad = id.y;
     let mean = moments[quad];
     let inverse = moments[params.quads + quad];
-    let scale = affine[quad];
+    let scale = moments[2u * params.quads + quad];
     let constant = terms[quad];
     let slope = terms[params.quads + quad] * inverse;
 
     var d = vec4f();
     var kept = vec4f();
     if row < pooled_bands && column < pooled_steps {
-        let plane = ((params.first_clip + id.z) * params.quads + quad) * pooled_bands * pooled_steps;
+        let plane = (id.z * params.quads + quad) * pooled_bands * pooled_steps;
         d = d_output[plane + row * pooled_steps + column];
         kept = pooled[plane + row * pooled_steps + column];
     }

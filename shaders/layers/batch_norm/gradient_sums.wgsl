@@ -15,7 +15,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> d_output: array<vec4f>;
 // [clips, quads, plane]
 @group(0) @binding(2) var<storage, read> pooled: array<vec4f>;
-// [2, quads]: mean, then 1 / √(variance + ε).
+// [3, quads]: mean, 1 / √(variance + ε), scale.
 @group(0) @binding(3) var<storage, read> moments: array<vec4f>;
 // [clips, quads, 2]
 @group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;

@@ -22,7 +22,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> beta: array<f32>;
 @group(0) @binding(4) var<storage, read_write> running_mean: array<f32>;
 @group(0) @binding(5) var<storage, read_write> running_var: array<f32>;
-// [2, quads]: mean, then 1 / √(variance + ε).
+// [3, quads]: mean, 1 / √(variance + ε), scale.
 @group(0) @binding(6) var<storage, read_write> moments: array<vec4f>;
 // [2, quads]: scale, then shift.
 @group(0) @binding(7) var<storage, read_write> affine: array<vec4f>;
@@ -77,6 +77,7 @@ fn main(
     }
     moments[quad] = mean;
     moments[quads + quad] = inverse;
+    moments[2u * quads + quad] = scale;
     affine[quad] = scale;
     affine[quads + quad] = shift;
 }

@@ -1,19 +1,21 @@
-// The first convolution of a branch: one input channel, "same" zero padding, bias and ReLU, and the
-// sums that the block's batch norm needs:
-//     output[n, o, p] = max(0, bias[o] + Σ_t weight[o, t] · input[n, p + t − before])
-//     partial[row, o] = Σ_p (output − pivot[o]),  Σ_p (output − pivot[o])²
-// The output is full size, the largest tensor of the network, so the batch is walked in slices of
-// a few clips: clip n of the slice is clip first_clip + n of the batch.
+// The first block of a branch up to its batch norm: convolution of one input channel with "same"
+// zero padding, bias, ReLU, and max pooling, in one pass, so that the full-size activation, by far
+// the largest tensor of the network, never exists:
+//     a[n, o, p] = max(0, bias[o] + Σ_t weight[o, t] · input[n, p + t − before])
+//     pooled[n, o, w] = a at the position of window w at which γ[o] · a is greatest
+//     code[n, o, w] = that position, counted row by row inside the window, a byte a channel
+//     partial[row, o] = Σ_p (a − pivot[o]),  Σ_p (a − pivot[o])²
+// Pooling before batch norm is explained in layers/pool/forward. The sums run over every position,
+// those of a remainder that fills no window included.
 //
-// The input is [clip, band, step]; the output holds channels in quads: [clip, channel/4, band,
-// step] of vec4. A line is a row of positions along the kernel. Each thread computes 16 positions
-// of a line for 4 channels. Workgroups: x covers the tiles of 16, y the output quads, z the clips.
-// A row of partials is the work of one workgroup.
+// The input is [clip, band, step]; outputs hold channels in quads: [clip, channel/4, band, step] of
+// vec4. A line is a row of positions along the kernel. Each thread takes windows that lie side by
+// side along the lines, up to 16 positions, in several rows of windows, for 4 channels.
+// Workgroups: x covers the threads of a plane, y the quads, z the clips. A row of partials is the
+// work of one workgroup.
 
 struct Params {
     batch: u32,
-    first_clip: u32,
-    clips: u32,
     out_channels: u32,
     // Positions along and across the lines, and the distance between neighbours.
     length: u32,
@@ -23,6 +25,19 @@ struct Params {
     // Taps, at most 9, and those before the centre.
     taps: u32,
     before: u32,
+    // Positions of a window along the line and lines of a window, and what one of each adds to a
+    // code.
+    window: u32,
+    window_lines: u32,
+    code_along: u32,
+    code_across: u32,
+    // Windows along and across the lines, and the distance between neighbours.
+    windows: u32,
+    window_rows: u32,
+    pooled_along: u32,
+    pooled_across: u32,
+    // Threads that share a plane's rows of windows.
+    shares: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,44 +47,61 @@ struct Params {
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 // [out_channels]
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-// [out_channels]
-@group(0) @binding(4) var<storage, read> pivot: array<f32>;
-// [clips, out_quads, bands, steps]
-@group(0) @binding(5) var<storage, read_write> output: array<vec4f>;
-// [batch, tile groups, out_quads, 2]
-@group(0) @binding(6) var<storage, read_write> partial: array<vec4f>;
+@group(0) @binding(4) var<storage, read> gamma: array<f32>;
+@group(0) @binding(5) var<storage, read> pivot: array<f32>;
+// [batch, out_quads, pooled bands, pooled steps]
+@group(0) @binding(6) var<storage, read_write> pooled: array<vec4f>;
+// [batch, out_quads, pooled bands, pooled steps]
+@group(0) @binding(7) var<storage, read_write> code: array<u32>;
+// [batch, groups, out_quads, 2]
+@group(0) @binding(8) var<storage, read_write> partial: array<vec4f>;
 
-const TILE = 16u;
+// params.window, at most 16: constant, so that the windows of a tile stay in registers.
+override POOL = 2u;
+
 const LANES = 64u;
+const UNSET = 0xffffffffu;
 
 var<workgroup> sums: array<vec4f, 128>;
 
-var<private> base: u32;
-var<private> count: u32;
-var<private> center: vec4f;
+// What the thread has found so far: by window, the best value and its place; the sums.
+var<private> best: array<vec4f, 16>;
+var<private> place: array<vec4u, 16>;
 var<private> total: vec4f;
 var<private> squares: vec4f;
+// Where it is: the first position of its tile, how many of them count, the code of the line.
+var<private> first: u32;
+var<private> count: u32;
+var<private> line_code: u32;
+var<private> row_base: u32;
+var<private> center: vec4f;
+var<private> direction: vec4f;
 
 fn channels(q: u32) -> vec4u {
     return vec4u(4u * q) + vec4u(0u, 1u, 2u, 3u);
 }
 
-// Channels of quad q; zero past the last one.
+// Entries of quad q; zero past the last channel.
+fn weight_of(q: u32, tap: u32) -> vec4f {
+    let i = min(channels(q), vec4u(params.out_channels - 1u)) * params.taps + min(tap, params.taps - 1u);
+    let value = vec4f(weight[i.x], weight[i.y], weight[i.z], weight[i.w]);
+    return select(vec4f(), value, (channels(q) < vec4u(params.out_channels)) & vec4<bool>(tap < params.taps));
+}
+
 fn bias_of(q: u32) -> vec4f {
     let i = min(channels(q), vec4u(params.out_channels - 1u));
     let value = vec4f(bias[i.x], bias[i.y], bias[i.z], bias[i.w]);
     return select(vec4f(), value, channels(q) < vec4u(params.out_channels));
 }
 
+fn gamma_of(q: u32) -> vec4f {
+    let i = min(channels(q), vec4u(params.out_channels - 1u));
+    return vec4f(gamma[i.x], gamma[i.y], gamma[i.z], gamma[i.w]);
+}
+
 fn pivot_of(q: u32) -> vec4f {
     let i = min(channels(q), vec4u(params.out_channels - 1u));
     let value = vec4f(pivot[i.x], pivot[i.y], pivot[i.z], pivot[i.w]);
-    return select(vec4f(), value, channels(q) < vec4u(params.out_channels));
-}
-
-fn weight_of(q: u32, tap: u32) -> vec4f {
-    let i = min(channels(q), vec4u(params.out_channels - 1u)) * params.taps + tap;
-    let value = vec4f(weight[i.x], weight[i.y], weight[i.z], weight[i.w]);
     return select(vec4f(), value, channels(q) < vec4u(params.out_channels));
 }
 
@@ -80,12 +112,31 @@ fn load(row: u32, position: i32) -> f32 {
     return select(0.0, value, inside);
 }
 
-fn store(position: u32, sum: vec4f) {
-    if position < count {
-        let value = max(sum, vec4f());
-        output[base + position * params.along] = value;
-        total += value - center;
-        squares += (value - center) * (value - center);
+// Counts position i of the tile, and keeps it if it is the best of its window. Among equals the
+// lower code wins.
+fn consider(i: u32, sum: vec4f) {
+    if i >= count {
+        return;
+    }
+    let value = max(sum, vec4f());
+    let distance = value - center;
+    total += distance;
+    squares = fma(distance, distance, squares);
+    let here = vec4u(line_code + i % POOL * params.code_along);
+    let key = value * direction;
+    let held = best[i / POOL] * direction;
+    let better = (key > held) | ((key == held) & (here < place[i / POOL]));
+    best[i / POOL] = select(best[i / POOL], value, better);
+    place[i / POOL] = select(place[i / POOL], here, better);
+}
+
+// Writes window i of the tile, if it is one.
+fn put(i: u32) {
+    if i < 16u / POOL && first / params.window + i < params.windows {
+        let at = row_base + (first / params.window + i) * params.pooled_along;
+        let p = place[i];
+        pooled[at] = best[i];
+        code[at] = p.x | (p.y << 8u) | (p.z << 16u) | (p.w << 24u);
     }
 }
 
@@ -95,241 +146,302 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tiles = (params.length + TILE - 1u) / TILE;
-    // Lanes past the end repeat the last item and store nothing.
-    let item = min(group.x * LANES + lane, tiles * params.lines - 1u);
+    let tile = 16u / params.window * params.window;
+    let tiles = (params.length + tile - 1u) / tile;
+    // Lanes past the end repeat the last item and count nothing.
+    let item = min(group.x * LANES + lane, tiles * params.shares - 1u);
     let real = group.x * LANES + lane == item;
     // Neighbouring lanes take neighbouring memory.
-    let line = select(item / tiles, item % params.lines, params.across == 1u);
-    let first = TILE * select(item % tiles, item / params.lines, params.across == 1u);
-    let plane = params.length * params.lines;
+    let share = select(item / tiles, item % params.shares, params.across == 1u);
+    first = tile * select(item % tiles, item / params.shares, params.across == 1u);
     let quad = group.y;
-    let clip = params.first_clip + group.z;
-
-    let row = clip * plane + line * params.across;
+    let clip = group.z;
     let at = i32(first) - i32(params.before);
-    let x0 = load(row, at + 0);
-    let x1 = load(row, at + 1);
-    let x2 = load(row, at + 2);
-    let x3 = load(row, at + 3);
-    let x4 = load(row, at + 4);
-    let x5 = load(row, at + 5);
-    let x6 = load(row, at + 6);
-    let x7 = load(row, at + 7);
-    let x8 = load(row, at + 8);
-    let x9 = load(row, at + 9);
-    let x10 = load(row, at + 10);
-    let x11 = load(row, at + 11);
-    let x12 = load(row, at + 12);
-    let x13 = load(row, at + 13);
-    let x14 = load(row, at + 14);
-    let x15 = load(row, at + 15);
-    let x16 = load(row, at + 16);
-    let x17 = load(row, at + 17);
-    let x18 = load(row, at + 18);
-    let x19 = load(row, at + 19);
-    let x20 = load(row, at + 20);
-    let x21 = load(row, at + 21);
-    let x22 = load(row, at + 22);
-    let x23 = load(row, at + 23);
+    let rows = (params.lines + params.window_lines - 1u) / params.window_lines;
+    let pooled_plane = params.windows * params.window_rows;
 
     let b = bias_of(quad);
-    var s0 = b; var s1 = b; var s2 = b; var s3 = b;
-    var s4 = b; var s5 = b; var s6 = b; var s7 = b;
-    var s8 = b; var s9 = b; var s10 = b; var s11 = b;
-    var s12 = b; var s13 = b; var s14 = b; var s15 = b;
-
-    if 0u < params.taps {
-        let w = weight_of(quad, 0u);
-        s0 = fma(w, vec4f(x0), s0);
-        s1 = fma(w, vec4f(x1), s1);
-        s2 = fma(w, vec4f(x2), s2);
-        s3 = fma(w, vec4f(x3), s3);
-        s4 = fma(w, vec4f(x4), s4);
-        s5 = fma(w, vec4f(x5), s5);
-        s6 = fma(w, vec4f(x6), s6);
-        s7 = fma(w, vec4f(x7), s7);
-        s8 = fma(w, vec4f(x8), s8);
-        s9 = fma(w, vec4f(x9), s9);
-        s10 = fma(w, vec4f(x10), s10);
-        s11 = fma(w, vec4f(x11), s11);
-        s12 = fma(w, vec4f(x12), s12);
-        s13 = fma(w, vec4f(x13), s13);
-        s14 = fma(w, vec4f(x14), s14);
-        s15 = fma(w, vec4f(x15), s15);
-    }
-    if 1u < params.taps {
-        let w = weight_of(quad, 1u);
-        s0 = fma(w, vec4f(x1), s0);
-        s1 = fma(w, vec4f(x2), s1);
-        s2 = fma(w, vec4f(x3), s2);
-        s3 = fma(w, vec4f(x4), s3);
-        s4 = fma(w, vec4f(x5), s4);
-        s5 = fma(w, vec4f(x6), s5);
-        s6 = fma(w, vec4f(x7), s6);
-        s7 = fma(w, vec4f(x8), s7);
-        s8 = fma(w, vec4f(x9), s8);
-        s9 = fma(w, vec4f(x10), s9);
-        s10 = fma(w, vec4f(x11), s10);
-        s11 = fma(w, vec4f(x12), s11);
-        s12 = fma(w, vec4f(x13), s12);
-        s13 = fma(w, vec4f(x14), s13);
-        s14 = fma(w, vec4f(x15), s14);
-        s15 = fma(w, vec4f(x16), s15);
-    }
-    if 2u < params.taps {
-        let w = weight_of(quad, 2u);
-        s0 = fma(w, vec4f(x2), s0);
-        s1 = fma(w, vec4f(x3), s1);
-        s2 = fma(w, vec4f(x4), s2);
-        s3 = fma(w, vec4f(x5), s3);
-        s4 = fma(w, vec4f(x6), s4);
-        s5 = fma(w, vec4f(x7), s5);
-        s6 = fma(w, vec4f(x8), s6);
-        s7 = fma(w, vec4f(x9), s7);
-        s8 = fma(w, vec4f(x10), s8);
-        s9 = fma(w, vec4f(x11), s9);
-        s10 = fma(w, vec4f(x12), s10);
-        s11 = fma(w, vec4f(x13), s11);
-        s12 = fma(w, vec4f(x14), s12);
-        s13 = fma(w, vec4f(x15), s13);
-        s14 = fma(w, vec4f(x16), s14);
-        s15 = fma(w, vec4f(x17), s15);
-    }
-    if 3u < params.taps {
-        let w = weight_of(quad, 3u);
-        s0 = fma(w, vec4f(x3), s0);
-        s1 = fma(w, vec4f(x4), s1);
-        s2 = fma(w, vec4f(x5), s2);
-        s3 = fma(w, vec4f(x6), s3);
-        s4 = fma(w, vec4f(x7), s4);
-        s5 = fma(w, vec4f(x8), s5);
-        s6 = fma(w, vec4f(x9), s6);
-        s7 = fma(w, vec4f(x10), s7);
-        s8 = fma(w, vec4f(x11), s8);
-        s9 = fma(w, vec4f(x12), s9);
-        s10 = fma(w, vec4f(x13), s10);
-        s11 = fma(w, vec4f(x14), s11);
-        s12 = fma(w, vec4f(x15), s12);
-        s13 = fma(w, vec4f(x16), s13);
-        s14 = fma(w, vec4f(x17), s14);
-        s15 = fma(w, vec4f(x18), s15);
-    }
-    if 4u < params.taps {
-        let w = weight_of(quad, 4u);
-        s0 = fma(w, vec4f(x4), s0);
-        s1 = fma(w, vec4f(x5), s1);
-        s2 = fma(w, vec4f(x6), s2);
-        s3 = fma(w, vec4f(x7), s3);
-        s4 = fma(w, vec4f(x8), s4);
-        s5 = fma(w, vec4f(x9), s5);
-        s6 = fma(w, vec4f(x10), s6);
-        s7 = fma(w, vec4f(x11), s7);
-        s8 = fma(w, vec4f(x12), s8);
-        s9 = fma(w, vec4f(x13), s9);
-        s10 = fma(w, vec4f(x14), s10);
-        s11 = fma(w, vec4f(x15), s11);
-        s12 = fma(w, vec4f(x16), s12);
-        s13 = fma(w, vec4f(x17), s13);
-        s14 = fma(w, vec4f(x18), s14);
-        s15 = fma(w, vec4f(x19), s15);
-    }
-    if 5u < params.taps {
-        let w = weight_of(quad, 5u);
-        s0 = fma(w, vec4f(x5), s0);
-        s1 = fma(w, vec4f(x6), s1);
-        s2 = fma(w, vec4f(x7), s2);
-        s3 = fma(w, vec4f(x8), s3);
-        s4 = fma(w, vec4f(x9), s4);
-        s5 = fma(w, vec4f(x10), s5);
-        s6 = fma(w, vec4f(x11), s6);
-        s7 = fma(w, vec4f(x12), s7);
-        s8 = fma(w, vec4f(x13), s8);
-        s9 = fma(w, vec4f(x14), s9);
-        s10 = fma(w, vec4f(x15), s10);
-        s11 = fma(w, vec4f(x16), s11);
-        s12 = fma(w, vec4f(x17), s12);
-        s13 = fma(w, vec4f(x18), s13);
-        s14 = fma(w, vec4f(x19), s14);
-        s15 = fma(w, vec4f(x20), s15);
-    }
-    if 6u < params.taps {
-        let w = weight_of(quad, 6u);
-        s0 = fma(w, vec4f(x6), s0);
-        s1 = fma(w, vec4f(x7), s1);
-        s2 = fma(w, vec4f(x8), s2);
-        s3 = fma(w, vec4f(x9), s3);
-        s4 = fma(w, vec4f(x10), s4);
-        s5 = fma(w, vec4f(x11), s5);
-        s6 = fma(w, vec4f(x12), s6);
-        s7 = fma(w, vec4f(x13), s7);
-        s8 = fma(w, vec4f(x14), s8);
-        s9 = fma(w, vec4f(x15), s9);
-        s10 = fma(w, vec4f(x16), s10);
-        s11 = fma(w, vec4f(x17), s11);
-        s12 = fma(w, vec4f(x18), s12);
-        s13 = fma(w, vec4f(x19), s13);
-        s14 = fma(w, vec4f(x20), s14);
-        s15 = fma(w, vec4f(x21), s15);
-    }
-    if 7u < params.taps {
-        let w = weight_of(quad, 7u);
-        s0 = fma(w, vec4f(x7), s0);
-        s1 = fma(w, vec4f(x8), s1);
-        s2 = fma(w, vec4f(x9), s2);
-        s3 = fma(w, vec4f(x10), s3);
-        s4 = fma(w, vec4f(x11), s4);
-        s5 = fma(w, vec4f(x12), s5);
-        s6 = fma(w, vec4f(x13), s6);
-        s7 = fma(w, vec4f(x14), s7);
-        s8 = fma(w, vec4f(x15), s8);
-        s9 = fma(w, vec4f(x16), s9);
-        s10 = fma(w, vec4f(x17), s10);
-        s11 = fma(w, vec4f(x18), s11);
-        s12 = fma(w, vec4f(x19), s12);
-        s13 = fma(w, vec4f(x20), s13);
-        s14 = fma(w, vec4f(x21), s14);
-        s15 = fma(w, vec4f(x22), s15);
-    }
-    if 8u < params.taps {
-        let w = weight_of(quad, 8u);
-        s0 = fma(w, vec4f(x8), s0);
-        s1 = fma(w, vec4f(x9), s1);
-        s2 = fma(w, vec4f(x10), s2);
-        s3 = fma(w, vec4f(x11), s3);
-        s4 = fma(w, vec4f(x12), s4);
-        s5 = fma(w, vec4f(x13), s5);
-        s6 = fma(w, vec4f(x14), s6);
-        s7 = fma(w, vec4f(x15), s7);
-        s8 = fma(w, vec4f(x16), s8);
-        s9 = fma(w, vec4f(x17), s9);
-        s10 = fma(w, vec4f(x18), s10);
-        s11 = fma(w, vec4f(x19), s11);
-        s12 = fma(w, vec4f(x20), s12);
-        s13 = fma(w, vec4f(x21), s13);
-        s14 = fma(w, vec4f(x22), s14);
-        s15 = fma(w, vec4f(x23), s15);
-    }
-
-    base = (group.z * groups.y + quad) * plane + line * params.across + first * params.along;
-    count = select(0u, min(TILE, params.length - first), real);
+    let w0 = weight_of(quad, 0u);
+    let w1 = weight_of(quad, 1u);
+    let w2 = weight_of(quad, 2u);
+    let w3 = weight_of(quad, 3u);
+    let w4 = weight_of(quad, 4u);
+    let w5 = weight_of(quad, 5u);
+    let w6 = weight_of(quad, 6u);
+    let w7 = weight_of(quad, 7u);
+    let w8 = weight_of(quad, 8u);
     center = pivot_of(quad);
-    store(0u, s0);
-    store(1u, s1);
-    store(2u, s2);
-    store(3u, s3);
-    store(4u, s4);
-    store(5u, s5);
-    store(6u, s6);
-    store(7u, s7);
-    store(8u, s8);
-    store(9u, s9);
-    store(10u, s10);
-    store(11u, s11);
-    store(12u, s12);
-    store(13u, s13);
-    store(14u, s14);
-    store(15u, s15);
+    direction = sign(gamma_of(quad));
+    let worst = -3.0e38 * direction;
+
+    for (var window_row = share; window_row < rows; window_row += params.shares) {
+        best[0] = worst;
+        place[0] = vec4u(UNSET);
+        best[1] = worst;
+        place[1] = vec4u(UNSET);
+        best[2] = worst;
+        place[2] = vec4u(UNSET);
+        best[3] = worst;
+        place[3] = vec4u(UNSET);
+        best[4] = worst;
+        place[4] = vec4u(UNSET);
+        best[5] = worst;
+        place[5] = vec4u(UNSET);
+        best[6] = worst;
+        place[6] = vec4u(UNSET);
+        best[7] = worst;
+        place[7] = vec4u(UNSET);
+        best[8] = worst;
+        place[8] = vec4u(UNSET);
+        best[9] = worst;
+        place[9] = vec4u(UNSET);
+        best[10] = worst;
+        place[10] = vec4u(UNSET);
+        best[11] = worst;
+        place[11] = vec4u(UNSET);
+        best[12] = worst;
+        place[12] = vec4u(UNSET);
+        best[13] = worst;
+        place[13] = vec4u(UNSET);
+        best[14] = worst;
+        place[14] = vec4u(UNSET);
+        best[15] = worst;
+        place[15] = vec4u(UNSET);
+        for (var l = 0u; l < params.window_lines; l++) {
+            let line = window_row * params.window_lines + l;
+            if line >= params.lines {
+                break;
+            }
+            count = select(0u, min(tile, params.length - first), real);
+            line_code = l * params.code_across;
+            let row = (clip * params.lines) * params.length + line * params.across;
+            let x0 = load(row, at + 0);
+            let x1 = load(row, at + 1);
+            let x2 = load(row, at + 2);
+            let x3 = load(row, at + 3);
+            let x4 = load(row, at + 4);
+            let x5 = load(row, at + 5);
+            let x6 = load(row, at + 6);
+            let x7 = load(row, at + 7);
+            let x8 = load(row, at + 8);
+            let x9 = load(row, at + 9);
+            let x10 = load(row, at + 10);
+            let x11 = load(row, at + 11);
+            let x12 = load(row, at + 12);
+            let x13 = load(row, at + 13);
+            let x14 = load(row, at + 14);
+            let x15 = load(row, at + 15);
+            let x16 = load(row, at + 16);
+            let x17 = load(row, at + 17);
+            let x18 = load(row, at + 18);
+            let x19 = load(row, at + 19);
+            let x20 = load(row, at + 20);
+            let x21 = load(row, at + 21);
+            let x22 = load(row, at + 22);
+            let x23 = load(row, at + 23);
+            var s0 = b; var s1 = b; var s2 = b; var s3 = b;
+            var s4 = b; var s5 = b; var s6 = b; var s7 = b;
+            var s8 = b; var s9 = b; var s10 = b; var s11 = b;
+            var s12 = b; var s13 = b; var s14 = b; var s15 = b;
+            if 0u < params.taps {
+                s0 = fma(w0, vec4f(x0), s0);
+                s1 = fma(w0, vec4f(x1), s1);
+                s2 = fma(w0, vec4f(x2), s2);
+                s3 = fma(w0, vec4f(x3), s3);
+                s4 = fma(w0, vec4f(x4), s4);
+                s5 = fma(w0, vec4f(x5), s5);
+                s6 = fma(w0, vec4f(x6), s6);
+                s7 = fma(w0, vec4f(x7), s7);
+                s8 = fma(w0, vec4f(x8), s8);
+                s9 = fma(w0, vec4f(x9), s9);
+                s10 = fma(w0, vec4f(x10), s10);
+                s11 = fma(w0, vec4f(x11), s11);
+                s12 = fma(w0, vec4f(x12), s12);
+                s13 = fma(w0, vec4f(x13), s13);
+                s14 = fma(w0, vec4f(x14), s14);
+                s15 = fma(w0, vec4f(x15), s15);
+            }
+            if 1u < params.taps {
+                s0 = fma(w1, vec4f(x1), s0);
+                s1 = fma(w1, vec4f(x2), s1);
+                s2 = fma(w1, vec4f(x3), s2);
+                s3 = fma(w1, vec4f(x4), s3);
+                s4 = fma(w1, vec4f(x5), s4);
+                s5 = fma(w1, vec4f(x6), s5);
+                s6 = fma(w1, vec4f(x7), s6);
+                s7 = fma(w1, vec4f(x8), s7);
+                s8 = fma(w1, vec4f(x9), s8);
+                s9 = fma(w1, vec4f(x10), s9);
+                s10 = fma(w1, vec4f(x11), s10);
+                s11 = fma(w1, vec4f(x12), s11);
+                s12 = fma(w1, vec4f(x13), s12);
+                s13 = fma(w1, vec4f(x14), s13);
+                s14 = fma(w1, vec4f(x15), s14);
+                s15 = fma(w1, vec4f(x16), s15);
+            }
+            if 2u < params.taps {
+                s0 = fma(w2, vec4f(x2), s0);
+                s1 = fma(w2, vec4f(x3), s1);
+                s2 = fma(w2, vec4f(x4), s2);
+                s3 = fma(w2, vec4f(x5), s3);
+                s4 = fma(w2, vec4f(x6), s4);
+                s5 = fma(w2, vec4f(x7), s5);
+                s6 = fma(w2, vec4f(x8), s6);
+                s7 = fma(w2, vec4f(x9), s7);
+                s8 = fma(w2, vec4f(x10), s8);
+                s9 = fma(w2, vec4f(x11), s9);
+                s10 = fma(w2, vec4f(x12), s10);
+                s11 = fma(w2, vec4f(x13), s11);
+                s12 = fma(w2, vec4f(x14), s12);
+                s13 = fma(w2, vec4f(x15), s13);
+                s14 = fma(w2, vec4f(x16), s14);
+                s15 = fma(w2, vec4f(x17), s15);
+            }
+            if 3u < params.taps {
+                s0 = fma(w3, vec4f(x3), s0);
+                s1 = fma(w3, vec4f(x4), s1);
+                s2 = fma(w3, vec4f(x5), s2);
+                s3 = fma(w3, vec4f(x6), s3);
+                s4 = fma(w3, vec4f(x7), s4);
+                s5 = fma(w3, vec4f(x8), s5);
+                s6 = fma(w3, vec4f(x9), s6);
+                s7 = fma(w3, vec4f(x10), s7);
+                s8 = fma(w3, vec4f(x11), s8);
+                s9 = fma(w3, vec4f(x12), s9);
+                s10 = fma(w3, vec4f(x13), s10);
+                s11 = fma(w3, vec4f(x14), s11);
+                s12 = fma(w3, vec4f(x15), s12);
+                s13 = fma(w3, vec4f(x16), s13);
+                s14 = fma(w3, vec4f(x17), s14);
+                s15 = fma(w3, vec4f(x18), s15);
+            }
+            if 4u < params.taps {
+                s0 = fma(w4, vec4f(x4), s0);
+                s1 = fma(w4, vec4f(x5), s1);
+                s2 = fma(w4, vec4f(x6), s2);
+                s3 = fma(w4, vec4f(x7), s3);
+                s4 = fma(w4, vec4f(x8), s4);
+                s5 = fma(w4, vec4f(x9), s5);
+                s6 = fma(w4, vec4f(x10), s6);
+                s7 = fma(w4, vec4f(x11), s7);
+                s8 = fma(w4, vec4f(x12), s8);
+                s9 = fma(w4, vec4f(x13), s9);
+                s10 = fma(w4, vec4f(x14), s10);
+                s11 = fma(w4, vec4f(x15), s11);
+                s12 = fma(w4, vec4f(x16), s12);
+                s13 = fma(w4, vec4f(x17), s13);
+                s14 = fma(w4, vec4f(x18), s14);
+                s15 = fma(w4, vec4f(x19), s15);
+            }
+            if 5u < params.taps {
+                s0 = fma(w5, vec4f(x5), s0);
+                s1 = fma(w5, vec4f(x6), s1);
+                s2 = fma(w5, vec4f(x7), s2);
+                s3 = fma(w5, vec4f(x8), s3);
+                s4 = fma(w5, vec4f(x9), s4);
+                s5 = fma(w5, vec4f(x10), s5);
+                s6 = fma(w5, vec4f(x11), s6);
+                s7 = fma(w5, vec4f(x12), s7);
+                s8 = fma(w5, vec4f(x13), s8);
+                s9 = fma(w5, vec4f(x14), s9);
+                s10 = fma(w5, vec4f(x15), s10);
+                s11 = fma(w5, vec4f(x16), s11);
+                s12 = fma(w5, vec4f(x17), s12);
+                s13 = fma(w5, vec4f(x18), s13);
+                s14 = fma(w5, vec4f(x19), s14);
+                s15 = fma(w5, vec4f(x20), s15);
+            }
+            if 6u < params.taps {
+                s0 = fma(w6, vec4f(x6), s0);
+                s1 = fma(w6, vec4f(x7), s1);
+                s2 = fma(w6, vec4f(x8), s2);
+                s3 = fma(w6, vec4f(x9), s3);
+                s4 = fma(w6, vec4f(x10), s4);
+                s5 = fma(w6, vec4f(x11), s5);
+                s6 = fma(w6, vec4f(x12), s6);
+                s7 = fma(w6, vec4f(x13), s7);
+                s8 = fma(w6, vec4f(x14), s8);
+                s9 = fma(w6, vec4f(x15), s9);
+                s10 = fma(w6, vec4f(x16), s10);
+                s11 = fma(w6, vec4f(x17), s11);
+                s12 = fma(w6, vec4f(x18), s12);
+                s13 = fma(w6, vec4f(x19), s13);
+                s14 = fma(w6, vec4f(x20), s14);
+                s15 = fma(w6, vec4f(x21), s15);
+            }
+            if 7u < params.taps {
+                s0 = fma(w7, vec4f(x7), s0);
+                s1 = fma(w7, vec4f(x8), s1);
+                s2 = fma(w7, vec4f(x9), s2);
+                s3 = fma(w7, vec4f(x10), s3);
+                s4 = fma(w7, vec4f(x11), s4);
+                s5 = fma(w7, vec4f(x12), s5);
+                s6 = fma(w7, vec4f(x13), s6);
+                s7 = fma(w7, vec4f(x14), s7);
+                s8 = fma(w7, vec4f(x15), s8);
+                s9 = fma(w7, vec4f(x16), s9);
+                s10 = fma(w7, vec4f(x17), s10);
+                s11 = fma(w7, vec4f(x18), s11);
+                s12 = fma(w7, vec4f(x19), s12);
+                s13 = fma(w7, vec4f(x20), s13);
+                s14 = fma(w7, vec4f(x21), s14);
+                s15 = fma(w7, vec4f(x22), s15);
+            }
+            if 8u < params.taps {
+                s0 = fma(w8, vec4f(x8), s0);
+                s1 = fma(w8, vec4f(x9), s1);
+                s2 = fma(w8, vec4f(x10), s2);
+                s3 = fma(w8, vec4f(x11), s3);
+                s4 = fma(w8, vec4f(x12), s4);
+                s5 = fma(w8, vec4f(x13), s5);
+                s6 = fma(w8, vec4f(x14), s6);
+                s7 = fma(w8, vec4f(x15), s7);
+                s8 = fma(w8, vec4f(x16), s8);
+                s9 = fma(w8, vec4f(x17), s9);
+                s10 = fma(w8, vec4f(x18), s10);
+                s11 = fma(w8, vec4f(x19), s11);
+                s12 = fma(w8, vec4f(x20), s12);
+                s13 = fma(w8, vec4f(x21), s13);
+                s14 = fma(w8, vec4f(x22), s14);
+                s15 = fma(w8, vec4f(x23), s15);
+            }
+            consider(0u, s0);
+            consider(1u, s1);
+            consider(2u, s2);
+            consider(3u, s3);
+            consider(4u, s4);
+            consider(5u, s5);
+            consider(6u, s6);
+            consider(7u, s7);
+            consider(8u, s8);
+            consider(9u, s9);
+            consider(10u, s10);
+            consider(11u, s11);
+            consider(12u, s12);
+            consider(13u, s13);
+            consider(14u, s14);
+            consider(15u, s15);
+        }
+        if real && window_row < params.window_rows {
+            row_base = (clip * groups.y + quad) * pooled_plane + window_row * params.pooled_across;
+            put(0u);
+            put(1u);
+            put(2u);
+            put(3u);
+            put(4u);
+            put(5u);
+            put(6u);
+            put(7u);
+            put(8u);
+            put(9u);
+            put(10u);
+            put(11u);
+            put(12u);
+            put(13u);
+            put(14u);
+            put(15u);
+        }
+    }
 
     sums[lane] = total;
     sums[LANES + lane] = squares;

@@ -4,14 +4,11 @@
 //     output[n, c, y, x] = the input of window (y, x) at which γ[c] · input is greatest
 // The first in row-major order wins a tie; a remainder that fills no window is left out.
 //
-// Tensors hold channels in quads: [clip, channel/4, band, step] of vec4. Clip n of the input is
-// clip first_clip + n of the output. One thread an output position.
-// Workgroups: x covers the plane, y the quads, z the clips.
+// Tensors hold channels in quads: [clip, channel/4, band, step] of vec4. One thread an output
+// position. Workgroups: x covers the plane, y the quads, z the clips.
 
 struct Params {
     batch: u32,
-    first_clip: u32,
-    clips: u32,
     channels: u32,
     bands: u32,
     steps: u32,
@@ -20,7 +17,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [clips, quads, bands, steps]
+// [batch, quads, bands, steps]
 @group(0) @binding(1) var<storage, read> input: array<vec4f>;
 // [channels]
 @group(0) @binding(2) var<storage, read> gamma: array<f32>;
@@ -53,5 +50,5 @@ fn main(
             best = select(best, value, value * direction > best * direction);
         }
     }
-    output[((params.first_clip + id.z) * groups.y + id.y) * bands * steps + id.x] = best;
+    output[(id.z * groups.y + id.y) * bands * steps + id.x] = best;
 }

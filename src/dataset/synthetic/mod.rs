@@ -216,11 +216,11 @@ fn manifest(spec: &CorpusSpec) -> String {
 }
 
 /// Writes the corpus into `out` and returns the path of its manifest, which is written last. Calls
-/// `progress` from any thread with the number of clips done.
+/// `progress` from any thread with the number of clips done; an error of it ends the work.
 pub fn generate(
     spec: &CorpusSpec,
     out: &Path,
-    progress: &(dyn Fn(usize) + Sync),
+    progress: &(dyn Fn(usize) -> Result<()> + Sync),
 ) -> Result<PathBuf> {
     spec.check()?;
     create_folder(out)?;
@@ -235,8 +235,7 @@ pub fn generate(
         let rng = &mut stream(spec.seed, Stream::Song, index);
         let samples = synthesise(&moods, spec.clip_seconds, spec.samples(), rng);
         write_wav(&out.join(clip_path(index)), &samples)?;
-        progress(done.fetch_add(1, Ordering::Relaxed) + 1);
-        Ok(())
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1)
     })?;
 
     let path = out.join(MANIFEST);
@@ -251,7 +250,7 @@ pub fn generate(
 pub fn cached(
     spec: &CorpusSpec,
     root: &Path,
-    progress: &(dyn Fn(usize) + Sync),
+    progress: &(dyn Fn(usize) -> Result<()> + Sync),
 ) -> Result<PathBuf> {
     static BUILDS: AtomicUsize = AtomicUsize::new(0);
 

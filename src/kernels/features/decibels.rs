@@ -63,11 +63,14 @@ impl Kernel for Params {
     fn draw(&self) -> Tensors<Draw> {
         let golden = 0.618_033_988_75;
         let energy = |i: u32| match i % self.size {
-            1 => 0.0,
-            i => 10_f64.powf((golden * f64::from(i)).fract() * 16.0 - 12.0) as f32,
+            1 => (0.0, 0.0),
+            i => {
+                let middle = 10_f64.powf((golden * f64::from(i)).fract() * 16.0 - 12.0);
+                (0.5 * middle, 2.0 * middle)
+            }
         };
         Tensors {
-            energies: Draw::Values((0..self.clips * self.size).map(energy).collect()),
+            energies: Draw::Ranges((0..self.clips * self.size).map(energy).collect()),
             peak: Draw::Values(
                 (0..self.clips).map(|clip| 10_f32.powi(4 * clip as i32 - 4)).collect(),
             ),

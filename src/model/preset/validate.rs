@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use super::{Branch, Loss, Output, Preset, Summary};
 use crate::error::{Error, Result};
+use crate::kernels::layers::conv::{MOST_TAPS, MOST_WINDOW, TILE};
+use crate::kernels::layers::lstm::MAX_UNITS;
 use crate::model::parameters::parameter_shapes;
 
 /// The FFT of one frame runs in workgroup memory, which holds no longer one.
@@ -218,8 +220,23 @@ impl Preset {
             format_args!("[{rows}, {columns}]"),
             format_args!("both sides must be odd, to have a middle, and at most {MAX_KERNEL}"),
         )?;
+        require(
+            (rows == 1 || columns == 1) && rows.max(columns) <= MOST_TAPS as usize,
+            &key("kernel"),
+            format_args!("[{rows}, {columns}]"),
+            format_args!(
+                "this version convolves along one axis: [1, k] or [k, 1] with k up to {MOST_TAPS}"
+            ),
+        )?;
         sizes(&key("channels"), &branch.channels)?;
         let pool = branch.pool;
+        let along = if rows > 1 { pool[0] } else { pool[1] };
+        require(
+            along <= TILE as usize && pool[0].saturating_mul(pool[1]) <= MOST_WINDOW as usize,
+            &key("pool"),
+            format_args!("[{}, {}]", pool[0], pool[1]),
+            format_args!("at most {TILE} along the kernel, and {MOST_WINDOW} positions in all"),
+        )?;
         require(
             pool[0] > 0 && pool[1] > 0,
             &key("pool"),
@@ -252,7 +269,17 @@ impl Preset {
                 key("summary")
             ))),
             (Some(Summary::MeanMax), true) => Ok(()),
-            (None, false) => sizes(&key("lstm"), &branch.lstm),
+            (None, false) => {
+                sizes(&key("lstm"), &branch.lstm)?;
+                branch.lstm.iter().try_for_each(|&units| {
+                    require(
+                        units <= MAX_UNITS as usize,
+                        &key("lstm"),
+                        units,
+                        format_args!("this version's LSTMs have at most {MAX_UNITS} units"),
+                    )
+                })
+            }
         }
     }
 

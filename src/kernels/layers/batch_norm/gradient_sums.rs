@@ -11,7 +11,7 @@ kernel! {
         d_output: read f32,
         /// [clips, quads, plane, 4]
         pooled: read f32,
-        /// [2, quads, 4]: mean, then 1 / √(variance + ε)
+        /// [3, quads, 4]: mean, 1 / √(variance + ε), scale
         moments: read f32,
         /// [clips, quads, 2, 4]
         partial: write f32,
@@ -25,7 +25,7 @@ impl Kernel for Params {
         Tensors {
             d_output: elements,
             pooled: elements,
-            moments: 8 * quads,
+            moments: 12 * quads,
             partial: clips * quads * 8,
         }
     }

@@ -18,7 +18,7 @@ kernel! {
         running_mean: update f32,
         /// \[channels\]
         running_var: update f32,
-        /// [2, quads, 4]: mean, then 1 / √(variance + ε)
+        /// [3, quads, 4]: mean, 1 / √(variance + ε), scale
         moments: write f32,
         /// [2, quads, 4]: scale, then shift
         affine: write f32,
@@ -42,7 +42,7 @@ impl Kernel for Params {
             beta: channels,
             running_mean: channels,
             running_var: channels,
-            moments: 2 * padded,
+            moments: 3 * padded,
             affine: 2 * padded,
         }
     }
@@ -82,6 +82,7 @@ impl Kernel for Params {
             }
             tensors.moments[c] = mean;
             tensors.moments[padded + c] = inverse;
+            tensors.moments[2 * padded + c] = scale;
             tensors.affine[c] = scale;
             tensors.affine[padded + c] = shift;
         }
@@ -92,12 +93,11 @@ impl Kernel for Params {
         let per_row = f64::from(self.elements) / f64::from(self.rows);
         let length = self.lengths().partial;
         let partial = (0..length).map(|i| {
-            let wobble = (i * 7919 % 101) as f64 / 101.0;
-            let squares = i % 8 >= 4;
-            (per_row * if squares { 0.8 + wobble } else { 0.4 * wobble - 0.1 }) as f32
+            let (low, high) = if i % 8 >= 4 { (0.8, 1.8) } else { (-0.1, 0.3) };
+            (per_row * low, per_row * high)
         });
         Tensors {
-            partial: Draw::Values(partial.collect()),
+            partial: Draw::Ranges(partial.collect()),
             gamma: Draw::NORMAL,
             beta: Draw::NORMAL,
             running_mean: Draw::NORMAL,

@@ -6,9 +6,9 @@
 //! Only a branch's input has a single channel and is planar, [clip, band, step]; the `entry_`
 //! kernels read it.
 
+pub mod entry_backward;
 pub mod entry_forward;
-pub mod entry_weight_gradient;
-pub mod entry_weight_gradient_reduce;
+pub mod entry_reduce;
 pub mod forward;
 pub mod input_gradient;
 pub mod pack;
@@ -19,8 +19,8 @@ use rayon::prelude::*;
 
 use crate::kernels::{Real, cover};
 
-/// Positions that a thread computes.
-const TILE: u32 = 16;
+/// Positions that a thread computes of a line; a pooling window of the first block fits in them.
+pub const TILE: u32 = 16;
 /// Threads of a workgroup.
 const LANES: u32 = 64;
 /// The largest kernel: what a thread keeps in registers.
@@ -123,6 +123,106 @@ impl Taps {
     }
 }
 
+/// The windows of max pooling, seen along lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// Positions of a window along a line, and lines of a window.
+    pub along: u32,
+    pub lines: u32,
+    /// What one position or one line adds to a place in a window, counted row by row.
+    pub code_along: u32,
+    pub code_across: u32,
+    /// Whole windows along a line, and whole rows of windows.
+    pub count: u32,
+    pub rows: u32,
+    /// Distance in the pooled plane between neighbours.
+    pub pooled_along: u32,
+    pub pooled_across: u32,
+}
+
+/// Positions of a pooling window at most: a place in it fits a byte.
+pub const MOST_WINDOW: u32 = 256;
+
+impl Windows {
+    /// Windows of [bands, steps] positions.
+    pub fn new(lines: Lines, [bands, steps]: [u32; 2]) -> Self {
+        if lines.along == 1 {
+            let count = lines.length / steps;
+            Self {
+                along: steps,
+                lines: bands,
+                code_along: 1,
+                code_across: steps,
+                count,
+                rows: lines.lines / bands,
+                pooled_along: 1,
+                pooled_across: count,
+            }
+        } else {
+            let rows = lines.lines / steps;
+            Self {
+                along: bands,
+                lines: steps,
+                code_along: steps,
+                code_across: 1,
+                count: lines.length / bands,
+                rows,
+                pooled_along: rows,
+                pooled_across: 1,
+            }
+        }
+    }
+
+    /// Windows of a pooled plane.
+    pub fn plane(&self) -> u32 {
+        self.count * self.rows
+    }
+
+    /// The window that a position lies in, as an index into the pooled plane, and its place there;
+    /// none in a remainder.
+    fn locate(&self, line: u32, position: u32) -> Option<(usize, u32)> {
+        let (window, row) = (position / self.along, line / self.lines);
+        (window < self.count && row < self.rows).then(|| {
+            let at = window * self.pooled_along + row * self.pooled_across;
+            let place =
+                position % self.along * self.code_along + line % self.lines * self.code_across;
+            (at as usize, place)
+        })
+    }
+}
+
+/// The activation of a branch's first block for one clip and one quad, [plane, 4]; the reference
+/// of both directions.
+fn entry_activation<T: Real>(
+    lines: Lines,
+    taps: u32,
+    quad: usize,
+    input: &[T],
+    weight: &[T],
+    bias: &[T],
+) -> Vec<T> {
+    let channel = |values: &[T], c: usize, stride: usize, at: usize| {
+        values.get((4 * quad + c) * stride + at).copied().unwrap_or_else(T::zero)
+    };
+    let first = [0, 1, 2, 3].map(|c| channel(bias, c, 1, 0));
+    let mut output: Vec<T> = (0..lines.plane()).flat_map(|_| first).collect();
+    for tap in 0..taps {
+        let w = [0, 1, 2, 3].map(|c| channel(weight, c, taps as usize, tap as usize));
+        for (to, from, run) in lines.overlaps(i64::from(tap) - i64::from(taps / 2)) {
+            let to = output[4 * to..4 * (to + run)].chunks_exact_mut(4);
+            for (y, &x) in to.zip(&input[from..from + run]) {
+                for (y, &w) in y.iter_mut().zip(&w) {
+                    *y += w * x;
+                }
+            }
+        }
+    }
+    for y in &mut output {
+        *y = y.max(T::zero());
+    }
+    output
+}
+
 /// Convolves planes of quads; the reference of the forward pass and of the input gradient.
 ///
 /// `input` holds [in_quads, plane] of one clip, `weight` [in_quads, padded] matrices for the one
@@ -183,21 +283,40 @@ fn finish<T: Real>(
     for group in partial.chunks_mut(8 * out_quads) {
         group[8 * quad..8 * quad + 8].fill(T::zero());
     }
-    let mut row = vec![T::zero(); 8];
+    for y in output.iter_mut() {
+        *y = y.max(T::zero());
+    }
+    let pivot = [0, 1, 2, 3].map(|c| pivot.get(4 * quad + c).copied().unwrap_or_else(T::zero));
     for line in 0..lines.lines {
-        for position in 0..lines.length {
+        let place = |position| 8 * (lines.tile_group(line, position) * out_quads + quad);
+        add_sums(lines, line, TILE, output, pivot, place, partial);
+    }
+}
+
+/// Adds a line's Σ (x − pivot) and Σ (x − pivot)² to `partial`, tile by tile; `place` tells where a
+/// tile's eight sums lie. A tile is summed on its own: one long f32 sum loses digits.
+fn add_sums<T: Real>(
+    lines: Lines,
+    line: u32,
+    tile: u32,
+    values: &[T],
+    pivot: [T; 4],
+    place: impl Fn(u32) -> usize,
+    partial: &mut [T],
+) {
+    for first in (0..lines.length).step_by(tile as usize) {
+        let mut sums = [T::zero(); 8];
+        for position in first..(first + tile).min(lines.length) {
             let at = 4 * (line * lines.across + position * lines.along) as usize;
-            let group = lines.tile_group(line, position);
-            for (c, y) in output[at..at + 4].iter_mut().enumerate() {
-                *y = y.max(T::zero());
-                let distance = *y - pivot.get(4 * quad + c).copied().unwrap_or(T::zero());
-                row[c] = distance;
-                row[4 + c] = distance * distance;
+            for c in 0..4 {
+                let distance = values[at + c] - pivot[c];
+                sums[c] += distance;
+                sums[4 + c] += distance * distance;
             }
-            let start = (group * out_quads + quad) * 8;
-            for (sum, &x) in partial[start..start + 8].iter_mut().zip(&row) {
-                *sum += x;
-            }
+        }
+        let start = place(first);
+        for (total, sum) in partial[start..start + 8].iter_mut().zip(sums) {
+            *total += sum;
         }
     }
 }

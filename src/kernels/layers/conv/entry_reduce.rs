@@ -1,11 +1,11 @@
 //! Adds up the shares of the first convolution's weight and bias gradient.
 
-use super::entry_weight_gradient::COLUMNS;
+use super::entry_backward::COLUMNS;
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
-    "layers/conv/entry_weight_gradient_reduce",
+    "layers/conv/entry_reduce",
     params { out_channels: u32, taps: u32, splits: u32 },
     tensors {
         /// [splits, out_quads, 10, 4]: nine taps, then the bias

@@ -1,0 +1,147 @@
+//! The same input gives the same bits: on the adapter from run to run, on the CPU from one number
+//! of threads to another.
+
+mod support;
+
+#[path = "support/small.rs"]
+mod small;
+
+use std::sync::Arc;
+
+use moodshader::exec::verification::cases;
+use moodshader::exec::{CpuPrograms, Executor, GpuPrograms, Input};
+use moodshader::kernels::optim::adam;
+use moodshader::kernels::verify::{Values, inputs};
+use moodshader::model::{Network, Program};
+use moodshader::plan::{Plan, Storage, TensorId};
+
+/// Clips of an update.
+const CLIPS: usize = 5;
+
+/// A training plan of the small model and what it starts from.
+struct Training {
+    plan: Arc<Plan>,
+    features: TensorId,
+    targets: TensorId,
+    control: TensorId,
+    loss: TensorId,
+    batch: small::Batch,
+    state: small::State,
+    words: [u32; 4],
+}
+
+impl Training {
+    fn new() -> Self {
+        let network = Network::new(&small::preset(), small::NORMALIZATION);
+        let program = network.training(CLIPS);
+        let batch = small::Batch::draw(&program, 1);
+        let state = small::State::draw(&network, 2);
+        let words = adam::control(3, 7, 1e-3, network.preset().train.betas);
+        let Program { plan, features, targets, control, loss, .. } = program;
+        let control = control.expect("a training plan has one");
+        let plan = Arc::new(plan);
+        Self { plan, features, targets, control, loss, batch, state, words }
+    }
+
+    /// The bits of all that an update leaves behind.
+    fn update(&self, programs: &mut dyn Executor) -> Vec<(String, Vec<u32>)> {
+        self.state.put(programs);
+        let moment: Vec<f32> = self.state.parameters.iter().map(|x| 1e-3 + 1e-2 * x * x).collect();
+        for storage in [Storage::ExpAvg, Storage::ExpAvgSq] {
+            programs.upload(storage, &moment).expect("the executor takes the moments");
+        }
+        programs.upload(Storage::EpochLoss, &[0.0]).expect("the executor takes the loss");
+        let inputs = [
+            (self.features, Input::F32(&self.batch.features)),
+            (self.targets, Input::F32(&self.batch.targets)),
+            (self.control, Input::U32(&self.words)),
+        ];
+        programs.run(0, &inputs).expect("the update runs");
+        let storages = [
+            Storage::Parameters,
+            Storage::Gradients,
+            Storage::ExpAvg,
+            Storage::ExpAvgSq,
+            Storage::Buffers,
+            Storage::EpochLoss,
+        ];
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+        let mut left: Vec<(String, Vec<u32>)> = storages
+            .into_iter()
+            .map(|storage| {
+                let values = programs.download(storage).expect("the storage is read");
+                (format!("{storage:?}"), bits(values))
+            })
+            .collect();
+        left.push(("loss".into(), bits(programs.read(0, self.loss).expect("the loss is read"))));
+        left.push(("status".into(), programs.status().expect("the status is read")));
+        left
+    }
+}
+
+/// Fails with what differs first.
+fn same(a: &[(String, Vec<u32>)], b: &[(String, Vec<u32>)], what: &str) {
+    for ((name, a), (_, b)) in a.iter().zip(b) {
+        let differing = a.iter().zip(b).filter(|(a, b)| a != b).count();
+        let first = a.iter().zip(b).position(|(a, b)| a != b);
+        assert!(first.is_none(), "{what}: {differing} of {name} differ, the first at {first:?}");
+    }
+}
+
+#[test]
+fn an_update_on_the_adapter_repeats_its_bits() {
+    let training = Training::new();
+    let mut programs =
+        GpuPrograms::new(Arc::clone(support::gpu()), vec![Arc::clone(&training.plan)])
+            .expect("the plan loads");
+    let first = training.update(&mut programs);
+    for (name, bits) in &first {
+        assert!(bits.iter().any(|&bits| bits != 0), "{name} is all zero: the update did not run");
+    }
+    for repeat in 1..20 {
+        same(&first, &training.update(&mut programs), &format!("repeat {repeat}"));
+    }
+}
+
+#[test]
+fn an_update_on_the_cpu_has_the_same_bits_on_any_number_of_threads() {
+    let training = Training::new();
+    let update = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.expect("threads start").install(|| {
+            let mut programs = CpuPrograms::<f32>::new(vec![Arc::clone(&training.plan)]);
+            training.update(&mut programs)
+        })
+    };
+    let one = update(1);
+    for threads in [2, 3] {
+        same(&one, &update(threads), &format!("{threads} threads"));
+    }
+}
+
+/// A race hunt: a barrier left out shows as bits that change from run to run, on some run.
+#[test]
+fn kernels_repeat_their_bits() {
+    let gpu = support::gpu();
+    let cases = cases("").expect("there are kernels");
+    gpu.compile_all(cases.iter().map(|case| &*case.launch));
+    for case in &cases {
+        let inputs = inputs(&*case.launch, 1);
+        let bytes: usize = inputs.iter().map(|values| values.bytes().len()).sum();
+        // The large ones have enough workgroups to race in one run.
+        let runs = if bytes < 1 << 20 { 50 } else { 10 };
+        let run = || gpu.launch_once(&*case.launch, &inputs).expect("the kernel runs");
+        let first = run();
+        for repeat in 1..runs {
+            for ((a, b), binding) in first.iter().zip(&run()).zip(case.launch.bindings()) {
+                assert!(
+                    Values::bytes(a) == b.bytes(),
+                    "{}, {}: {} differs in run {repeat}",
+                    case.launch.id(),
+                    case.name,
+                    binding.name
+                );
+            }
+        }
+    }
+}

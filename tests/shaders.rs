@@ -1,0 +1,326 @@
+//! Every shader as `naga` sees it: what it binds is what the Rust side declares, every backend
+//! takes it, and it stays within what WebGPU promises on any adapter.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use moodshader::kernels::{Access, Constants, Element, Entry, REGISTRY};
+use moodshader::model::Network;
+use moodshader::model::checkpoint::Normalization;
+use moodshader::model::preset::Preset;
+use naga::back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner};
+
+/// WebGPU's default limits.
+const WORKGROUP_BYTES: u32 = 16 << 10;
+const WORKGROUP_THREADS: u32 = 256;
+const WORKGROUP_DEPTH: u32 = 64;
+const STORAGE_BUFFERS: usize = 8;
+const WORKGROUPS: u32 = 65_535;
+const BINDING_BYTES: usize = 128 << 20;
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A shader with its overrides still open.
+fn parse(entry: &Entry) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(entry.source)
+        .unwrap_or_else(|error| panic!("{}: {}", entry.id, error.emit_to_string(entry.source)));
+    let info = validate(entry.id, &module);
+    (module, info)
+}
+
+/// No capability is asked for: any adapter has what the shaders use.
+fn validate(id: &str, module: &Module) -> ModuleInfo {
+    Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(module)
+        .unwrap_or_else(|error| panic!("{id}: {error:?}"))
+}
+
+/// A shader as one of its pipelines has it.
+struct Resolved {
+    id: &'static str,
+    constants: Constants,
+    module: Module,
+    info: ModuleInfo,
+}
+
+/// Every shader with every set of constants that its cases use.
+fn resolved() -> Vec<Resolved> {
+    let mut all = Vec::new();
+    for entry in REGISTRY {
+        let (module, info) = parse(entry);
+        let mut seen = BTreeSet::new();
+        for case in (entry.cases)() {
+            let constants = case.launch.constants();
+            if !seen.insert(format!("{constants:?}")) {
+                continue;
+            }
+            let values: PipelineConstants =
+                constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+            let main = (ShaderStage::Compute, module.entry_points[0].name.as_str());
+            let (module, info) =
+                pipeline_constants::process_overrides(&module, &info, Some(main), &values)
+                    .unwrap_or_else(|error| panic!("{} {constants:?}: {error}", entry.id));
+            let (module, info) = (module.into_owned(), info.into_owned());
+            all.push(Resolved { id: entry.id, constants, module, info });
+        }
+    }
+    all
+}
+
+#[test]
+fn every_shader_is_registered_and_every_kernel_has_its_files_and_cases() {
+    fn collect(folder: &Path, found: &mut BTreeSet<PathBuf>) {
+        for item in folder.read_dir().expect("shaders/ can be read") {
+            let path = item.expect("shaders/ can be read").path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else {
+                found.insert(path);
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    collect(&repository().join("shaders"), &mut found);
+    let registered: BTreeSet<_> = REGISTRY
+        .iter()
+        .map(|entry| repository().join("shaders").join(format!("{}.wgsl", entry.id)))
+        .collect();
+    assert_eq!(found, registered);
+    assert_eq!(registered.len(), REGISTRY.len(), "an identity is registered twice");
+    for entry in REGISTRY {
+        let file = repository().join("src/kernels").join(format!("{}.rs", entry.id));
+        assert!(file.is_file(), "{} is missing", file.display());
+        for kind in ["minimal", "odd", "typical"] {
+            let has = (entry.cases)().iter().any(|case| case.name.starts_with(kind));
+            assert!(has, "{} has no {kind} case", entry.id);
+        }
+    }
+}
+
+#[test]
+fn bindings_are_as_declared() {
+    for entry in REGISTRY {
+        let (module, _) = parse(entry);
+        assert_eq!(module.entry_points.len(), 1, "{}", entry.id);
+        assert_eq!(module.entry_points[0].stage, ShaderStage::Compute, "{}", entry.id);
+
+        let mut reflected: Vec<_> = module
+            .global_variables
+            .iter()
+            .filter_map(|(_, variable)| {
+                let place = variable.binding?;
+                assert_eq!(place.group, 0, "{}", entry.id);
+                let access = match variable.space {
+                    AddressSpace::Uniform => "uniform",
+                    AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+                        "read_write"
+                    }
+                    AddressSpace::Storage { .. } => "read",
+                    other => panic!("{}: {:?} is in {other:?}", entry.id, variable.name),
+                };
+                let element = match variable.space {
+                    AddressSpace::Uniform => None,
+                    _ => Some(element(&module, variable.ty)),
+                };
+                Some((place.binding, variable.name.clone().unwrap_or_default(), access, element))
+            })
+            .collect();
+        reflected.sort_by_key(|&(binding, ..)| binding);
+
+        let mut declared = vec![(0, "params".to_owned(), "uniform", None)];
+        for (number, binding) in (1..).zip(entry.bindings) {
+            let access = match binding.access {
+                Access::Read => "read",
+                Access::Write | Access::Update => "read_write",
+            };
+            declared.push((number, binding.name.to_owned(), access, Some(binding.element)));
+        }
+        assert_eq!(reflected, declared, "{}", entry.id);
+    }
+}
+
+/// The number that an array holds, alone, in vectors or in matrices.
+fn element(module: &Module, ty: naga::Handle<naga::Type>) -> Element {
+    match module.types[ty].inner {
+        TypeInner::Array { base, .. } => element(module, base),
+        TypeInner::Scalar(scalar)
+        | TypeInner::Atomic(scalar)
+        | TypeInner::Vector { scalar, .. }
+        | TypeInner::Matrix { scalar, .. } => match (scalar.kind, scalar.width) {
+            (ScalarKind::Float, 4) => Element::F32,
+            (ScalarKind::Uint, 4) => Element::U32,
+            other => panic!("a tensor holds {other:?}"),
+        },
+        ref other => panic!("a tensor is {other:?}"),
+    }
+}
+
+#[test]
+fn parameters_lie_in_the_uniform_block_as_in_the_struct() {
+    for entry in REGISTRY {
+        let (module, _) = parse(entry);
+        let block = module
+            .global_variables
+            .iter()
+            .find(|(_, variable)| variable.space == AddressSpace::Uniform)
+            .map(|(_, variable)| &module.types[variable.ty].inner);
+        let Some(TypeInner::Struct { members, span }) = block else {
+            panic!("{}: no uniform struct", entry.id);
+        };
+        let reflected: Vec<_> = members
+            .iter()
+            .map(|member| {
+                let ty = match module.types[member.ty].inner {
+                    TypeInner::Scalar(naga::Scalar::U32) => "u32",
+                    TypeInner::Scalar(naga::Scalar::I32) => "i32",
+                    TypeInner::Scalar(naga::Scalar::F32) => "f32",
+                    ref other => panic!("{}: {:?} is {other:?}", entry.id, member.name),
+                };
+                (member.name.as_deref().unwrap_or_default(), ty, member.offset)
+            })
+            .collect();
+        let declared: Vec<_> = (0..)
+            .step_by(4)
+            .zip(entry.fields)
+            .map(|(offset, field)| (field.name, field.ty, offset))
+            .collect();
+        assert_eq!(reflected, declared, "{}", entry.id);
+        for case in (entry.cases)() {
+            assert_eq!(case.launch.params().len(), *span as usize, "{}", entry.id);
+        }
+    }
+}
+
+#[test]
+fn shaders_stay_within_the_default_limits() {
+    for shader in resolved() {
+        let Resolved { id, constants, module, .. } = &shader;
+        let memory: u32 = module
+            .global_variables
+            .iter()
+            .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
+            .map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()))
+            .sum();
+        assert!(memory <= WORKGROUP_BYTES, "{id} {constants:?}: {memory} bytes a workgroup");
+        let size = module.entry_points[0].workgroup_size;
+        let threads: u32 = size.iter().product();
+        assert!(threads <= WORKGROUP_THREADS, "{id} {constants:?}: {threads} threads");
+        assert!(size[2] <= WORKGROUP_DEPTH, "{id} {constants:?}: {size:?}");
+    }
+    for entry in REGISTRY {
+        assert!(entry.bindings.len() <= STORAGE_BUFFERS, "{}", entry.id);
+        for case in (entry.cases)() {
+            let most = case.launch.workgroups().into_iter().max();
+            assert!(most <= Some(WORKGROUPS), "{}: {most:?} workgroups", entry.id);
+        }
+    }
+}
+
+#[test]
+fn every_backend_takes_every_shader() {
+    for shader in resolved() {
+        let Resolved { id, constants, module, info } = &shader;
+        let fail = |backend: &str, error: &dyn std::fmt::Display| -> ! {
+            panic!("{id} {constants:?} as {backend}: {error}")
+        };
+        spirv(&shader);
+        let (options, pipeline) = (msl::Options::default(), msl::PipelineOptions::default());
+        // Metal 2.0 is the least that wgpu runs on.
+        let options = msl::Options { lang_version: (2, 0), ..options };
+        if let Err(error) = msl::write_string(module, info, &options, &pipeline) {
+            fail("MSL", &error);
+        }
+        for shader_model in [hlsl::ShaderModel::V5_1, hlsl::ShaderModel::V6_0] {
+            let options = hlsl::Options { shader_model, ..Default::default() };
+            let pipeline = hlsl::PipelineOptions::default();
+            let mut text = String::new();
+            let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
+            if let Err(error) = writer.write(module, info, None) {
+                fail("HLSL", &error);
+            }
+        }
+        let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
+        let pipeline = glsl::PipelineOptions {
+            shader_stage: ShaderStage::Compute,
+            entry_point: module.entry_points[0].name.clone(),
+            multiview: None,
+        };
+        let mut text = String::new();
+        let policies = naga::proc::BoundsCheckPolicies::default();
+        let result = glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies)
+            .and_then(|mut writer| writer.write());
+        if let Err(error) = result {
+            fail("GLSL", &error);
+        }
+    }
+}
+
+/// SPIR-V for Vulkan 1.1.
+fn spirv(shader: &Resolved) -> Vec<u32> {
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    spv::write_vec(&shader.module, &shader.info, &options, None)
+        .unwrap_or_else(|error| panic!("{} {:?}: {error}", shader.id, shader.constants))
+}
+
+/// Other people's validators, where this machine has them.
+#[test]
+fn tint_and_spirv_val_take_every_shader() {
+    if found("tint") {
+        for entry in REGISTRY {
+            let file = repository().join("shaders").join(format!("{}.wgsl", entry.id));
+            accepts(Command::new("tint").args(["--format", "wgsl"]).arg(&file), entry.id);
+        }
+    } else {
+        println!("tint is not on PATH: left out");
+    }
+    if found("spirv-val") {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("shader.spv");
+        for shader in resolved() {
+            let words = spirv(&shader);
+            std::fs::write(&file, bytemuck::cast_slice(&words)).expect("the file is written");
+            let mut command = Command::new("spirv-val");
+            accepts(command.args(["--target-env", "vulkan1.1"]).arg(&file), shader.id);
+        }
+    } else {
+        println!("spirv-val is not on PATH: left out");
+    }
+}
+
+fn found(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn accepts(command: &mut Command, id: &str) {
+    let output = command.output().expect("the validator starts");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} refuses {id}: {words}");
+}
+
+#[test]
+fn plans_of_paper_at_batch_32_stay_within_the_default_limits() {
+    let preset = Preset::named("paper").expect("paper is embedded");
+    let normalization = Normalization { mean: 0.0, std: 1.0 };
+    let network = Network::new(&preset, normalization);
+    for program in [network.training(32), network.inference(32)] {
+        for step in program.plan.steps() {
+            let workgroups = step.kernel.workgroups();
+            assert!(
+                workgroups.iter().all(|&n| 0 < n && n <= WORKGROUPS),
+                "{}: {workgroups:?}",
+                step.kernel.id()
+            );
+            for &id in &step.tensors {
+                let tensor = program.plan.tensor(id);
+                let bytes = 4 * tensor.length;
+                assert!(bytes <= BINDING_BYTES, "{}: {} MiB", tensor.name, bytes >> 20);
+            }
+        }
+    }
+}

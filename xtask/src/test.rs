@@ -1,0 +1,195 @@
+//! `cargo xtask test`: makes sure that there is an adapter, then runs every test.
+
+use std::io::{IsTerminal, stderr, stdin};
+use std::process::{Command, ExitCode, ExitStatus};
+
+use clap::Args;
+use moodshader::exec::{AdapterSummary, adapters};
+use moodshader::{Error, Result};
+
+/// Run every test; offers to install a software adapter where there is none.
+///
+/// The tests run shaders, so they need an adapter: any GPU with a driver, or on a machine without
+/// one Mesa's software adapter. On Debian and Ubuntu this command installs that adapter once you
+/// agree; elsewhere it prints what to do.
+#[derive(Args, Debug)]
+pub struct Test {
+    /// Install a missing adapter without asking, as CI=true in the environment does.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Mesa's Vulkan drivers on Debian; the software one is among them.
+const PACKAGE: &str = "mesa-vulkan-drivers";
+
+impl Test {
+    pub fn run(&self) -> Result<ExitCode> {
+        ensure_adapter(self.yes || runs_in_ci())?;
+        // The cargo that runs this runs the tests.
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = run(Command::new(cargo).args(["test", "--release", "--workspace"]))?;
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        // A signal leaves no status.
+        Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    }
+}
+
+fn runs_in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// Names the adapter that the tests will use, after installing one if need be.
+fn ensure_adapter(agreed: bool) -> Result<()> {
+    if found_adapter() {
+        return Ok(());
+    }
+    let system = System::of_this_machine();
+    if system != System::Debian || !(agreed || agrees_to_install()) {
+        return Err(Error::input(format!(
+            "no adapter was found, and the tests run shaders; {}",
+            system.advice()
+        )));
+    }
+    apt_get(&["update"])?;
+    apt_get(&["install", "--yes", "--no-install-recommends", PACKAGE])?;
+    if found_adapter() {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "{PACKAGE} is installed and still no adapter is found; see whether VK_DRIVER_FILES or \
+         VK_ICD_FILENAMES hides it"
+    )))
+}
+
+fn found_adapter() -> bool {
+    let first = adapters().into_iter().next();
+    if let Some(adapter) = &first {
+        eprintln!("adapter: {}", AdapterSummary::of(&adapter.get_info()));
+    }
+    first.is_some()
+}
+
+/// What decides how an adapter gets onto a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum System {
+    /// Debian, Ubuntu and what is made from them.
+    Debian,
+    Fedora,
+    Arch,
+    OtherUnix,
+    MacOs,
+    Windows,
+}
+
+impl System {
+    fn of_this_machine() -> Self {
+        match std::env::consts::OS {
+            "macos" => Self::MacOs,
+            "windows" => Self::Windows,
+            _ => {
+                let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+                Self::of_os_release(&text)
+            }
+        }
+    }
+
+    /// Reads `ID` and `ID_LIKE` of an os-release file.
+    fn of_os_release(text: &str) -> Self {
+        let names = ["ID", "ID_LIKE"].into_iter().filter_map(|key| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+            Some(line.trim_matches(['"', '\'']))
+        });
+        for name in names.flat_map(str::split_whitespace) {
+            match name {
+                "debian" | "ubuntu" => return Self::Debian,
+                "fedora" | "rhel" => return Self::Fedora,
+                "arch" => return Self::Arch,
+                _ => {}
+            }
+        }
+        Self::OtherUnix
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Debian => {
+                "install Mesa's software one: sudo apt-get install mesa-vulkan-drivers (or cargo \
+                 xtask test --yes)"
+            }
+            Self::Fedora => "install Mesa's software one: sudo dnf install mesa-vulkan-drivers",
+            Self::Arch => "install Mesa's software one: sudo pacman -S vulkan-swrast",
+            Self::OtherUnix => {
+                "install your GPU's Vulkan driver, or from your system's packages Mesa's software \
+                 one (lavapipe)"
+            }
+            Self::MacOs => {
+                "Metal is part of macOS; a virtual machine must be given a graphics device"
+            }
+            Self::Windows => {
+                "Windows brings a software adapter (WARP) with it: run Windows Update, or install \
+                 your GPU's driver"
+            }
+        }
+    }
+}
+
+/// Asks, on a terminal; elsewhere nobody agrees.
+fn agrees_to_install() -> bool {
+    if !(stdin().is_terminal() && stderr().is_terminal()) {
+        return false;
+    }
+    eprint!(
+        "No adapter was found. Install Mesa's software adapter ({PACKAGE}) with apt-get? [y/N] "
+    );
+    let mut answer = String::new();
+    let read = stdin().read_line(&mut answer);
+    read.is_ok() && matches!(&*answer.trim().to_lowercase(), "y" | "yes")
+}
+
+/// Runs apt-get, through sudo where this is not root.
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let words: &[&str] = if is_root() { &["env"] } else { &["sudo", "env"] };
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments);
+    let status = run(&mut command)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::failure(format!(
+        "apt-get {} failed ({status}); {}",
+        arguments[0],
+        System::Debian.advice()
+    )))
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// Runs a command in front of the user and returns how it ended.
+fn run(command: &mut Command) -> Result<ExitStatus> {
+    command.status().map_err(|error| {
+        Error::failure(format!("cannot run {}: {error}", command.get_program().display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::System;
+
+    #[test]
+    fn systems_are_known_by_themselves_or_by_what_they_are_made_from() {
+        for (text, system) in [
+            ("PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\n", System::Debian),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", System::Debian),
+            ("NAME=Fedora Linux\nID=fedora\n", System::Fedora),
+            ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", System::Fedora),
+            ("ID=manjaro\nID_LIKE=arch\n", System::Arch),
+            ("ID=nixos\n", System::OtherUnix),
+            ("", System::OtherUnix),
+        ] {
+            assert_eq!(System::of_os_release(text), system, "{text}");
+        }
+    }
+}
