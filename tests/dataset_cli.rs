@@ -125,6 +125,12 @@ fn stats_count_tracks_moods_and_what_is_left_out() {
         assert!(words.iter().any(|words| words == line), "{line:?} in {text}");
     }
 
+    let tags: Vec<String> = (0..13).map(|tag| format!("tag{tag}")).collect();
+    place.write("many.csv", &format!("path,tags\na.wav,{}\nb.wav,tag3|tag7\n", tags.join("|")));
+    let text = place.out(&["dataset", "stats", "many.csv", "--moods", "all"]);
+    assert!(text.contains("     2 tag3\n") && text.contains("     2 tag3, tag7\n"), "{text}");
+    assert!(text.contains("artists       not stated"), "{text}");
+
     let message = place.refused(&["dataset", "stats", "train.tsv", "--moods", "hapy"]);
     assert!(message.contains("hapy") && message.contains("happy"), "{message}");
     let message = place.refused(&["dataset", "stats", "train.tsv", "--moods", "all", "gone.tsv"]);

@@ -149,6 +149,12 @@ impl Counting {
     }
 }
 
+/// Lines of a list that are shown.
+const SHOWN: usize = 20;
+
+/// Moods whose pairs still make a matrix that can be read.
+const MATRIX_MOODS: usize = 12;
+
 fn stats_text(name: &str, stats: &Stats, moods: &[String], with_files: bool) -> String {
     let mut text = format!("{name}\n");
     let mut line = |what: &str, value: String| {
@@ -171,7 +177,18 @@ fn stats_text(name: &str, stats: &Stats, moods: &[String], with_files: bool) -> 
     if with_files && stats.missing > 0 {
         line("missing", format!("{} tracks have no audio file", stats.missing));
     }
-    let width = moods.iter().map(|mood| mood.chars().count()).max().unwrap_or(0).max(5);
+    if moods.len() > MATRIX_MOODS {
+        text.push_str("\n  tracks with each mood\n");
+        for (mood, count) in moods.iter().zip(stats.counts()) {
+            text.push_str(&format!("  {count:>6} {mood}\n"));
+        }
+        text.push_str("\n  most frequent pairs\n");
+        for (count, a, b) in frequent_pairs(stats, moods) {
+            text.push_str(&format!("  {count:>6} {a}, {b}\n"));
+        }
+        return text;
+    }
+    let width = moods.iter().map(|mood| mood.chars().count()).max().unwrap_or(0);
     text.push_str("\n  tracks with each mood, and with each pair\n");
     text.push_str(&format!("  {:width$}", ""));
     for mood in moods {
@@ -187,6 +204,18 @@ fn stats_text(name: &str, stats: &Stats, moods: &[String], with_files: bool) -> 
         text.push('\n');
     }
     text
+}
+
+/// The pairs that most tracks have, with their tracks.
+fn frequent_pairs<'a>(stats: &Stats, moods: &'a [String]) -> Vec<(usize, &'a str, &'a str)> {
+    let mut pairs: Vec<_> = (0..moods.len())
+        .flat_map(|a| (a + 1..moods.len()).map(move |b| (a, b)))
+        .map(|(a, b)| (stats.together[a][b], &*moods[a], &*moods[b]))
+        .filter(|(count, ..)| *count > 0)
+        .collect();
+    pairs.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    pairs.truncate(SHOWN);
+    pairs
 }
 
 fn stats_json(name: &str, stats: &Stats, moods: &[String]) -> Value {
@@ -208,9 +237,6 @@ fn stats_json(name: &str, stats: &Stats, moods: &[String]) -> Value {
         "together": together,
     })
 }
-
-/// Lines of a list that are shown.
-const SHOWN: usize = 20;
 
 impl Checking {
     fn run(&self) -> Result<()> {
