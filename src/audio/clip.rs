@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
+use super::recording::Recording;
 use super::resample::Resampler;
-use super::wav::WavFile;
 use crate::error::{Error, Result};
 
 /// One clip of a track, mono.
@@ -18,11 +18,13 @@ pub struct Clip {
     pub padded: bool,
     /// The file is shorter than its header says, as after a broken download.
     pub truncated: bool,
+    /// Parts of the file could not be decoded and are silent.
+    pub damaged: bool,
 }
 
 /// A file on disk, seen at the preset's sample rate. Only the clips that are asked for are decoded.
 pub struct AudioFile {
-    file: WavFile,
+    file: Recording,
     resampler: Option<Resampler>,
     /// Samples of the whole file at the preset's rate.
     length: u64,
@@ -32,9 +34,9 @@ impl AudioFile {
     /// Opens `path`, to be heard at `sample_rate` (Hz).
     ///
     /// # Errors
-    /// The file cannot be opened, is not a format that is read, or its header is broken.
+    /// The file cannot be opened, is not a format that is read, or is broken.
     pub fn open(path: &Path, sample_rate: u32) -> Result<Self> {
-        let file = WavFile::open(path)?;
+        let file = Recording::open(path)?;
         let mut length = file.frames();
         let mut resampler = None;
         if file.sample_rate() != sample_rate {
@@ -82,8 +84,8 @@ impl AudioFile {
         let mut samples = self.excerpt(start..end)?;
         let padded = samples.len() < clip_samples;
         samples.resize(clip_samples, 0.0);
-        let truncated = self.file.truncated();
-        Ok(Clip { samples, seconds_in_file: self.seconds(), padded, truncated })
+        let (truncated, damaged) = (self.file.truncated(), self.file.damaged());
+        Ok(Clip { samples, seconds_in_file: self.seconds(), padded, truncated, damaged })
     }
 
     /// The samples of `range` at the preset's rate, the same bits as if the whole file had been
@@ -113,6 +115,39 @@ pub fn centre_clip(path: &Path, sample_rate: u32, clip_samples: usize) -> Result
 /// As [`AudioFile::open`] and [`AudioFile::successive_clips`].
 pub fn successive_clips(path: &Path, sample_rate: u32, clip_samples: usize) -> Result<Vec<Clip>> {
     AudioFile::open(path, sample_rate)?.successive_clips(clip_samples)?.collect()
+}
+
+/// What a file is like, from its header and its centre clip.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Inspection {
+    /// Length of the whole file.
+    pub seconds: f64,
+    /// As [`Clip::truncated`].
+    pub truncated: bool,
+    /// As [`Clip::damaged`].
+    pub damaged: bool,
+    /// Every sample of the clip is zero.
+    pub silent: bool,
+}
+
+/// Decodes the centre clip of the file at `path` to see whether it can be used.
+///
+/// # Errors
+/// As [`centre_clip`].
+pub fn inspect(path: &Path, clip_seconds: f64) -> Result<Inspection> {
+    let mut file = Recording::open(path)?;
+    // Its rate may be one that cannot be resampled.
+    Resampler::check(file.sample_rate()).map_err(|error| error.context(path.display()))?;
+    let rate = f64::from(file.sample_rate());
+    let wanted = ((clip_seconds * rate) as u64).min(file.frames());
+    let start = (file.frames() - wanted) / 2;
+    let silent = file.read_mono(start..start + wanted)?.iter().all(|&sample| sample == 0.0);
+    Ok(Inspection {
+        seconds: file.frames() as f64 / rate,
+        truncated: file.truncated(),
+        damaged: file.damaged(),
+        silent,
+    })
 }
 
 fn check_length(clip_samples: usize) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -38,12 +38,45 @@ impl fmt::Display for Format {
 /// # Errors
 /// The file cannot be opened or read.
 pub fn format_of(path: &Path) -> Result<Option<Format>> {
-    let mut start = Vec::with_capacity(12);
-    File::open(path)
-        .and_then(|file| file.take(12).read_to_end(&mut start))
-        .map_err(|error| Error::io("read", path, &error))?;
-    Ok(recognise(&start))
+    Ok(sniff(path)?.map(|(format, _)| format))
 }
+
+/// The format, and the byte where it begins: ID3 tags may stand in front of any.
+pub(super) fn sniff(path: &Path) -> Result<Option<(Format, u64)>> {
+    let io_error = |error| Error::io("read", path, &error);
+    // Reading a pipe or a device could wait for ever.
+    if !path.metadata().map_err(io_error)?.is_file() {
+        return Err(Error::input(format!("{} is not a file", path.display())));
+    }
+    let mut file = File::open(path).map_err(io_error)?;
+    let mut offset = 0;
+    // Every tag is at least its header, so that the position rises and the loop ends.
+    loop {
+        let mut start = Vec::with_capacity(12);
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| (&file).take(12).read_to_end(&mut start))
+            .map_err(io_error)?;
+        match tag_length(&start) {
+            Some(length) => offset += length,
+            // What follows a tag without any mark of its own is MP3 after some padding.
+            None => {
+                let tagged = (offset > 0).then_some(Format::Mp3);
+                return Ok(recognise(&start).or(tagged).map(|format| (format, offset)));
+            }
+        }
+    }
+}
+
+/// Bytes of the ID3v2 tag that begins here.
+fn tag_length(start: &[u8]) -> Option<u64> {
+    let [b'I', b'D', b'3', _, _, flags, length @ ..] = start else { return None };
+    let length = length.get(..4)?.iter().fold(0, |sum, &byte| sum << 7 | u64::from(byte & 0x7f));
+    let footer = if flags & 0x10 == 0 { 0 } else { 10 };
+    Some(10 + length + footer)
+}
+
+/// Pictures in the container that music has too.
+const PICTURES: [&[u8]; 7] = [b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis"];
 
 fn recognise(start: &[u8]) -> Option<Format> {
     let at = |offset: usize, tag: &[u8]| start.get(offset..).is_some_and(|s| s.starts_with(tag));
@@ -54,11 +87,9 @@ fn recognise(start: &[u8]) -> Option<Format> {
     } else if at(0, b"OggS") {
         Some(Format::Ogg)
     } else if at(4, b"ftyp") {
-        Some(Format::Mp4)
+        (!PICTURES.iter().any(|brand| at(8, brand))).then_some(Format::Mp4)
     } else if at(0, b"FORM") && (at(8, b"AIFF") || at(8, b"AIFC")) {
         Some(Format::Aiff)
-    } else if at(0, b"ID3") {
-        Some(Format::Mp3)
     } else {
         frame_sync(start)
     }

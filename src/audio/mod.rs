@@ -1,31 +1,41 @@
 //! Audio in: a file becomes mono samples at the preset's rate, cut into clips of one exact length.
 //!
-//! `wav` decodes any stretch of a file without reading the rest, `resample` brings it to the
-//! preset's rate, and `clip` decides which stretches a track's clips are. An hour-long file
-//! therefore costs the memory of one clip, and its clip is bit for bit the one that would be cut
-//! from the whole file after resampling it.
+//! `format` finds out what a file is, `wav` and `compressed` decode any stretch of it without the
+//! rest, `resample` brings it to the preset's rate, and `clip` decides which stretches a track's
+//! clips are. An hour-long file therefore costs the memory of one clip, and its clip is the one
+//! that would be cut from the whole file after resampling it: bit for bit, but for AAC, whose
+//! noise-like bands are drawn anew by every decoder.
+//!
+//! What an encoder adds before and after the music is left away where the file says how much it is:
+//! LAME's tag in MP3, the granule positions of Ogg, the edit list of MP4.
 //!
 //! | file | result |
 //! |---|---|
 //! | silence, one sample, shorter than a clip | a clip, padded with zeros |
 //! | data shorter than the header says (a broken download) | what is there, marked [`Clip::truncated`] |
+//! | packets that cannot be decoded | silence in their place, marked [`Clip::damaged`]; an error if the clip has no others |
 //! | recorded to a pipe or never closed (length unknown) | what is there |
 //! | no samples, zero channels, a NaN or an infinity | an error that names the file |
 //! | a sample rate outside 1 kHz to 768 kHz | an error: the header is wrong |
 
 mod clip;
+mod compressed;
+mod edit_list;
+mod find;
 mod format;
+mod recording;
 mod resample;
 mod wav;
 
 use std::path::Path;
 
-pub use clip::{AudioFile, Clip, centre_clip, successive_clips};
+pub use clip::{AudioFile, Clip, Inspection, centre_clip, inspect, successive_clips};
+pub use find::find_audio;
 pub use format::{Format, format_of};
 
 use crate::error::Result;
+use recording::Recording;
 use resample::Resampler;
-use wav::WavFile;
 
 /// A whole recording, mono: the average of its channels.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +52,7 @@ impl Waveform {
     /// # Errors
     /// The file cannot be opened, is not a format that is read, or is broken (see the table above).
     pub fn read(path: &Path) -> Result<Self> {
-        let mut file = WavFile::open(path)?;
+        let mut file = Recording::open(path)?;
         let samples = file.read_mono(0..file.frames())?;
         Ok(Self { sample_rate: file.sample_rate(), samples })
     }

@@ -32,15 +32,8 @@ impl Resampler {
     /// # Errors
     /// A rate lies outside 1 kHz to 768 kHz.
     pub fn new(from: u32, to: u32) -> Result<Self> {
-        for rate in [from, to] {
-            if !RATES.contains(&rate) {
-                return Err(Error::input(format!(
-                    "a sample rate of {rate} Hz is outside {} to {} Hz",
-                    RATES.start(),
-                    RATES.end()
-                )));
-            }
-        }
+        Self::check(from)?;
+        Self::check(to)?;
         let divisor = greatest_common_divisor(from, to);
         let (unit_in, unit_out) = ((from / divisor) as usize, (to / divisor) as usize);
         // An even number of units makes the delay, half a block, whole on both sides.
@@ -57,6 +50,19 @@ impl Resampler {
         )
         .map_err(|error| Error::failure(format!("cannot resample {from} to {to} Hz: {error}")))?;
         Ok(Self { fft, from: from.into(), to: to.into(), block_in, block_out })
+    }
+
+    /// # Errors
+    /// `rate` lies outside 1 kHz to 768 kHz.
+    pub fn check(rate: u32) -> Result<()> {
+        if RATES.contains(&rate) {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "a sample rate of {rate} Hz is outside {} to {} Hz",
+            RATES.start(),
+            RATES.end()
+        )))
     }
 
     /// ceil(n · to / from): the samples that n input samples become.

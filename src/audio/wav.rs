@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 
 use hound::{SampleFormat, WavReader, WavSpec};
 
-use super::format::{Format, format_of};
 use crate::error::{Error, Result};
 
 /// Bytes decoded at a time: large enough to be fast, small beside a clip.
@@ -40,32 +39,15 @@ pub struct WavFile {
 }
 
 impl WavFile {
-    /// Opens `path` and checks its header.
+    /// Opens `path`, whose header begins at `first_byte`, and checks the header.
     ///
     /// # Errors
-    /// The file cannot be read, is another format or none, or its header is damaged or holds no
-    /// samples.
-    pub fn open(path: &Path) -> Result<Self> {
-        match format_of(path)? {
-            Some(Format::Wav) => {}
-            Some(other) => {
-                return Err(Error::input(format!(
-                    "{} is {other}, and only WAV can be read; convert it first, for example with \
-                     `ffmpeg -i INPUT OUTPUT.wav`",
-                    path.display()
-                )));
-            }
-            None => {
-                return Err(Error::input(format!(
-                    "{} is not an audio file: it does not begin like one",
-                    path.display()
-                )));
-            }
-        }
+    /// The file cannot be read, or its header is damaged or holds no samples.
+    pub fn open(path: &Path, first_byte: u64) -> Result<Self> {
         let io_error = |error| Error::io("read", path, &error);
         let file = File::open(path).map_err(io_error)?;
         let file_bytes = file.metadata().map_err(io_error)?.len();
-        let layout = Layout::scan(BufReader::new(&file), file_bytes)
+        let layout = Layout::scan(BufReader::new(&file), first_byte, file_bytes)
             .map_err(|error| broken(path, &error.to_string()))?;
 
         let spec = WavReader::new(&header(&layout.format)[..])
@@ -101,6 +83,10 @@ impl WavFile {
         })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn sample_rate(&self) -> u32 {
         self.spec.sample_rate
     }
@@ -118,7 +104,7 @@ impl WavFile {
     /// Decodes `range` (in samples per channel, inside the file) and averages the channels.
     ///
     /// # Errors
-    /// The file cannot be read, or a sample is not finite.
+    /// The file cannot be read.
     pub fn read_mono(&mut self, range: Range<u64>) -> Result<Vec<f32>> {
         let mut mono = Vec::with_capacity((range.end - range.start) as usize);
         let piece_frames = (PIECE_BYTES / self.frame_bytes).max(1);
@@ -135,14 +121,6 @@ impl WavFile {
                 .map_err(|error| Error::io("read", &self.path, &error))?;
             self.encoding.average(&bytes, usize::from(self.spec.channels), &mut mono);
             start += frames;
-        }
-        if let Some(at) = mono.iter().position(|sample| !sample.is_finite()) {
-            let seconds = (range.start + at as u64) as f64 / f64::from(self.spec.sample_rate);
-            return Err(Error::input(format!(
-                "{} holds a sample that is not a finite number at {seconds:.3} s; write the file \
-                 again from its source",
-                self.path.display()
-            )));
         }
         Ok(mono)
     }
@@ -239,10 +217,15 @@ impl Layout {
         u16::from_le_bytes([self.format[0], self.format[1]])
     }
 
-    fn scan(mut reader: impl Read + Seek, file_bytes: u64) -> std::io::Result<Self> {
+    fn scan(
+        mut reader: impl Read + Seek,
+        first_byte: u64,
+        file_bytes: u64,
+    ) -> std::io::Result<Self> {
         let damaged = |what: &str| std::io::Error::other(what.to_owned());
+        reader.seek(SeekFrom::Start(first_byte))?;
         let (_, riff_bytes) = chunk_header(&mut reader)?;
-        let mut position = 12; // past RIFF, its length and WAVE
+        let mut position = first_byte + 12; // past RIFF, its length and WAVE
         let mut format: Option<Vec<u8>> = None;
         let mut long_data_bytes = None; // of an RF64 file, whose data may exceed 4 GiB
         loop {
@@ -269,8 +252,8 @@ impl Layout {
                     let format = format.ok_or_else(|| damaged("it has no format chunk"))?;
                     let there = file_bytes - position;
                     // A recorder that died left lengths which end where the data begin.
-                    let unfinished =
-                        riff_bytes == LENGTH_UNKNOWN || u64::from(riff_bytes) + 8 <= position;
+                    let unfinished = riff_bytes == LENGTH_UNKNOWN
+                        || first_byte + u64::from(riff_bytes) + 8 <= position;
                     let promised = match bytes {
                         LENGTH_UNKNOWN => long_data_bytes.unwrap_or(there),
                         0 if unfinished => there,

@@ -1,7 +1,9 @@
 //! The command line: flags become validated arguments, arguments become library calls, and the
 //! one place where an error becomes a message and an exit status.
 
+mod dataset;
 mod devices;
+mod features;
 mod synth;
 mod train;
 
@@ -26,6 +28,8 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Train(Box<train::Train>),
+    Features(features::Features),
+    Dataset(dataset::Dataset),
     Synth(synth::Synth),
     Devices(devices::Devices),
 }
@@ -71,6 +75,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(train) => train.run(),
+        Command::Features(features) => features.run(),
+        Command::Dataset(dataset) => dataset.run(),
         Command::Synth(synth) => synth.run(),
         Command::Devices(devices) => devices.run(),
     };

@@ -13,6 +13,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,19 @@ impl Key {
 pub struct CacheSize {
     pub entries: u64,
     pub bytes: u64,
+}
+
+impl fmt::Display for CacheSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut size, mut unit) = (self.bytes as f64, "bytes");
+        for larger in ["kB", "MB", "GB", "TB"] {
+            if size >= 1000.0 {
+                (size, unit) = (size / 1000.0, larger);
+            }
+        }
+        let digits = if unit == "bytes" { 0 } else { 1 };
+        write!(f, "{} clips, {size:.digits$} {unit}", self.entries)
+    }
 }
 
 /// Feature arrays on disk. May be shared by threads, and its folder by processes.
@@ -201,6 +215,34 @@ impl FeatureCache {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Removes entries, the first written first, until no more than `max_bytes` are left. As after
+    /// [`Self::clear`], the entries become absent to other processes.
+    ///
+    /// # Errors
+    /// An entry cannot be removed.
+    pub fn shrink(&self, max_bytes: u64) -> Result<()> {
+        let mut entries = Vec::new();
+        self.for_each_entry(|entry| {
+            let metadata = entry.metadata()?;
+            entries.push((metadata.modified()?, entry.path(), metadata.len()));
+            Ok(())
+        })?;
+        entries.sort();
+        let mut bytes: u64 = entries.iter().map(|(_, _, bytes)| bytes).sum();
+        for (_, path, entry_bytes) in entries {
+            if bytes <= max_bytes {
+                break;
+            }
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &path, &error));
+                }
+                _ => bytes -= entry_bytes,
+            }
+        }
+        Ok(())
     }
 
     /// Calls `visit` for every entry; one that another process removes meanwhile is passed over.
@@ -432,6 +474,26 @@ mod tests {
         assert_eq!(cache.get(key("a")), None);
         cache.put(key("a"), &[1.0]).unwrap();
         assert!(song.exists() && cache.get(key("a")).is_some());
+    }
+
+    #[test]
+    fn shrinking_removes_the_oldest_first() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = open(&root);
+        for (name, age) in [("a", 3), ("b", 1), ("c", 2)] {
+            cache.put(key(name), &[1.0; 100]).unwrap();
+            let file = File::options().write(true).open(cache.entry(key(name))).unwrap();
+            file.set_modified(ago(age * MINUTE)).unwrap();
+        }
+        let each = cache.size().unwrap().bytes / 3;
+        cache.shrink(3 * each).unwrap();
+        assert_eq!(cache.size().unwrap().entries, 3);
+        cache.shrink(2 * each - 1).unwrap();
+        assert!(cache.get(key("b")).is_some());
+        assert_eq!(cache.size().unwrap().entries, 1);
+        assert_eq!(cache.size().unwrap().to_string(), format!("1 clips, {each} bytes"));
+        cache.shrink(0).unwrap();
+        assert_eq!(cache.size().unwrap().entries, 0);
     }
 
     #[test]

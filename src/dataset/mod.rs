@@ -4,12 +4,18 @@
 //! every track with them, [`split`] holds some tracks back for validation, [`cache`] keeps what was
 //! computed from their audio. [`features`] computes it, [`prepare`] does so for a whole manifest, and
 //! [`batches`] reads it back while training. [`synthetic`] makes a corpus where there is none.
+//!
+//! [`stats`] and [`check`] say what manifests hold before anything is trained, and [`export`] writes
+//! features for other programs.
 
 pub mod batches;
 pub mod cache;
+pub mod check;
+pub mod export;
 pub mod features;
 pub mod labels;
 pub mod manifest;
 pub mod prepare;
 pub mod split;
+pub mod stats;
 pub mod synthetic;

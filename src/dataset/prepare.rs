@@ -46,6 +46,8 @@ pub struct Corpus {
     pub padded: usize,
     /// Files that end before their header says.
     pub truncated: usize,
+    /// Files with parts that cannot be decoded.
+    pub damaged: usize,
 }
 
 /// Count, mean and sum of squared distances from the mean (Chan et al., 1979).
@@ -178,6 +180,7 @@ pub fn prepare(
                     Decoded::New(key, clip) => {
                         corpus.padded += usize::from(clip.padded);
                         corpus.truncated += usize::from(clip.truncated);
+                        corpus.damaged += usize::from(clip.damaged);
                         let Some(features) = fresh.next() else { continue };
                         cache.put(key, &features)?;
                         (key, features)

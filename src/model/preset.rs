@@ -19,9 +19,11 @@ pub use keys::nearest_first;
 pub use shapes::{BlockShape, HANDCRAFTED_FEATURES, SequenceShape};
 
 /// The embedded presets, by name. `paper` comes first: the others take from it what they leave out.
-const EMBEDDED: [(&str, &str); 2] = [
+const EMBEDDED: [(&str, &str); 4] = [
     ("paper", include_str!("../../assets/presets/paper.toml")),
     ("demo", include_str!("../../assets/presets/demo.toml")),
+    ("mtg-16k", include_str!("../../assets/presets/mtg-16k.toml")),
+    ("mtg-12k", include_str!("../../assets/presets/mtg-12k.toml")),
 ];
 
 /// A whole preset. Reading one checks names and types; [`Preset::validate`] checks that it can work.

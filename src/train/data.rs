@@ -160,6 +160,12 @@ impl Clips {
                     corpus.truncated
                 ));
             }
+            if corpus.damaged > 0 {
+                progress.note(&format!(
+                    "{name}: {} files have parts that cannot be decoded and are silent",
+                    corpus.damaged
+                ));
+            }
             if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
                 return Err(Error::input(format!(
                     "none of the {count} {name} tracks can be read; the first: {}; if the paths \
@@ -173,6 +179,8 @@ impl Clips {
         let train = one("training", train)?;
         let validation = one("validation", validation)?;
         let test = one("test", test)?;
+        let size = cache.size()?;
+        progress.note(&format!("feature cache: {size} in {}", cache.folder().display()));
         if let Some(first) = broken.first() {
             let all = train.len() + validation.len() + test.len() + broken.len();
             progress.note(&format!(

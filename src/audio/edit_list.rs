@@ -1,0 +1,110 @@
+//! Where the music of an MP4 file begins and ends.
+//!
+//! AAC decodes to some samples before the music and some after it. MP4 says in an edit list which
+//! part is meant; `symphonia` does not read it.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
+
+/// The one stretch of an audio track that is meant to be heard, in ticks of the track's clock.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Edit {
+    pub start: u64,
+    /// Rounded to the movie's clock, often milliseconds. `None`: to the end.
+    pub length: Option<u64>,
+}
+
+/// A body's place in the file, by the name of its box.
+type Boxes = Vec<([u8; 4], Range<u64>)>;
+
+/// Children of one box; a file with more is damaged.
+const MAX_BOXES: usize = 10_000;
+
+/// The edit of the first audio track. `None` where the file has no edit list, one of several parts,
+/// or none that can be read: everything is heard then.
+pub fn of_first_audio_track(path: &Path, start: u64) -> Option<Edit> {
+    let mut file = BufReader::new(File::open(path).ok()?);
+    let end = file.seek(SeekFrom::End(0)).ok()?;
+    let top = boxes(&mut file, start..end)?;
+    let movie = boxes(&mut file, body(&top, b"moov")?)?;
+    let movie_clock = clock(&mut file, body(&movie, b"mvhd")?)?;
+    for (_, track) in movie.iter().filter(|(name, _)| name == b"trak") {
+        let track = boxes(&mut file, track.clone())?;
+        let media = boxes(&mut file, body(&track, b"mdia")?)?;
+        let handler = body(&media, b"hdlr")?;
+        if read::<4>(&mut file, handler.start + 8)? != *b"soun" {
+            continue;
+        }
+        let track_clock = clock(&mut file, body(&media, b"mdhd")?)?;
+        let edits = boxes(&mut file, body(&track, b"edts")?)?;
+        let (length, start) = only_edit(&mut file, body(&edits, b"elst")?)?;
+        let length = u128::from(length) * u128::from(track_clock) + u128::from(movie_clock) / 2;
+        let length = (length / u128::from(movie_clock)) as u64;
+        return Some(Edit { start, length: (length > 0).then_some(length) });
+    }
+    None
+}
+
+/// Length and start of the only entry that is not a pause.
+fn only_edit(file: &mut BufReader<File>, list: Range<u64>) -> Option<(u64, u64)> {
+    let [version, _, _, _, count @ ..] = read::<8>(file, list.start)?;
+    let entry_bytes = if version == 1 { 20 } else { 12 };
+    let count = u64::from(u32::from_be_bytes(count)).min((list.end - list.start) / entry_bytes);
+    let mut found = None;
+    for entry in 0..count.min(MAX_BOXES as u64) {
+        let at = list.start + 8 + entry * entry_bytes;
+        let (length, start) = if version == 1 {
+            (u64::from_be_bytes(read(file, at)?), i64::from_be_bytes(read(file, at + 8)?))
+        } else {
+            let length = u32::from_be_bytes(read(file, at)?);
+            (length.into(), i32::from_be_bytes(read(file, at + 4)?).into())
+        };
+        // A negative start is a pause before the music.
+        if let Ok(start) = u64::try_from(start)
+            && found.replace((length, start)).is_some()
+        {
+            return None;
+        }
+    }
+    found
+}
+
+/// Ticks per second, from a movie or media header.
+fn clock(file: &mut BufReader<File>, header: Range<u64>) -> Option<u32> {
+    let [version] = read(file, header.start)?;
+    let at = if version == 1 { 20 } else { 12 };
+    Some(u32::from_be_bytes(read(file, header.start + at)?)).filter(|&ticks| ticks > 0)
+}
+
+fn body(boxes: &Boxes, wanted: &[u8; 4]) -> Option<Range<u64>> {
+    boxes.iter().find(|(name, _)| name == wanted).map(|(_, body)| body.clone())
+}
+
+fn boxes(file: &mut BufReader<File>, range: Range<u64>) -> Option<Boxes> {
+    let mut found = Vec::new();
+    let mut at = range.start;
+    while at + 8 <= range.end && found.len() < MAX_BOXES {
+        let mut body = at + 8;
+        let length = match u32::from_be_bytes(read(file, at)?) {
+            0 => range.end - at,
+            1 => {
+                body += 8;
+                u64::from_be_bytes(read(file, at + 8)?)
+            }
+            short => short.into(),
+        };
+        let end = at.checked_add(length).filter(|&end| end >= body)?;
+        found.push((read(file, at + 4)?, body..end.min(range.end)));
+        at = end;
+    }
+    Some(found)
+}
+
+fn read<const BYTES: usize>(file: &mut BufReader<File>, at: u64) -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    file.seek(SeekFrom::Start(at)).ok()?;
+    file.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}

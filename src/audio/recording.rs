@@ -1,0 +1,92 @@
+//! An open audio file of any format, decoded in stretches.
+
+use std::ops::Range;
+use std::path::Path;
+
+use super::compressed::CompressedFile;
+use super::format::{Format, sniff};
+use super::wav::WavFile;
+use crate::error::{Error, Result};
+
+/// Its header has been read and checked, and it holds at least one sample.
+pub enum Recording {
+    Wav(WavFile),
+    Compressed(Box<CompressedFile>),
+}
+
+impl Recording {
+    /// # Errors
+    /// The file cannot be read, is no audio, or its header is damaged or holds no samples.
+    pub fn open(path: &Path) -> Result<Self> {
+        match sniff(path)? {
+            Some((Format::Wav, start)) => WavFile::open(path, start).map(Self::Wav),
+            Some((format, start)) => {
+                let file = CompressedFile::open(path, format, start)?;
+                Ok(Self::Compressed(Box::new(file)))
+            }
+            None => Err(Error::input(format!(
+                "{} is not an audio file: it does not begin like one",
+                path.display()
+            ))),
+        }
+    }
+
+    pub fn sample_rate(&self) -> u32 {
+        match self {
+            Self::Wav(file) => file.sample_rate(),
+            Self::Compressed(file) => file.sample_rate(),
+        }
+    }
+
+    /// Samples per channel that are really there; at least 1.
+    pub fn frames(&self) -> u64 {
+        match self {
+            Self::Wav(file) => file.frames(),
+            Self::Compressed(file) => file.frames(),
+        }
+    }
+
+    /// The header promised more samples than the file holds.
+    pub fn truncated(&self) -> bool {
+        match self {
+            Self::Wav(file) => file.truncated(),
+            Self::Compressed(file) => file.truncated(),
+        }
+    }
+
+    /// Parts of what was read so far could not be decoded and are silent.
+    pub fn damaged(&self) -> bool {
+        match self {
+            Self::Wav(_) => false,
+            Self::Compressed(file) => file.damaged(),
+        }
+    }
+
+    /// Decodes `range` (in samples per channel, inside the file) and averages the channels.
+    ///
+    /// # Errors
+    /// The file cannot be read or decoded there, or a sample is not finite.
+    pub fn read_mono(&mut self, range: Range<u64>) -> Result<Vec<f32>> {
+        let start = range.start;
+        let mono = match self {
+            Self::Wav(file) => file.read_mono(range),
+            Self::Compressed(file) => file.read_mono(range),
+        }?;
+        if let Some(at) = mono.iter().position(|sample| !sample.is_finite()) {
+            let seconds = (start + at as u64) as f64 / f64::from(self.sample_rate());
+            return Err(Error::input(format!(
+                "{} holds a sample that is not a finite number at {seconds:.3} s; write the file \
+                 again from its source",
+                self.path().display()
+            )));
+        }
+        Ok(mono)
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Wav(file) => file.path(),
+            Self::Compressed(file) => file.path(),
+        }
+    }
+}

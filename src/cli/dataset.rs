@@ -1,0 +1,369 @@
+//! `moodshader dataset`: what is in the manifests, and whether it can be used.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::print_line;
+use crate::dataset::cache::FeatureCache;
+use crate::dataset::check::{Crossing, Findings, check, files};
+use crate::dataset::labels::{Labelled, MoodChoice};
+use crate::dataset::manifest::{self, Track};
+use crate::dataset::stats::Stats;
+use crate::model::preset::Preset;
+use crate::report::Progress;
+use crate::{Error, Result};
+
+/// Count what manifests hold, check their audio, or manage the feature cache.
+#[derive(Args, Debug)]
+pub struct Dataset {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Stats(Counting),
+    Check(Checking),
+    Cache(Cache),
+}
+
+/// Which tracks are meant.
+#[derive(Args, Debug)]
+struct Selection {
+    /// MTG-Jamendo's TSV or a part of its split, a CSV `path,tags`, or a folder per mood.
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifests: Vec<PathBuf>,
+    /// The folder that the manifests' paths are relative to.
+    #[arg(long, value_name = "DIR")]
+    audio_root: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Print tracks, moods and which of them meet, artists, hours, and what is left out and why.
+#[derive(Args, Debug)]
+struct Counting {
+    #[command(flatten)]
+    selection: Selection,
+    /// The moods to count: a list such as happy,dark, or all (every tag). Default: paper's ten.
+    #[arg(long)]
+    moods: Option<String>,
+}
+
+/// Read every file, and look for what manifests share.
+///
+/// Reports files that cannot be used, are shorter than a clip, truncated, damaged or silent, files
+/// with the same bytes, and tracks, albums, artists and copies that more than one of the manifests
+/// has. Ends with 2 where a file cannot be used or manifests share something, else with 0.
+#[derive(Args, Debug)]
+struct Checking {
+    #[command(flatten)]
+    selection: Selection,
+    /// Check only tracks with one of these moods: a list such as happy,dark. Default: all tracks.
+    #[arg(long)]
+    moods: Option<String>,
+    /// Show warnings and errors only.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Print place and size of the feature cache, bound it, or clear it.
+///
+/// The cache lies in the folder that MOODSHADER_CACHE names, else in the platform's. Entries are
+/// made again when they are needed.
+#[derive(Args, Debug)]
+struct Cache {
+    /// Remove every entry.
+    #[arg(long, conflicts_with = "max_size")]
+    clear: bool,
+    /// Remove entries, the oldest first, until this much is left, such as 500MB or 20GB.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_size: Option<u64>,
+}
+
+impl Dataset {
+    pub fn run(&self) -> Result<()> {
+        match &self.command {
+            Command::Stats(counting) => counting.run(),
+            Command::Check(checking) => checking.run(),
+            Command::Cache(cache) => cache.run(),
+        }
+    }
+}
+
+impl Selection {
+    fn read(&self) -> Result<Vec<Vec<Track>>> {
+        let root = self.audio_root.as_deref();
+        self.manifests.iter().map(|path| manifest::read(path, root)).collect()
+    }
+
+    fn name(&self, place: usize) -> String {
+        self.manifests[place].display().to_string()
+    }
+}
+
+/// `--moods`, or the default, for the tracks of all manifests together.
+fn moods(choice: Option<&str>, manifests: &[Vec<Track>]) -> Result<Vec<String>> {
+    let choice = match choice {
+        Some(moods) => MoodChoice::parse(moods)?,
+        None => MoodChoice::Preset(Preset::named("paper")?.moods),
+    };
+    let all: Vec<Track> = manifests.iter().flatten().cloned().collect();
+    let labels = choice.labels(&all)?;
+    // Says which tags there are, where none of the moods is among them.
+    Labelled::new(all, &labels)?;
+    Ok(labels)
+}
+
+impl Counting {
+    fn run(&self) -> Result<()> {
+        let manifests = self.selection.read()?;
+        let moods = moods(self.moods.as_deref(), &manifests)?;
+        let mut all = Vec::new();
+        for (place, tracks) in manifests.iter().enumerate() {
+            let stats = Stats::new(tracks, &moods);
+            let name = self.selection.name(place);
+            match self.selection.format {
+                Format::Json => all.push(stats_json(&name, &stats, &moods)),
+                Format::Text => {
+                    if place > 0 {
+                        print_line("");
+                    }
+                    let with_files = self.selection.audio_root.is_some();
+                    print_line(stats_text(&name, &stats, &moods, with_files).trim_end());
+                }
+            }
+        }
+        if self.selection.format == Format::Json {
+            print_json(&Value::Array(all))?;
+        }
+        Ok(())
+    }
+}
+
+/// Lines of a list that are shown.
+const SHOWN: usize = 20;
+
+/// Moods whose pairs still make a matrix that can be read.
+const MATRIX_MOODS: usize = 12;
+
+fn stats_text(name: &str, stats: &Stats, moods: &[String], with_files: bool) -> String {
+    let mut text = format!("{name}\n");
+    let mut line = |what: &str, value: String| {
+        text.push_str(&format!("  {what:<14}{value}\n"));
+    };
+    let left_out = stats.listed - stats.tracks;
+    line("listed", stats.listed.to_string());
+    line("left out", left_out.to_string());
+    if stats.other_tags > 0 {
+        line("", format!("{} have tags, but none of the {} moods", stats.other_tags, moods.len()));
+    }
+    if stats.untagged > 0 {
+        line("", format!("{} have no tags", stats.untagged));
+    }
+    line("tracks", stats.tracks.to_string());
+    let known = |count: Option<usize>| count.map_or("not stated".into(), |count| count.to_string());
+    line("artists", known(stats.artists));
+    line("albums", known(stats.albums));
+    line("hours", stats.hours.map_or("not stated".into(), |hours| format!("{hours:.1}")));
+    if with_files && stats.missing > 0 {
+        line("missing", format!("{} tracks have no audio file", stats.missing));
+    }
+    if moods.len() > MATRIX_MOODS {
+        text.push_str("\n  tracks with each mood\n");
+        for (mood, count) in moods.iter().zip(stats.counts()) {
+            text.push_str(&format!("  {count:>6} {mood}\n"));
+        }
+        text.push_str("\n  most frequent pairs\n");
+        for (count, a, b) in frequent_pairs(stats, moods) {
+            text.push_str(&format!("  {count:>6} {a}, {b}\n"));
+        }
+        return text;
+    }
+    let width = moods.iter().map(|mood| mood.chars().count()).max().unwrap_or(0);
+    text.push_str("\n  tracks with each mood, and with each pair\n");
+    text.push_str(&format!("  {:width$}", ""));
+    for mood in moods {
+        text.push_str(&format!(" {mood:>6}"));
+    }
+    text.push('\n');
+    for (mood, row) in moods.iter().zip(&stats.together) {
+        text.push_str(&format!("  {mood:width$}"));
+        for (other, count) in moods.iter().zip(row) {
+            let column = other.chars().count().max(6);
+            text.push_str(&format!(" {count:>column$}"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The pairs that most tracks have, with their tracks.
+fn frequent_pairs<'a>(stats: &Stats, moods: &'a [String]) -> Vec<(usize, &'a str, &'a str)> {
+    let mut pairs: Vec<_> = (0..moods.len())
+        .flat_map(|a| (a + 1..moods.len()).map(move |b| (a, b)))
+        .map(|(a, b)| (stats.together[a][b], &*moods[a], &*moods[b]))
+        .filter(|(count, ..)| *count > 0)
+        .collect();
+    pairs.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    pairs.truncate(SHOWN);
+    pairs
+}
+
+fn stats_json(name: &str, stats: &Stats, moods: &[String]) -> Value {
+    let row = |counts: &[usize]| -> Value {
+        moods.iter().cloned().zip(counts.iter().map(|&count| Value::from(count))).collect()
+    };
+    let together: Value =
+        moods.iter().cloned().zip(stats.together.iter().map(|counts| row(counts))).collect();
+    json!({
+        "manifest": name,
+        "listed": stats.listed,
+        "tracks": stats.tracks,
+        "left_out": { "other_tags": stats.other_tags, "untagged": stats.untagged },
+        "artists": stats.artists,
+        "albums": stats.albums,
+        "hours": stats.hours,
+        "missing": stats.missing,
+        "moods": row(&stats.counts().collect::<Vec<_>>()),
+        "together": together,
+    })
+}
+
+impl Checking {
+    fn run(&self) -> Result<()> {
+        let progress = Progress::new(self.quiet);
+        let mut manifests = self.selection.read()?;
+        if let Some(choice) = &self.moods {
+            let moods = moods(Some(choice), &manifests)?;
+            for tracks in &mut manifests {
+                tracks.retain(|track| track.tags.iter().any(|tag| moods.contains(tag)));
+            }
+        }
+        let bar = progress.bar("reading", files(&manifests));
+        let clip_seconds = Preset::named("paper")?.audio.clip_seconds;
+        let findings = check(&manifests, clip_seconds, &|done| bar.at(done));
+        drop(bar);
+        match self.selection.format {
+            Format::Text => self.print(&findings, clip_seconds),
+            Format::Json => print_json(&self.json(&findings))?,
+        }
+        if findings.serious() {
+            return Err(Error::input(format!(
+                "{} files cannot be used, and manifests share {} tracks, copies, artists or albums",
+                findings.unreadable.len(),
+                findings.crossings.len()
+            )));
+        }
+        Ok(())
+    }
+
+    fn print(&self, findings: &Findings, clip_seconds: f64) {
+        let crossing = |crossing: &Crossing| {
+            let places: Vec<String> =
+                crossing.manifests.iter().map(|&place| self.selection.name(place)).collect();
+            format!("{} {}: {}", crossing.what.name(), crossing.name, places.join(", "))
+        };
+        let short = |(listed, seconds): &(String, f64)| format!("{listed}: {seconds:.2} s");
+        print_line(format_args!("{} files read", findings.files));
+        list("cannot be used", &findings.unreadable, |(_, error)| error.to_string());
+        list("end before their header says", &findings.truncated, String::clone);
+        list("have parts that cannot be decoded", &findings.damaged, String::clone);
+        list("have a silent centre clip", &findings.silent, String::clone);
+        list(&format!("are shorter than {clip_seconds} s"), &findings.short, short);
+        list("groups of files with the same bytes", &findings.copies, |group| group.join(" = "));
+        list("in more than one manifest", &findings.crossings, crossing);
+    }
+
+    fn json(&self, findings: &Findings) -> Value {
+        let unreadable = findings.unreadable.iter();
+        let short = findings.short.iter();
+        let crossings = findings.crossings.iter();
+        json!({
+            "files": findings.files,
+            "unreadable": unreadable
+                .map(|(path, error)| json!({ "path": path, "cause": error.to_string() }))
+                .collect::<Vec<_>>(),
+            "truncated": findings.truncated,
+            "damaged": findings.damaged,
+            "silent": findings.silent,
+            "short": short
+                .map(|(path, seconds)| json!({ "path": path, "seconds": seconds }))
+                .collect::<Vec<_>>(),
+            "copies": findings.copies,
+            "shared": crossings
+                .map(|crossing| {
+                    let places = crossing.manifests.iter();
+                    json!({
+                        "what": crossing.what.name(),
+                        "name": crossing.name,
+                        "manifests": places.map(|&at| self.selection.name(at)).collect::<Vec<_>>(),
+                    })
+                })
+                .collect::<Vec<_>>(),
+            "passed": !findings.serious(),
+        })
+    }
+}
+
+/// A count, then the first of the items.
+fn list<T>(what: &str, items: &[T], line: impl Fn(&T) -> String) {
+    print_line(format_args!("{:>6} {what}", items.len()));
+    for item in items.iter().take(SHOWN) {
+        print_line(format_args!("         {}", line(item)));
+    }
+    if items.len() > SHOWN {
+        print_line(format_args!(
+            "         and {} more (--format json lists all)",
+            items.len() - SHOWN
+        ));
+    }
+}
+
+impl Cache {
+    fn run(&self) -> Result<()> {
+        let cache = FeatureCache::open(None)?;
+        if self.clear {
+            cache.clear()?;
+        }
+        if let Some(bytes) = self.max_size {
+            cache.shrink(bytes)?;
+        }
+        print_line(format_args!("{}\n{}", cache.folder().display(), cache.size()?));
+        Ok(())
+    }
+}
+
+/// A number with an optional unit: 500MB, 20 GB, 1.5GiB.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "t" | "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => f64::from(1 << 20),
+        "gib" => f64::from(1 << 30),
+        other => return Err(format!("{other} is no unit; use MB, GB or TB")),
+    };
+    match digits.trim().parse::<f64>() {
+        Ok(number) if number >= 0.0 && number.is_finite() => Ok((number * unit) as u64),
+        _ => Err("expected a number and a unit, such as 20GB".into()),
+    }
+}
+
+fn print_json(value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::failure(e.to_string()))?;
+    print_line(text);
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Features as `.npy` files, for other programs.
+//!
+//! A file is written beside its place and then renamed, so that what stands under its name is
+//! whole. `recipe.txt` in the folder says what the numbers are; a folder holds one recipe only.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+
+use rayon::prelude::*;
+
+use super::features::{Extractor, FeatureRecipe};
+use crate::audio::{self, Clip};
+use crate::exec::Device;
+use crate::{Error, Result};
+
+/// Files that are decoded before the device gets them, as in [`super::prepare`].
+const GROUP: usize = 16;
+
+/// The recipe of a folder of features.
+const RECIPE: &str = "recipe.txt";
+
+/// A file to read and the array to write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    pub audio: PathBuf,
+    pub array: PathBuf,
+}
+
+/// What became of the jobs.
+#[derive(Debug, Default)]
+pub struct Exported {
+    pub written: usize,
+    pub padded: usize,
+    pub truncated: usize,
+    pub damaged: usize,
+    /// Files that cannot be used, in order, and why.
+    pub failed: Vec<(PathBuf, Error)>,
+}
+
+/// Names the array of every file in `files`: `folder/STEM.npy`.
+///
+/// # Errors
+/// Two files have the same stem.
+pub fn jobs(files: Vec<PathBuf>, folder: &Path) -> Result<Vec<Job>> {
+    let mut seen: HashMap<PathBuf, PathBuf> = HashMap::new();
+    let mut jobs = Vec::with_capacity(files.len());
+    for audio in files {
+        let mut name = audio.file_stem().unwrap_or(audio.as_os_str()).to_owned();
+        name.push(".npy");
+        let array = folder.join(name);
+        if let Some(other) = seen.insert(array.clone(), audio.clone()) {
+            return Err(Error::input(format!(
+                "{} and {} would both become {}; write them into folders of their own",
+                other.display(),
+                audio.display(),
+                array.display()
+            )));
+        }
+        jobs.push(Job { audio, array });
+    }
+    Ok(jobs)
+}
+
+/// Makes the folder if need be and marks it with the recipe. Returns the jobs that are still to do:
+/// an array that is younger than its audio is kept.
+///
+/// # Errors
+/// The folder holds arrays of another recipe, or of one that it does not say; it cannot be written.
+pub fn open(folder: &Path, recipe: &FeatureRecipe, jobs: Vec<Job>) -> Result<Vec<Job>> {
+    fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
+    let (mark, text) = (folder.join(RECIPE), format!("{recipe}\n"));
+    match fs::read_to_string(&mark) {
+        Ok(there) if there == text => {}
+        Ok(there) => {
+            return Err(Error::input(format!(
+                "{} holds features of another recipe ({}); name another folder with --out",
+                folder.display(),
+                there.trim_end()
+            )));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if let Some(job) = jobs.iter().find(|job| job.array.exists()) {
+                return Err(Error::input(format!(
+                    "{} is there already, and no {RECIPE} beside it says what it holds; name \
+                     another folder with --out",
+                    job.array.display()
+                )));
+            }
+            write(&mark, text.as_bytes())?;
+        }
+        Err(error) => return Err(Error::io("read", &mark, &error)),
+    }
+    Ok(jobs.into_iter().filter(|job| !is_done(job)).collect())
+}
+
+fn is_done(job: &Job) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
+    match (changed(&job.array), changed(&job.audio)) {
+        (Ok(array), Ok(audio)) => array >= audio,
+        _ => false,
+    }
+}
+
+/// Does the jobs: files are decoded on all cores while the device transforms those before. A file
+/// that cannot be used does not stop the rest. `progress` is told how many are done.
+///
+/// # Errors
+/// The device fails, or an array cannot be written.
+pub fn export(
+    jobs: &[Job],
+    device: &Device,
+    recipe: &FeatureRecipe,
+    progress: &(dyn Fn(usize) + Sync),
+) -> Result<Exported> {
+    let mut exported = Exported::default();
+    if jobs.is_empty() {
+        return Ok(exported);
+    }
+    let mut extractor = Extractor::new(device, *recipe)?;
+    let decode =
+        |job: &Job| audio::centre_clip(&job.audio, recipe.sample_rate, recipe.clip_samples);
+    let shape = [recipe.mels, recipe.frames()];
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(1);
+        scope.spawn(move || {
+            for group in jobs.chunks(GROUP) {
+                let clips: Vec<Result<Clip>> = group.par_iter().map(decode).collect();
+                if sender.send(clips).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut done = 0;
+        for (group, clips) in jobs.chunks(GROUP).zip(receiver) {
+            let mut arrays = Vec::with_capacity(group.len());
+            let mut samples = Vec::with_capacity(group.len());
+            for (job, clip) in group.iter().zip(clips) {
+                match clip {
+                    Ok(clip) => {
+                        exported.padded += usize::from(clip.padded);
+                        exported.truncated += usize::from(clip.truncated);
+                        exported.damaged += usize::from(clip.damaged);
+                        arrays.push(&job.array);
+                        samples.push(clip.samples);
+                    }
+                    Err(error) => exported.failed.push((job.audio.clone(), error)),
+                }
+            }
+            let samples: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
+            for (array, features) in arrays.into_iter().zip(extractor.extract(&samples)?) {
+                write(array, &npy(shape, &features))?;
+                exported.written += 1;
+            }
+            done += group.len();
+            progress(done);
+        }
+        Ok(exported)
+    })
+}
+
+/// Writes `bytes` to `path`, at once for whoever looks.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".{}.partial", std::process::id()));
+    let partial = PathBuf::from(partial);
+    fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path)).map_err(|error| {
+        // Whatever stopped the write is the error to tell.
+        let _ = fs::remove_file(&partial);
+        Error::io("write", path, &error)
+    })
+}
+
+/// NumPy's format 1.0: float32, row by row.
+fn npy([rows, columns]: [usize; 2], values: &[f32]) -> Vec<u8> {
+    let header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    // Magic, version and length take ten bytes, and the values begin at a multiple of 64.
+    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    let mut bytes = Vec::with_capacity(10 + length + 4 * values.len());
+    bytes.extend_from_slice(b"\x93NUMPY\x01\x00");
+    bytes.extend_from_slice(&(length as u16).to_le_bytes());
+    bytes.extend_from_slice(format!("{header:<0$}\n", length - 1).as_bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
+}

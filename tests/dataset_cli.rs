@@ -1,0 +1,283 @@
+//! `moodshader dataset` and `moodshader features`, as they are called.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use hound::{SampleFormat, WavSpec, WavWriter};
+use moodshader::audio::centre_clip;
+use moodshader::dataset::features::Extractor;
+use moodshader::exec::Device;
+use moodshader::model::preset::Preset;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder for the files of a test, and a cache of its own.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.at(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A second of noise that depends on `seed`.
+    fn song(&self, name: &str, seed: u32) -> PathBuf {
+        let path = self.at(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let spec = WavSpec {
+            channels: 1,
+            sample_rate: 8000,
+            bits_per_sample: 16,
+            sample_format: SampleFormat::Int,
+        };
+        let mut writer = WavWriter::create(&path, spec).unwrap();
+        let mut state = seed;
+        for _ in 0..8000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            writer.write_sample((state >> 18) as i16).unwrap();
+        }
+        writer.finalize().unwrap();
+        path
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_moodshader"))
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env("MOODSHADER_CACHE", self.at("cache"))
+            .output()
+            .unwrap()
+    }
+
+    /// Standard output of a call that must succeed.
+    fn out(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.out(arguments)).unwrap()
+    }
+
+    /// Standard error of a call that must end with 2.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        stderr(&output)
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const HEADER: &str = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\r\n";
+
+fn train() -> String {
+    format!(
+        "{HEADER}\
+         t1\ta1\tb1\t01/1.wav\t1800\tmood/theme---happy\tmood/theme---dark\r\n\
+         t2\ta1\tb2\t01/2.wav\t1800\tmood/theme---happy\r\n\
+         t3\ta2\tb3\t01/3.wav\t60\tmood/theme---sport\r\n\
+         t4\ta3\tb4\t01/4.wav\t60\r\n"
+    )
+}
+
+#[test]
+fn stats_count_tracks_moods_and_what_is_left_out() {
+    let place = Place::new();
+    place.write("train.tsv", &train());
+    let stats = &place.json(&["dataset", "stats", "train.tsv", "--format", "json"])[0];
+    assert_eq!(stats["manifest"], "train.tsv");
+    for (key, value) in [("listed", 4), ("tracks", 2), ("artists", 1), ("albums", 2)] {
+        assert_eq!(stats[key], value, "{key}");
+    }
+    assert_eq!(stats["hours"], 1.0);
+    assert_eq!(stats["left_out"]["other_tags"], 1);
+    assert_eq!(stats["left_out"]["untagged"], 1);
+    assert_eq!(stats["moods"]["happy"], 2);
+    assert_eq!(stats["moods"]["film"], 0);
+    assert_eq!(stats["together"]["happy"]["dark"], 1);
+    assert_eq!(stats["together"]["dark"]["happy"], 1);
+    assert_eq!(stats["together"]["dark"]["film"], 0);
+
+    let text = place.out(&["dataset", "stats", "train.tsv", "--moods", "all"]);
+    let words: Vec<Vec<&str>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
+    for line in [
+        &["listed", "4"][..],
+        &["tracks", "3"],
+        &["1", "have", "no", "tags"],
+        &["dark", "1", "1", "0"],
+        &["sport", "0", "0", "1"],
+    ] {
+        assert!(words.iter().any(|words| words == line), "{line:?} in {text}");
+    }
+
+    let tags: Vec<String> = (0..13).map(|tag| format!("tag{tag}")).collect();
+    place.write("many.csv", &format!("path,tags\na.wav,{}\nb.wav,tag3|tag7\n", tags.join("|")));
+    let text = place.out(&["dataset", "stats", "many.csv", "--moods", "all"]);
+    assert!(text.contains("     2 tag3\n") && text.contains("     2 tag3, tag7\n"), "{text}");
+    assert!(text.contains("artists       not stated"), "{text}");
+
+    let message = place.refused(&["dataset", "stats", "train.tsv", "--moods", "hapy"]);
+    assert!(message.contains("hapy") && message.contains("happy"), "{message}");
+    let message = place.refused(&["dataset", "stats", "train.tsv", "--moods", "all", "gone.tsv"]);
+    assert!(message.contains("gone.tsv"), "{message}");
+}
+
+#[test]
+fn check_finds_bad_files_and_what_manifests_share() {
+    let place = Place::new();
+    for (name, seed) in [("01/1.wav", 1), ("01/2.wav", 2), ("01/3.wav", 3), ("02/5.wav", 1)] {
+        place.song(name, seed);
+    }
+    place.write("01/4.wav", "no music");
+    place.write("train.tsv", &train());
+    place.write("alone.tsv", &format!("{HEADER}t9\ta9\tb9\t01/3.wav\t1\thappy\r\n"));
+    place.write(
+        "test.tsv",
+        &format!("{HEADER}t5\ta1\tb5\t02/5.wav\t1\thappy\r\nt3\ta2\tb3\t01/3.wav\t60\tsport\r\n"),
+    );
+
+    let found = place.json(&["dataset", "check", "alone.tsv", "--format", "json"]);
+    assert_eq!(found["files"], 1);
+    assert_eq!(found["passed"], true);
+    assert_eq!(found["short"][0]["seconds"], 1.0);
+
+    let arguments = ["dataset", "check", "train.tsv", "test.tsv", "--format", "json"];
+    let output = place.run(&arguments);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["files"], 5);
+    assert_eq!(found["unreadable"][0]["path"], "01/4.wav");
+    assert_eq!(found["copies"], serde_json::json!([["01/1.wav", "02/5.wav"]]));
+    let shared: Vec<String> = found["shared"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| format!("{} {}", item["what"], item["name"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        shared,
+        ["track t3", "audio 01/1.wav = 02/5.wav", "artist a1", "artist a2", "album b3"]
+    );
+
+    let text = place.run(&["dataset", "check", "train.tsv", "--quiet"]);
+    assert_eq!(text.status.code(), Some(2));
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("4 files read") && text.contains("1 cannot be used"), "{text}");
+    assert!(place.out(&["dataset", "check", "train.tsv", "--moods", "happy"]).contains("2 files"));
+}
+
+/// Shape and values of a float32 array in rows.
+fn read_npy(path: &Path) -> ([usize; 2], Vec<f32>) {
+    let bytes = fs::read(path).unwrap();
+    assert_eq!(bytes[..8], *b"\x93NUMPY\x01\0");
+    let end = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    assert_eq!(end % 64, 0);
+    let header = std::str::from_utf8(&bytes[10..end]).unwrap();
+    assert!(header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': ("));
+    assert!(header.ends_with('\n'));
+    let shape = &header[header.find("'shape': (").unwrap() + 10..header.find("), }").unwrap()];
+    let shape: Vec<usize> = shape.split(", ").map(|size| size.parse().unwrap()).collect();
+    let (values, rest) = bytes[end..].as_chunks();
+    assert!(rest.is_empty());
+    ([shape[0], shape[1]], values.iter().map(|value| f32::from_le_bytes(*value)).collect())
+}
+
+#[test]
+fn features_are_written_once_and_whole() {
+    let place = Place::new();
+    let song = place.song("music/a/one.wav", 1);
+    place.song("music/b/two.v2.wav", 2);
+    place.write("music/notes.txt", "not music");
+    let arguments = ["features", "music", "--out", "out", "--preset", "demo", "--device", "cpu"];
+    let first = place.run(&arguments);
+    assert!(first.status.success(), "{}", stderr(&first));
+    assert!(stderr(&first).contains("2 files are shorter than 3 s"), "{}", stderr(&first));
+
+    let demo = Preset::named("demo").unwrap();
+    let recipe = moodshader::train::recipe(&demo);
+    let (shape, values) = read_npy(&place.at("out/one.npy"));
+    assert_eq!(shape, [128, 130]);
+    let clip = centre_clip(&song, recipe.sample_rate, recipe.clip_samples).unwrap();
+    let mut extractor = Extractor::new(&Device::Cpu, recipe).unwrap();
+    assert_eq!(values, extractor.extract(&[&clip.samples]).unwrap()[0]);
+    assert_eq!(read_npy(&place.at("out/two.v2.npy")).0, [128, 130]);
+    let text = fs::read_to_string(place.at("out/recipe.txt")).unwrap();
+    assert_eq!(text, format!("{recipe}\n"));
+
+    // A second call finds the work done, but for audio that has changed since.
+    let written = || fs::metadata(place.at("out/one.npy")).unwrap().modified().unwrap();
+    let before = written();
+    fs::remove_file(place.at("out/two.v2.npy")).unwrap();
+    let second = place.run(&arguments);
+    assert!(stderr(&second).contains("1 of 2 arrays are there already"), "{}", stderr(&second));
+    assert!(written() == before && place.at("out/two.v2.npy").exists());
+    let file = fs::File::options().write(true).open(&song).unwrap();
+    file.set_modified(before + std::time::Duration::from_secs(5)).unwrap();
+    place.out(&arguments);
+    assert!(written() > before);
+    let names: Vec<_> = fs::read_dir(place.at("out")).unwrap().collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn features_of_the_rest_are_written_where_files_are_bad() {
+    let place = Place::new();
+    place.song("one.wav", 1);
+    place.write("bad.wav", "RIFF\0\0\0\0WAVEdata");
+    let arguments = ["features", "one.wav", "bad.wav", "--out", "o", "--preset", "demo"];
+    let message = place.refused(&[&arguments[..], &["--device", "cpu", "--quiet"]].concat());
+    assert!(message.contains("1 of 2 files cannot be used"), "{message}");
+    assert!(message.contains("bad.wav is a broken or unusual WAV file"), "{message}");
+    assert!(place.at("o/one.npy").exists() && !place.at("o/bad.npy").exists());
+}
+
+#[test]
+fn features_refuse_clashes_and_other_recipes() {
+    let place = Place::new();
+    place.song("a/one.wav", 1);
+    place.song("b/one.wav", 2);
+    let message = place.refused(&["features", "a", "b", "--out", "o", "--device", "cpu"]);
+    assert!(message.contains("a/one.wav") && message.contains("b/one.wav"), "{message}");
+    assert!(!place.at("o").exists());
+
+    let demo = ["features", "a", "--out", "o", "--device", "cpu", "--preset", "demo"];
+    place.out(&demo);
+    let message = place.refused(&["features", "a", "--out", "o", "--device", "cpu"]);
+    assert!(message.contains("another recipe"), "{message}");
+
+    place.write("p/one.npy", "mine");
+    let message = place.refused(&["features", "a", "--out", "p", "--device", "cpu"]);
+    assert!(message.contains("recipe.txt"), "{message}");
+    assert_eq!(fs::read(place.at("p/one.npy")).unwrap(), b"mine");
+    assert!(place.refused(&["features", "gone.wav", "--out", "o"]).contains("gone.wav"));
+}
+
+#[test]
+fn the_cache_is_shown_bounded_and_cleared() {
+    let place = Place::new();
+    let cache = ["dataset", "cache"];
+    let text = place.out(&cache);
+    assert!(text.contains("cache/features\n0 clips, 0 bytes"), "{text}");
+    place.write("cache/features/ab/cd.f32", &"x".repeat(1500));
+    assert!(place.out(&cache).contains("1 clips, 1.5 kB"));
+    assert!(place.out(&["dataset", "cache", "--max-size", "2kB"]).contains("1 clips"));
+    assert!(place.out(&["dataset", "cache", "--max-size", "1 KB"]).contains("0 clips"));
+    place.write("cache/features/ab/cd.f32", "x");
+    assert!(place.out(&["dataset", "cache", "--clear"]).contains("0 clips"));
+    place.refused(&["dataset", "cache", "--max-size", "2 songs"]);
+}

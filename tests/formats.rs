@@ -1,0 +1,308 @@
+//! Every format against what went into it (`fixtures/audio.sh`), damaged files, and very long ones.
+
+use std::f64::consts::TAU;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use moodshader::audio::{
+    AudioFile, Format, Waveform, centre_clip, find_audio, format_of, inspect, successive_clips,
+};
+use moodshader::error::Kind;
+use tempfile::TempDir;
+
+/// Samples of every fixture but `sweep.aac`.
+const LENGTH: usize = 52_000;
+
+/// How far ffmpeg's encoder gets with 8 kbit/s; its decoder gives the same samples.
+const LOW_RATE_AAC: f64 = 0.85;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/audio").join(name)
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    fs::read(fixture(name)).unwrap()
+}
+
+fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn sweep() -> Vec<f32> {
+    let value = |n: usize| {
+        let t = n as f64 / 8000.0;
+        (0.5 * (TAU * (200.0 * t + 100.0 * t * t)).sin()) as f32
+    };
+    (0..LENGTH).map(value).collect()
+}
+
+fn noise() -> Vec<f32> {
+    let mut state = 1u32;
+    (0..LENGTH)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 16) % 3) as f32 - 1.0
+        })
+        .map(|value| value / 32_768.0)
+        .collect()
+}
+
+/// Cosine of the angle between two stretches.
+fn likeness(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+fn input_error<T: std::fmt::Debug>(result: moodshader::error::Result<T>) -> String {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind, Kind::Input, "{error}");
+    error.to_string()
+}
+
+#[test]
+fn lossy_formats_begin_and_end_where_the_music_does() {
+    let sweep = sweep();
+    for (name, format, alike) in [
+        ("sweep.mp3", Format::Mp3, 0.99),
+        ("sweep.ogg", Format::Ogg, 0.99),
+        ("sweep.m4a", Format::Mp4, LOW_RATE_AAC),
+    ] {
+        let path = fixture(name);
+        assert_eq!(format_of(&path).unwrap(), Some(format));
+        let wave = Waveform::read(&path).unwrap();
+        assert_eq!((wave.sample_rate, wave.samples.len()), (8000, LENGTH), "{name}");
+        let here = likeness(&wave.samples, &sweep);
+        assert!(here > alike, "{name}: {here}");
+        for shift in 1..4 {
+            assert!(likeness(&wave.samples[shift..], &sweep) < here, "{name} is late by {shift}");
+            assert!(likeness(&sweep[shift..], &wave.samples) < here, "{name} is early by {shift}");
+        }
+    }
+}
+
+/// ADTS cannot say how much its encoder added: here 1024 samples before and some after.
+#[test]
+fn bare_aac_is_heard_whole() {
+    let wave = Waveform::read(&fixture("sweep.aac")).unwrap();
+    assert_eq!((wave.sample_rate, wave.samples.len()), (8000, 9 * 1024));
+    assert!(likeness(&wave.samples[1024..9024], &sweep()[..8000]) > 0.99);
+}
+
+#[test]
+fn flac_is_exact() {
+    let wave = Waveform::read(&fixture("noise.flac")).unwrap();
+    assert_eq!(wave.samples, noise());
+}
+
+/// AIFF as the standard has it: sizes big-endian, the rate in 80-bit floating point.
+fn aiff(channels: u16, samples: &[i16]) -> Vec<u8> {
+    let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_be_bytes()).collect();
+    let frames = samples.len() as u32 / u32::from(channels.max(1));
+    let mut body = b"AIFFCOMM\0\0\0\x12".to_vec();
+    body.extend(channels.to_be_bytes());
+    body.extend(frames.to_be_bytes());
+    body.extend(16u16.to_be_bytes());
+    body.extend(*b"\x40\x0b\xfa\0\0\0\0\0\0\0"); // 8000 Hz
+    body.extend(*b"SSND");
+    body.extend((data.len() as u32 + 8).to_be_bytes());
+    body.extend([0; 8]);
+    body.extend(data);
+    let mut file = b"FORM".to_vec();
+    file.extend((body.len() as u32).to_be_bytes());
+    file.extend(body);
+    file
+}
+
+#[test]
+fn aiff_is_exact_and_its_channels_are_averaged() {
+    let folder = TempDir::new().unwrap();
+    let samples: Vec<i16> = (0..8000).map(|n| (n * 7 % 3001) as i16 - 1500).collect();
+    let path = write(&folder, "tone.aif", &aiff(2, &samples));
+    let wave = Waveform::read(&path).unwrap();
+    assert_eq!(wave.sample_rate, 8000);
+    let expected: Vec<f32> = samples
+        .chunks(2)
+        .map(|frame| (f32::from(frame[0]) + f32::from(frame[1])) / 65_536.0)
+        .collect();
+    assert_eq!(wave.samples, expected);
+
+    let path = write(&folder, "one.aif", &aiff(1, &[16_384]));
+    let clip = centre_clip(&path, 8000, 3).unwrap();
+    assert_eq!((clip.samples, clip.padded), (vec![0.5, 0.0, 0.0], true));
+
+    let silence = write(&folder, "silence.aif", &aiff(1, &[0; 100]));
+    assert!(inspect(&silence, 1.0).unwrap().silent);
+    assert!(!inspect(&path, 1.0).unwrap().silent);
+
+    for (name, bytes) in [("empty.aif", aiff(1, &[])), ("no-channels.aif", aiff(0, &[1, 2, 3]))] {
+        let message = input_error(centre_clip(&write(&folder, name, &bytes), 8000, 3));
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+/// Seeking must not be heard, at any place and in any order.
+#[test]
+fn clips_equal_those_cut_from_the_whole_file() {
+    for name in ["sweep.mp3", "sweep.ogg", "sweep.m4a", "noise.flac", "sweep.aac"] {
+        let path = fixture(name);
+        let whole = Waveform::read(&path).unwrap();
+        for length in [1, 999, 3000, 8000] {
+            let start = (whole.samples.len() - length) / 2;
+            let clip = centre_clip(&path, 8000, length).unwrap();
+            assert_eq!(clip.samples, whole.samples[start..start + length], "{name} {length}");
+            assert!(!clip.damaged && !clip.truncated, "{name}");
+        }
+        let mut audio = AudioFile::open(&path, 8000).unwrap();
+        for length in [5000, 700] {
+            let clips: Vec<_> =
+                audio.successive_clips(length).unwrap().map(Result::unwrap).collect();
+            for (clip, expected) in clips.iter().zip(whole.samples.chunks(length)) {
+                assert_eq!(clip.samples[..expected.len()], *expected, "{name} {length}");
+            }
+            audio.centre_clip(100).unwrap();
+        }
+        let resampled = whole.resampled(11_025).unwrap().samples;
+        let clips = successive_clips(&path, 11_025, 5000).unwrap();
+        let joined: Vec<f32> = clips.into_iter().flat_map(|clip| clip.samples).collect();
+        let length = resampled.len().min(joined.len());
+        assert_eq!(joined[..length], resampled[..length], "{name}");
+    }
+}
+
+#[test]
+fn the_content_decides_and_tags_are_passed_over() {
+    let folder = TempDir::new().unwrap();
+    let mut tagged = b"ID3\x04\0\0\0\0\x02\x01".to_vec(); // 2 · 128 + 1 bytes
+    tagged.resize(10 + 257, 0);
+    for (name, format) in [
+        ("sweep.mp3", Format::Mp3),
+        ("sweep.aac", Format::Aac),
+        ("noise.flac", Format::Flac),
+        ("sweep.ogg", Format::Ogg),
+        ("sweep.m4a", Format::Mp4),
+    ] {
+        let whole = Waveform::read(&fixture(name)).unwrap();
+        for start in [&[][..], &tagged[..]] {
+            let path = write(&folder, "song.wav", &[start, &bytes(name)].concat());
+            assert_eq!(format_of(&path).unwrap(), Some(format), "{name}");
+            // The offsets in an MP4 file count from its beginning, so that none may be tagged.
+            if start.is_empty() || format != Format::Mp4 {
+                assert_eq!(Waveform::read(&path).unwrap(), whole, "{name}");
+            }
+        }
+    }
+    let picture = write(&folder, "photo.m4a", b"\0\0\0\x18ftypheic\0\0\0\0");
+    assert_eq!(format_of(&picture).unwrap(), None);
+}
+
+#[test]
+fn a_truncated_file_gives_what_is_there() {
+    let folder = TempDir::new().unwrap();
+    for name in ["sweep.mp3", "noise.flac", "sweep.aac"] {
+        let whole = Waveform::read(&fixture(name)).unwrap().samples;
+        let good = bytes(name);
+        let path = write(&folder, name, &good[..good.len() * 2 / 3]);
+        let rest = Waveform::read(&path).unwrap().samples;
+        assert!(rest.len() > whole.len() / 3 && rest.len() < whole.len() * 5 / 6, "{name}");
+        // A codec may have needed what is gone for the last block or two.
+        let sure = rest.len().saturating_sub(2 * 1024);
+        assert_eq!(rest[..sure], whole[..sure], "{name}");
+        let clip = centre_clip(&path, 8000, 1000).unwrap();
+        assert_eq!(clip.truncated, name != "sweep.aac", "{name}: bare AAC does not know its end");
+    }
+    // The index of this MP4 file stood at its end, and this Ogg file had but one page of sound.
+    for name in ["sweep.m4a", "sweep.ogg"] {
+        let good = bytes(name);
+        let path = write(&folder, name, &good[..good.len() * 2 / 3]);
+        let message = input_error(centre_clip(&path, 8000, 1000));
+        assert!(message.contains(&format!("{name} is a broken or unusual")), "{message}");
+    }
+}
+
+#[test]
+fn packets_that_cannot_be_decoded_are_silent() {
+    let folder = TempDir::new().unwrap();
+    let mut flac = bytes("noise.flac");
+    let middle = flac.len() / 2;
+    flac[middle..middle + 40].fill(0x55);
+    let path = write(&folder, "hole.flac", &flac);
+    let (whole, noise) = (Waveform::read(&path).unwrap().samples, noise());
+    assert_eq!(whole.len(), LENGTH);
+    let wrong = whole.iter().zip(&noise).filter(|(a, b)| a != b).count();
+    assert!(wrong > 0 && wrong <= 2 * 4608, "{wrong}");
+    assert!(whole.iter().zip(&noise).all(|(a, b)| a == b || *a == 0.0));
+    assert!(centre_clip(&path, 8000, 20_000).unwrap().damaged);
+    assert!(!centre_clip(&fixture("noise.flac"), 8000, 20_000).unwrap().damaged);
+}
+
+#[test]
+fn a_codec_that_is_not_read_is_named() {
+    let folder = TempDir::new().unwrap();
+    let mut page = b"OggS\0\x02\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\x01\x13".to_vec();
+    page.extend(*b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0");
+    let message = input_error(centre_clip(&write(&folder, "song.opus", &page), 8000, 100));
+    assert!(message.contains("song.opus") && message.contains("ffmpeg"), "{message}");
+}
+
+/// Every file that is cut short or has bytes changed is either heard or refused.
+#[test]
+fn damage_never_panics() {
+    let folder = TempDir::new().unwrap();
+    let mut state = 1u64;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        (state >> 33) as usize % below
+    };
+    for name in ["sweep.mp3", "sweep.ogg", "sweep.m4a", "noise.flac", "sweep.aac"] {
+        let good = bytes(name);
+        for round in 0..60 {
+            let mut bad = good.clone();
+            if round % 3 == 0 {
+                bad.truncate(random(good.len()));
+            }
+            let reach = if round % 2 == 0 { bad.len().min(600) } else { bad.len() };
+            for _ in 0..if reach > 0 { 1 + random(10) } else { 0 } {
+                bad[random(reach)] = random(256) as u8;
+            }
+            let path = write(&folder, name, &bad);
+            let _ = successive_clips(&path, 8000, 10_000);
+            let _ = centre_clip(&path, 22_050, 10_000);
+        }
+    }
+}
+
+/// Three hours of MP3: the clip comes from the middle, at the price of one clip.
+#[test]
+fn a_very_long_file_costs_no_more_than_its_clip() {
+    const COPIES: usize = 1700;
+    let folder = TempDir::new().unwrap();
+    let path = write(&folder, "hours.mp3", &bytes("sweep.mp3").repeat(COPIES));
+    let clip = centre_clip(&path, 22_050, 22_050).unwrap();
+    assert!(clip.seconds_in_file > 3.0 * 3600.0, "{}", clip.seconds_in_file);
+    assert!(!clip.padded && clip.samples.iter().any(|sample| sample.abs() > 0.3));
+    let mut audio = AudioFile::open(&path, 22_050).unwrap();
+    let clips = audio.successive_clips(22_050).unwrap();
+    assert!(clips.len() > 10_000);
+    assert!(clips.take(20).all(|clip| clip.is_ok()));
+}
+
+#[test]
+fn folders_are_searched_for_audio() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir_all(folder.path().join("b/c")).unwrap();
+    let song = bytes("sweep.aac");
+    let inner = write(&folder, "b/c/inner.aac", &song);
+    let outer = write(&folder, "a.wav", &song);
+    let text = write(&folder, "b/notes.mp3", b"not music");
+    let root = folder.path().to_owned();
+    assert_eq!(find_audio(std::slice::from_ref(&root)).unwrap(), [outer.clone(), inner.clone()]);
+    // A file that is named is taken at its word, and none is taken twice.
+    assert_eq!(find_audio(&[text.clone(), root, outer.clone()]).unwrap(), [text, outer, inner]);
+    let empty = TempDir::new().unwrap();
+    assert!(input_error(find_audio(&[empty.path().to_owned()])).contains("no audio file"));
+    assert!(input_error(find_audio(&[empty.path().join("gone")])).contains("gone"));
+}
