@@ -249,7 +249,7 @@ fn presets_that_cannot_work_are_refused_with_key_and_reason() {
         (refused(|p| p.model.branch[1].name = "dense".into()), vec!["model.branch.1.name"]),
         (refused(|p| p.model.branch[0].kernel = [3, 3]), vec!["branch.0.kernel", "one axis"]),
         (refused(|p| p.model.branch[0].kernel = [1, 11]), vec!["branch.0.kernel", "up to 9"]),
-        (refused(|p| p.model.branch[0].pool = [1, 32]), vec!["branch.0.pool", "at most 16"]),
+        (refused(|p| p.model.branch[0].pool = [1, 32]), vec!["branch.0.pool", "at most 8"]),
         (refused(|p| p.model.branch[0].lstm[0] = 257), vec!["branch.0.lstm", "257", "256"]),
         (
             refused(|p| p.model.branch[0].kernel = [1, 8]),

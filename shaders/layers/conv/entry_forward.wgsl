@@ -10,7 +10,7 @@
 //
 // The input is [clip, band, step]; outputs hold channels in quads: [clip, channel/4, band, step] of
 // vec4. A line is a row of positions along the kernel. Each thread takes windows that lie side by
-// side along the lines, up to 16 positions, in several rows of windows, for 4 channels.
+// side along the lines, up to 8 positions, in several rows of windows, for 4 channels.
 // Workgroups: x covers the threads of a plane, y the quads, z the clips. A row of partials is the
 // work of one workgroup.
 
@@ -56,17 +56,18 @@ struct Params {
 // [batch, groups, out_quads, 2]
 @group(0) @binding(8) var<storage, read_write> partial: array<vec4f>;
 
-// params.window, at most 16: constant, so that the windows of a tile stay in registers.
+// params.window, at most 8: constant, so that the windows of a tile stay in registers.
 override POOL = 2u;
 
+const TILE = 8u;
 const LANES = 64u;
 const UNSET = 0xffffffffu;
 
 var<workgroup> sums: array<vec4f, 128>;
 
 // What the thread has found so far: by window, the best value and its place; the sums.
-var<private> best: array<vec4f, 16>;
-var<private> place: array<vec4u, 16>;
+var<private> best: array<vec4f, 8>;
+var<private> place: array<vec4u, 8>;
 var<private> total: vec4f;
 var<private> squares: vec4f;
 // Where it is: the first position of its tile, how many of them count, the code of the line.
@@ -113,7 +114,7 @@ fn load(row: u32, position: i32) -> f32 {
 }
 
 // Counts position i of the tile, if it counts, and keeps it if it is the best of its window. Among
-// equals the lower code wins. There is no branch, which sixteen calls would multiply.
+// equals the lower code wins. There is no branch, which eight calls would multiply.
 fn consider(i: u32, sum: vec4f) {
     let counts = vec4<bool>(i < count);
     let value = max(sum, vec4f());
@@ -130,7 +131,7 @@ fn consider(i: u32, sum: vec4f) {
 
 // Writes window i of the tile, if it is one.
 fn put(i: u32) {
-    if i < 16u / POOL && first / params.window + i < params.windows {
+    if i < TILE / POOL && first / params.window + i < params.windows {
         let at = row_base + (first / params.window + i) * params.pooled_along;
         let p = place[i];
         pooled[at] = best[i];
@@ -144,7 +145,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = 16u / params.window * params.window;
+    let tile = TILE / params.window * params.window;
     let tiles = (params.length + tile - 1u) / tile;
     // Lanes past the end repeat the last item and count nothing.
     let item = min(group.x * LANES + lane, tiles * params.shares - 1u);
@@ -189,22 +190,6 @@ fn main(
         place[6] = vec4u(UNSET);
         best[7] = worst;
         place[7] = vec4u(UNSET);
-        best[8] = worst;
-        place[8] = vec4u(UNSET);
-        best[9] = worst;
-        place[9] = vec4u(UNSET);
-        best[10] = worst;
-        place[10] = vec4u(UNSET);
-        best[11] = worst;
-        place[11] = vec4u(UNSET);
-        best[12] = worst;
-        place[12] = vec4u(UNSET);
-        best[13] = worst;
-        place[13] = vec4u(UNSET);
-        best[14] = worst;
-        place[14] = vec4u(UNSET);
-        best[15] = worst;
-        place[15] = vec4u(UNSET);
         for (var l = 0u; l < params.window_lines; l++) {
             let line = window_row * params.window_lines + l;
             if line >= params.lines {
@@ -229,18 +214,8 @@ fn main(
             let x13 = load(row, at + 13);
             let x14 = load(row, at + 14);
             let x15 = load(row, at + 15);
-            let x16 = load(row, at + 16);
-            let x17 = load(row, at + 17);
-            let x18 = load(row, at + 18);
-            let x19 = load(row, at + 19);
-            let x20 = load(row, at + 20);
-            let x21 = load(row, at + 21);
-            let x22 = load(row, at + 22);
-            let x23 = load(row, at + 23);
             var s0 = b; var s1 = b; var s2 = b; var s3 = b;
             var s4 = b; var s5 = b; var s6 = b; var s7 = b;
-            var s8 = b; var s9 = b; var s10 = b; var s11 = b;
-            var s12 = b; var s13 = b; var s14 = b; var s15 = b;
             if 0u < params.taps {
                 s0 = fma(w0, vec4f(x0), s0);
                 s1 = fma(w0, vec4f(x1), s1);
@@ -250,14 +225,6 @@ fn main(
                 s5 = fma(w0, vec4f(x5), s5);
                 s6 = fma(w0, vec4f(x6), s6);
                 s7 = fma(w0, vec4f(x7), s7);
-                s8 = fma(w0, vec4f(x8), s8);
-                s9 = fma(w0, vec4f(x9), s9);
-                s10 = fma(w0, vec4f(x10), s10);
-                s11 = fma(w0, vec4f(x11), s11);
-                s12 = fma(w0, vec4f(x12), s12);
-                s13 = fma(w0, vec4f(x13), s13);
-                s14 = fma(w0, vec4f(x14), s14);
-                s15 = fma(w0, vec4f(x15), s15);
             }
             if 1u < params.taps {
                 s0 = fma(w1, vec4f(x1), s0);
@@ -268,14 +235,6 @@ fn main(
                 s5 = fma(w1, vec4f(x6), s5);
                 s6 = fma(w1, vec4f(x7), s6);
                 s7 = fma(w1, vec4f(x8), s7);
-                s8 = fma(w1, vec4f(x9), s8);
-                s9 = fma(w1, vec4f(x10), s9);
-                s10 = fma(w1, vec4f(x11), s10);
-                s11 = fma(w1, vec4f(x12), s11);
-                s12 = fma(w1, vec4f(x13), s12);
-                s13 = fma(w1, vec4f(x14), s13);
-                s14 = fma(w1, vec4f(x15), s14);
-                s15 = fma(w1, vec4f(x16), s15);
             }
             if 2u < params.taps {
                 s0 = fma(w2, vec4f(x2), s0);
@@ -286,14 +245,6 @@ fn main(
                 s5 = fma(w2, vec4f(x7), s5);
                 s6 = fma(w2, vec4f(x8), s6);
                 s7 = fma(w2, vec4f(x9), s7);
-                s8 = fma(w2, vec4f(x10), s8);
-                s9 = fma(w2, vec4f(x11), s9);
-                s10 = fma(w2, vec4f(x12), s10);
-                s11 = fma(w2, vec4f(x13), s11);
-                s12 = fma(w2, vec4f(x14), s12);
-                s13 = fma(w2, vec4f(x15), s13);
-                s14 = fma(w2, vec4f(x16), s14);
-                s15 = fma(w2, vec4f(x17), s15);
             }
             if 3u < params.taps {
                 s0 = fma(w3, vec4f(x3), s0);
@@ -304,14 +255,6 @@ fn main(
                 s5 = fma(w3, vec4f(x8), s5);
                 s6 = fma(w3, vec4f(x9), s6);
                 s7 = fma(w3, vec4f(x10), s7);
-                s8 = fma(w3, vec4f(x11), s8);
-                s9 = fma(w3, vec4f(x12), s9);
-                s10 = fma(w3, vec4f(x13), s10);
-                s11 = fma(w3, vec4f(x14), s11);
-                s12 = fma(w3, vec4f(x15), s12);
-                s13 = fma(w3, vec4f(x16), s13);
-                s14 = fma(w3, vec4f(x17), s14);
-                s15 = fma(w3, vec4f(x18), s15);
             }
             if 4u < params.taps {
                 s0 = fma(w4, vec4f(x4), s0);
@@ -322,14 +265,6 @@ fn main(
                 s5 = fma(w4, vec4f(x9), s5);
                 s6 = fma(w4, vec4f(x10), s6);
                 s7 = fma(w4, vec4f(x11), s7);
-                s8 = fma(w4, vec4f(x12), s8);
-                s9 = fma(w4, vec4f(x13), s9);
-                s10 = fma(w4, vec4f(x14), s10);
-                s11 = fma(w4, vec4f(x15), s11);
-                s12 = fma(w4, vec4f(x16), s12);
-                s13 = fma(w4, vec4f(x17), s13);
-                s14 = fma(w4, vec4f(x18), s14);
-                s15 = fma(w4, vec4f(x19), s15);
             }
             if 5u < params.taps {
                 s0 = fma(w5, vec4f(x5), s0);
@@ -340,14 +275,6 @@ fn main(
                 s5 = fma(w5, vec4f(x10), s5);
                 s6 = fma(w5, vec4f(x11), s6);
                 s7 = fma(w5, vec4f(x12), s7);
-                s8 = fma(w5, vec4f(x13), s8);
-                s9 = fma(w5, vec4f(x14), s9);
-                s10 = fma(w5, vec4f(x15), s10);
-                s11 = fma(w5, vec4f(x16), s11);
-                s12 = fma(w5, vec4f(x17), s12);
-                s13 = fma(w5, vec4f(x18), s13);
-                s14 = fma(w5, vec4f(x19), s14);
-                s15 = fma(w5, vec4f(x20), s15);
             }
             if 6u < params.taps {
                 s0 = fma(w6, vec4f(x6), s0);
@@ -358,14 +285,6 @@ fn main(
                 s5 = fma(w6, vec4f(x11), s5);
                 s6 = fma(w6, vec4f(x12), s6);
                 s7 = fma(w6, vec4f(x13), s7);
-                s8 = fma(w6, vec4f(x14), s8);
-                s9 = fma(w6, vec4f(x15), s9);
-                s10 = fma(w6, vec4f(x16), s10);
-                s11 = fma(w6, vec4f(x17), s11);
-                s12 = fma(w6, vec4f(x18), s12);
-                s13 = fma(w6, vec4f(x19), s13);
-                s14 = fma(w6, vec4f(x20), s14);
-                s15 = fma(w6, vec4f(x21), s15);
             }
             if 7u < params.taps {
                 s0 = fma(w7, vec4f(x7), s0);
@@ -376,14 +295,6 @@ fn main(
                 s5 = fma(w7, vec4f(x12), s5);
                 s6 = fma(w7, vec4f(x13), s6);
                 s7 = fma(w7, vec4f(x14), s7);
-                s8 = fma(w7, vec4f(x15), s8);
-                s9 = fma(w7, vec4f(x16), s9);
-                s10 = fma(w7, vec4f(x17), s10);
-                s11 = fma(w7, vec4f(x18), s11);
-                s12 = fma(w7, vec4f(x19), s12);
-                s13 = fma(w7, vec4f(x20), s13);
-                s14 = fma(w7, vec4f(x21), s14);
-                s15 = fma(w7, vec4f(x22), s15);
             }
             if 8u < params.taps {
                 s0 = fma(w8, vec4f(x8), s0);
@@ -394,14 +305,6 @@ fn main(
                 s5 = fma(w8, vec4f(x13), s5);
                 s6 = fma(w8, vec4f(x14), s6);
                 s7 = fma(w8, vec4f(x15), s7);
-                s8 = fma(w8, vec4f(x16), s8);
-                s9 = fma(w8, vec4f(x17), s9);
-                s10 = fma(w8, vec4f(x18), s10);
-                s11 = fma(w8, vec4f(x19), s11);
-                s12 = fma(w8, vec4f(x20), s12);
-                s13 = fma(w8, vec4f(x21), s13);
-                s14 = fma(w8, vec4f(x22), s14);
-                s15 = fma(w8, vec4f(x23), s15);
             }
             consider(0u, s0);
             consider(1u, s1);
@@ -411,14 +314,6 @@ fn main(
             consider(5u, s5);
             consider(6u, s6);
             consider(7u, s7);
-            consider(8u, s8);
-            consider(9u, s9);
-            consider(10u, s10);
-            consider(11u, s11);
-            consider(12u, s12);
-            consider(13u, s13);
-            consider(14u, s14);
-            consider(15u, s15);
         }
         if real && window_row < params.window_rows {
             row_base = (clip * groups.y + quad) * pooled_plane + window_row * params.pooled_across;
@@ -430,14 +325,6 @@ fn main(
             put(5u);
             put(6u);
             put(7u);
-            put(8u);
-            put(9u);
-            put(10u);
-            put(11u);
-            put(12u);
-            put(13u);
-            put(14u);
-            put(15u);
         }
     }
 

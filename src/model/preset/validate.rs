@@ -4,7 +4,8 @@ use std::fmt::Display;
 
 use super::{Branch, Loss, Output, Preset, Summary};
 use crate::error::{Error, Result};
-use crate::kernels::layers::conv::{MOST_TAPS, MOST_WINDOW, TILE};
+use crate::kernels::layers::conv::entry_forward::TILE;
+use crate::kernels::layers::conv::{MOST_TAPS, MOST_WINDOW};
 use crate::kernels::layers::lstm::MAX_UNITS;
 use crate::model::parameters::parameter_shapes;
 

@@ -2,9 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{
-    LANES, Lines, MOST_TAPS, MOST_WINDOW, TILE, Taps, Windows, add_sums, entry_activation,
-};
+use super::{LANES, Lines, MOST_TAPS, MOST_WINDOW, Taps, Windows, add_sums, entry_activation};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
 
@@ -48,6 +46,9 @@ kernel! {
         partial: write f32,
     },
 }
+
+/// Positions that a thread computes of a line, at most: a pooling window must fit in them.
+pub const TILE: u32 = 8;
 
 /// Rows of windows that a thread takes: loading its weights is then a small part of its work.
 const ROWS: u32 = 4;

@@ -19,8 +19,8 @@ use rayon::prelude::*;
 
 use crate::kernels::{Real, cover};
 
-/// Positions that a thread computes of a line; a pooling window of the first block fits in them.
-pub const TILE: u32 = 16;
+/// Positions that a thread computes of a line.
+const TILE: u32 = 16;
 /// Threads of a workgroup.
 const LANES: u32 = 64;
 /// The largest kernel: what a thread keeps in registers.
