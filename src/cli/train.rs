@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// Train a model; without data, on a synthetic corpus.
 #[derive(Args, Debug)]
 pub struct Train {
-    /// A built-in preset: paper or demo. Without data demo is the default, with data paper.
+    /// A built-in preset: paper, demo, mtg-16k or mtg-12k. Without data demo is the default, with data paper.
     #[arg(long, conflicts_with = "config")]
     preset: Option<String>,
     /// A preset file (TOML).
