@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
 /// Mesa's Vulkan layer that brings the desktop's GPU to the front asks the desktop which it is, and
 /// complains on standard error where there is none. There it has nothing to do, unless its
 /// variables say so.
-fn keep_drivers_quiet() {
+pub fn keep_drivers_quiet() {
     let set = |name| std::env::var_os(name).is_some();
     let wanted = ["XDG_RUNTIME_DIR", "MESA_VK_DEVICE_SELECT", "DRI_PRIME", "DISPLAY"];
     if cfg!(target_os = "linux") && !wanted.into_iter().any(set) {

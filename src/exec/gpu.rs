@@ -393,29 +393,6 @@ impl GpuPrograms {
         Ok(this)
     }
 
-    /// Bytes of device memory held by storages and arenas.
-    pub fn device_bytes(&self) -> u64 {
-        self.storages.values().chain(self.arenas.values()).map(wgpu::Buffer::size).sum()
-    }
-
-    /// Seconds of each step of a program when it runs alone, the submit and the wait included.
-    pub fn profile(&mut self, program: ProgramIndex) -> Result<Vec<f64>> {
-        self.wait()?;
-        let gpu = Arc::clone(&self.gpu);
-        self.programs[program]
-            .steps
-            .iter()
-            .map(|step| {
-                let start = Instant::now();
-                let mut encoder = gpu.device.create_command_encoder(&Default::default());
-                step.record(&mut encoder.begin_compute_pass(&Default::default()));
-                gpu.queue.submit([encoder.finish()]);
-                gpu.wait_for(None)?;
-                Ok(start.elapsed().as_secs_f64())
-            })
-            .collect()
-    }
-
     fn bind(&self, plan: &Plan, placement: &Placement) -> Vec<Recorded> {
         let device = &self.gpu.device;
         // All parameter blocks of a plan lie in one uniform buffer.

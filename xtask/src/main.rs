@@ -23,6 +23,7 @@ enum Command {
 
 /// The exit status is 0 when all is well, 2 for wrong usage, else 1.
 fn main() -> ExitCode {
+    moodshader::cli::keep_drivers_quiet();
     let result = match Cli::parse().command {
         Command::VerifyKernels(command) => command.run(),
         Command::Test(command) => command.run(),
