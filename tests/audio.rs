@@ -386,3 +386,22 @@ fn only_the_centre_of_a_long_file_is_decoded() {
     assert!(centre_clip(&path, 22_050, 22_050).is_ok());
     input_error(successive_clips(&path, 22_050, 22_050));
 }
+
+#[test]
+fn samples_far_beyond_full_scale_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("huge.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 22_050,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+    for index in 0..22_050 {
+        writer.write_sample(if index % 2 == 0 { 1e30_f32 } else { -1e30 }).unwrap();
+    }
+    writer.finalize().unwrap();
+    let error = moodshader::audio::centre_clip(&path, 22_050, 11_025).unwrap_err().to_string();
+    assert!(error.contains("huge.wav") && error.contains("full scale"), "{error}");
+}

@@ -8,6 +8,10 @@ use super::format::{Format, sniff};
 use super::wav::WavFile;
 use crate::error::{Error, Result};
 
+/// The largest sample that is taken for sound. Full scale is 1; a float file may exceed it, but the
+/// power spectrum of samples much larger than this leaves the range of f32.
+const LOUDEST: f32 = 1e9;
+
 /// Its header has been read and checked, and it holds at least one sample.
 pub enum Recording {
     Wav(WavFile),
@@ -65,18 +69,24 @@ impl Recording {
     /// Decodes `range` (in samples per channel, inside the file) and averages the channels.
     ///
     /// # Errors
-    /// The file cannot be read or decoded there, or a sample is not finite.
+    /// The file cannot be read or decoded there, or a sample is not finite or beyond [`LOUDEST`].
     pub fn read_mono(&mut self, range: Range<u64>) -> Result<Vec<f32>> {
         let start = range.start;
         let mono = match self {
             Self::Wav(file) => file.read_mono(range),
             Self::Compressed(file) => file.read_mono(range),
         }?;
-        if let Some(at) = mono.iter().position(|sample| !sample.is_finite()) {
+        let usable = |sample: &f32| sample.abs() <= LOUDEST;
+        if let Some(at) = mono.iter().position(|sample| !usable(sample)) {
             let seconds = (start + at as u64) as f64 / f64::from(self.sample_rate());
+            let what = if mono[at].is_finite() {
+                format!("{:e}, far beyond full scale (1)", mono[at])
+            } else {
+                "not a finite number".to_owned()
+            };
             return Err(Error::input(format!(
-                "{} holds a sample that is not a finite number at {seconds:.3} s; write the file \
-                 again from its source",
+                "{} holds a sample that is {what}, at {seconds:.3} s; write the file again from \
+                 its source",
                 self.path().display()
             )));
         }

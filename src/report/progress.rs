@@ -8,9 +8,6 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::dataset::prepare::Broken;
 
-/// Broken files that are listed one by one.
-const LISTED: usize = 20;
-
 /// Between two lines about one task where there is no terminal to draw a bar on.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
@@ -64,11 +61,8 @@ impl Progress {
             return;
         }
         self.note(&format!("warning: {} could not be used:", audio_files(files.len())));
-        for file in files.iter().take(LISTED) {
+        for file in files {
             self.note(&format!("warning:   {}", file.error));
-        }
-        if files.len() > LISTED {
-            self.note(&format!("warning:   and {} more", files.len() - LISTED));
         }
     }
 }

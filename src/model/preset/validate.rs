@@ -15,6 +15,7 @@ const N_FFT: std::ops::RangeInclusive<usize> = 64..=4096;
 const MAX_WIDTH: usize = 1 << 14;
 const MAX_KERNEL: usize = 255;
 const MAX_CLIP_SECONDS: f64 = 3600.0;
+const MAX_EPOCHS: u64 = 1_000_000;
 /// 1 GiB of f32, four times with gradients and Adam's moments.
 const MAX_PARAMETERS: usize = 1 << 28;
 /// First parts of tensor names that are taken.
@@ -286,7 +287,12 @@ impl Preset {
 
     fn validate_train(&self) -> Result<()> {
         let train = &self.train;
-        require(train.epochs > 0, "train.epochs", train.epochs, "must be at least 1")?;
+        require(
+            (1..=MAX_EPOCHS).contains(&train.epochs),
+            "train.epochs",
+            train.epochs,
+            format_args!("must be between 1 and {MAX_EPOCHS}"),
+        )?;
         require(
             (1..=MAX_WIDTH).contains(&train.batch),
             "train.batch",
