@@ -4,6 +4,9 @@
 mod support;
 
 use moodshader::exec::verification::{Report, cases, verify};
+use moodshader::kernels::optim::adam;
+use moodshader::kernels::verify::Values;
+use moodshader::plan::STATUS_CLEAR;
 
 #[test]
 fn kernels_agree_with_their_references() {
@@ -16,4 +19,34 @@ fn kernels_agree_with_their_references() {
         .map(|report: Report| report.to_string())
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Infinities and NaN leave the number of the first bad update behind; finite gradients do not.
+#[test]
+fn adam_reports_the_first_gradient_that_is_not_finite() {
+    const QUADS: usize = 20;
+    let kernel = adam::Params { quads: QUADS as u32, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    let control = adam::control(11, 0, 1e-3, [0.9, 0.999]);
+    let status = |bad: f32, before: u32| {
+        let mut gradient = vec![0.5; 4 * QUADS];
+        gradient[4 * QUADS - 2] = bad;
+        let still = || Values::F32(vec![0.1; 4 * QUADS]);
+        let inputs = [
+            Values::U32(control.to_vec()),
+            Values::F32(gradient),
+            still(),
+            still(),
+            still(),
+            Values::U32(vec![before]),
+        ];
+        match &support::gpu().launch_once(&kernel, &inputs).expect("the kernel runs")[5] {
+            Values::U32(words) => words[0],
+            Values::F32(_) => unreachable!("the status is a word"),
+        }
+    };
+    for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        assert_eq!(status(bad, STATUS_CLEAR), 11, "{bad}");
+        assert_eq!(status(bad, 3), 3, "{bad} after update 3");
+    }
+    assert_eq!(status(f32::MAX, STATUS_CLEAR), STATUS_CLEAR);
 }
