@@ -122,17 +122,15 @@ fn an_update_on_the_cpu_has_the_same_bits_on_any_number_of_threads() {
 /// A race hunt: a barrier left out shows as bits that change from run to run, on some run.
 #[test]
 fn kernels_repeat_their_bits() {
+    const RUNS: usize = 50;
     let gpu = support::gpu();
     let cases = cases("").expect("there are kernels");
     gpu.compile_all(cases.iter().map(|case| &*case.launch));
     for case in &cases {
         let inputs = inputs(&*case.launch, 1);
-        let bytes: usize = inputs.iter().map(|values| values.bytes().len()).sum();
-        // The large ones have enough workgroups to race in one run.
-        let runs = if bytes < 1 << 20 { 50 } else { 10 };
         let run = || gpu.launch_once(&*case.launch, &inputs).expect("the kernel runs");
         let first = run();
-        for repeat in 1..runs {
+        for repeat in 1..RUNS {
             for ((a, b), binding) in first.iter().zip(&run()).zip(case.launch.bindings()) {
                 assert!(
                     Values::bytes(a) == b.bytes(),
