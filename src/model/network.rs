@@ -111,7 +111,7 @@ impl<'a> Builder<'a> {
         self.stored(Storage::Buffers, name)
     }
 
-    /// Appends a step whose last outputs are new scratch tensors.
+    /// Appends a step.
     pub fn step<K: Kernel + 'static>(
         &mut self,
         kernel: K,

@@ -10,9 +10,7 @@ mod placement;
 pub use layout::Layout;
 pub use placement::{Arena, Placement};
 
-use std::fmt::Write as _;
-
-use crate::kernels::{Access, Cost, Declaration, Element, Kernel, Launch};
+use crate::kernels::{Access, Declaration, Element, Kernel, Launch};
 
 /// Memory that outlives a replay. Parameters, their gradients and both Adam moments share one
 /// [`Layout`], so that the optimiser is a single step over four flat arrays.
@@ -194,32 +192,5 @@ impl Plan {
             })
             .max()
             .map_or(0, |end: usize| end.next_multiple_of(layout::ALIGNMENT))
-    }
-
-    /// The sum of its steps' costs.
-    pub fn cost(&self) -> Cost {
-        self.steps.iter().map(|step| step.kernel.cost()).fold(Cost::default(), |sum, cost| Cost {
-            flops: sum.flops + cost.flops,
-            bytes: sum.bytes + cost.bytes,
-        })
-    }
-
-    /// One line a step: kernel, workgroups, tensors.
-    pub fn listing(&self) -> String {
-        let mut text = String::new();
-        for (index, step) in self.steps.iter().enumerate() {
-            let [x, y, z] = step.kernel.workgroups();
-            let _ = write!(text, "{index:3}  {:38} {x}×{y}×{z} ", step.kernel.id());
-            for (binding, &id) in step.kernel.bindings().iter().zip(&step.tensors) {
-                let arrow = match binding.access {
-                    Access::Read => "",
-                    Access::Write => "→",
-                    Access::Update => "⇄",
-                };
-                let _ = write!(text, " {arrow}{}", self.tensor(id).name);
-            }
-            text.push('\n');
-        }
-        text
     }
 }
