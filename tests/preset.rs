@@ -71,6 +71,25 @@ fn demo_is_paper_on_short_clips() {
 }
 
 #[test]
+fn the_loss_follows_the_output() {
+    let sigmoid = Preset::named("paper-sigmoid").unwrap();
+    sigmoid.validate().unwrap();
+    assert_eq!((sigmoid.model.output, sigmoid.train.loss), (Output::Sigmoid, Loss::SigmoidBce));
+    let mut preset = paper();
+    preset.set("model.output", "sigmoid").unwrap();
+    assert_eq!(preset, sigmoid);
+    // A loss that is asked for is kept, to be refused.
+    preset.set("train.loss", "softmax_bce").unwrap();
+    assert_has(&preset.validate().unwrap_err().to_string(), &["train.loss", "sigmoid_bce"]);
+    let text = "[model]\noutput = \"sigmoid\"\n[train]\nloss = \"softmax_bce\"\n";
+    assert!(Preset::from_toml(text, "mine.toml").unwrap().validate().is_err());
+    // One mood suffices where moods do not share.
+    preset.set("train.loss", "sigmoid_bce").unwrap();
+    preset.moods.truncate(1);
+    preset.validate().unwrap();
+}
+
+#[test]
 fn unknown_preset_lists_the_known_ones() {
     let message = Preset::named("dmo").unwrap_err().to_string();
     assert_has(&message, &["`dmo`", "demo, paper"]);
@@ -155,7 +174,6 @@ fn set_takes_toml_values_and_words() {
         ("train.decay_updates", "1"),
         ("model.dropout", "0"),
         ("model.output", "sigmoid"),
-        ("train.loss", "\"sigmoid_bce\""),
         ("model.branch.1.lstm", "[]"),
         ("model.branch.1.summary", "mean_max"),
         ("model.handcrafted.hidden", "[32, 32]"),
@@ -328,11 +346,6 @@ fn what_no_kernel_computes_yet_is_refused_by_name() {
         p.model.branch[0].summary = Some(Summary::MeanMax);
     });
     assert_has(&message, &["summary", "not in this version"]);
-    let message = refused(|p| {
-        p.model.output = Output::Sigmoid;
-        p.train.loss = Loss::SigmoidBce;
-    });
-    assert_has(&message, &["sigmoid", "not in this version"]);
 }
 
 #[test]

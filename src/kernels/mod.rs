@@ -86,6 +86,8 @@ pub const REGISTRY: &[Entry] = &[
     entry::<layers::dropout::forward::Params>(),
     entry::<layers::dropout::backward::Params>(),
     entry::<loss::softmax_bce::Params>(),
+    entry::<loss::sigmoid_bce::Params>(),
+    entry::<loss::positive_weights::Params>(),
     entry::<loss::accumulate::Params>(),
     entry::<optim::adam::Params>(),
 ];

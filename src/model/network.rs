@@ -5,7 +5,7 @@ use crate::kernels::{Declaration, Element, Kernel, features, loss, optim};
 use crate::model::branch::Branch;
 use crate::model::checkpoint::Normalization;
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
-use crate::model::preset::Preset;
+use crate::model::preset::{ClassWeights, Loss, Output, Preset};
 use crate::plan::{Layout, Plan, Storage, TensorId};
 
 /// A preset's model: where its tensors lie, and the plans that run it.
@@ -30,6 +30,8 @@ pub struct Program {
     pub targets: TensorId,
     /// Input of a training plan: see [`optim::adam::control`].
     pub control: Option<TensorId>,
+    /// Input of a training plan with `train.class_weights`, \[moods\].
+    pub class_weights: Option<TensorId>,
     /// Output, [batch, moods].
     pub probabilities: TensorId,
     /// Output, \[batch\]: each clip's mean over the moods.
@@ -181,10 +183,32 @@ impl<'a> Builder<'a> {
             dense::forward::Tensors { input: head_input, weight, bias, output: logits },
         );
         let d_logits = self.plan.scratch("d_logits", batch as usize * moods);
-        self.step(
-            loss::softmax_bce::Params { batch, moods: outputs },
-            loss::softmax_bce::Tensors { logits, targets, probabilities, loss, d_logits },
-        );
+        match preset.train.loss {
+            Loss::SoftmaxBce => self.step(
+                loss::softmax_bce::Params { batch, moods: outputs },
+                loss::softmax_bce::Tensors { logits, targets, probabilities, loss, d_logits },
+            ),
+            Loss::SigmoidBce => self.step(
+                loss::sigmoid_bce::Params { batch, moods: outputs },
+                loss::sigmoid_bce::Tensors { logits, targets, probabilities, loss, d_logits },
+            ),
+        }
+        let weighted = self.training && preset.train.class_weights != ClassWeights::None;
+        let class_weights = weighted.then(|| self.plan.input("class weights", moods, Element::F32));
+        if let Some(weights) = class_weights {
+            let softmax = u32::from(preset.model.output == Output::Softmax);
+            self.step(
+                loss::positive_weights::Params { batch, moods: outputs, softmax },
+                loss::positive_weights::Tensors {
+                    logits,
+                    targets,
+                    probabilities,
+                    weights,
+                    loss,
+                    d_logits,
+                },
+            );
+        }
 
         if let Some(control) = control {
             let total = self.plan.stored("epoch loss", Storage::EpochLoss, 0, 1);
@@ -228,7 +252,7 @@ impl<'a> Builder<'a> {
             self.adam(control);
         }
         let (plan, batch) = (self.plan, batch as usize);
-        Program { plan, batch, features, targets, control, probabilities, loss }
+        Program { plan, batch, features, targets, control, class_weights, probabilities, loss }
     }
 
     /// One update of every parameter.

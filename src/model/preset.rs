@@ -19,8 +19,9 @@ pub use keys::nearest_first;
 pub use shapes::{BlockShape, HANDCRAFTED_FEATURES, SequenceShape};
 
 /// The embedded presets, by name. `paper` comes first: the others take from it what they leave out.
-const EMBEDDED: [(&str, &str); 4] = [
+const EMBEDDED: [(&str, &str); 5] = [
     ("paper", include_str!("../../assets/presets/paper.toml")),
+    ("paper-sigmoid", include_str!("../../assets/presets/paper-sigmoid.toml")),
     ("demo", include_str!("../../assets/presets/demo.toml")),
     ("mtg-16k", include_str!("../../assets/presets/mtg-16k.toml")),
     ("mtg-12k", include_str!("../../assets/presets/mtg-12k.toml")),
@@ -156,8 +157,11 @@ pub struct Train {
     pub betas: [f64; 2],
     /// Adam's epsilon, outside the square root.
     pub epsilon: f64,
-    /// Goes with [`Model::output`].
+    /// Goes with [`Model::output`], and follows it where a text or a `--set` names only the output.
     pub loss: Loss,
+    /// Weights of the moods' positive terms in training.
+    #[serde(default)]
+    pub class_weights: ClassWeights,
     /// Whether each epoch has an order of its own; if not, the manifest's.
     pub shuffle: bool,
 }
@@ -170,6 +174,28 @@ pub enum Loss {
     SoftmaxBce,
     /// On the logits of sigmoids.
     SigmoidBce,
+}
+
+/// What the positive term of each mood's cross-entropy is multiplied with in training; losses on
+/// validation clips are without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// All 1.
+    #[default]
+    None,
+    /// Clips without the mood ÷ clips with it, over the training clips: both weigh the same then.
+    Balanced,
+}
+
+impl Output {
+    /// The loss that goes with it.
+    pub fn loss(self) -> Loss {
+        match self {
+            Self::Softmax => Loss::SoftmaxBce,
+            Self::Sigmoid => Loss::SigmoidBce,
+        }
+    }
 }
 
 impl Preset {
@@ -227,14 +253,21 @@ impl Preset {
             {
                 model.remove("branch");
             }
+            let names_the_loss =
+                given.get("train").is_some_and(|train| train.get("loss").is_some());
             keys::merge(&mut resolved, given);
-            keys::resolve(resolved)
+            let mut preset = keys::resolve(resolved)?;
+            if !names_the_loss {
+                preset.train.loss = preset.model.output.loss();
+            }
+            Ok(preset)
         };
         parse().map_err(|error: Error| error.context(origin))
     }
 
     /// Sets one value, as `--set key=value` does. `key` is dotted, a branch is addressed by its
     /// place (`model.branch.0.lstm`); `value` is TOML, or a word, which is taken as a string.
+    /// `model.output` takes `train.loss` along.
     ///
     /// # Errors
     /// An unknown key (the message names the nearest) or a value of the wrong type; the preset is
@@ -243,7 +276,11 @@ impl Preset {
         let value = value.trim().parse().unwrap_or_else(|_| toml::Value::String(value.to_string()));
         let mut table = keys::table_of(self)?;
         keys::set(&mut table, key, value)?;
-        *self = keys::resolve(table)?;
+        let mut preset = keys::resolve(table)?;
+        if preset.model.output != self.model.output {
+            preset.train.loss = preset.model.output.loss();
+        }
+        *self = preset;
         Ok(())
     }
 

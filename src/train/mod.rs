@@ -31,7 +31,7 @@ use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::parameters::{
     buffer_shapes, initialise, initialise_buffers, optimizer_shapes, parameter_shapes,
 };
-use crate::model::preset::Preset;
+use crate::model::preset::{ClassWeights, Preset};
 use crate::plan::Storage;
 use crate::report::Progress;
 use crate::{Error, Result};
@@ -269,7 +269,11 @@ impl Run {
         let network = Network::new(&config.preset, clips.normalization);
         let started = Instant::now();
         let predicted = [clips.validation.len(), clips.test.len()];
-        let session = Session::new(device, network, clips.train.len(), &predicted)?;
+        let mut session = Session::new(device, network, clips.train.len(), &predicted)?;
+        if config.preset.train.class_weights == ClassWeights::Balanced {
+            let targets = clips.train.iter().map(|clip| &*clip.track.targets);
+            session.set_class_weights(balanced_weights(targets, config.preset.moods.len()));
+        }
         progress.note(&format!("shaders ready after {:.1} s", started.elapsed().as_secs_f64()));
         let mut run = Self {
             config,
@@ -605,6 +609,25 @@ impl Run {
         self.session.check()?;
         self.checkpoint(true)?.write(&self.folder.last())
     }
+}
+
+/// The weight of each mood's positive term that makes both of its classes weigh the same: negatives ÷
+/// positives, the ratio of scikit-learn's "balanced" weights of the two. A mood that no clip has
+/// keeps 1.
+fn balanced_weights<'a>(targets: impl Iterator<Item = &'a [bool]>, moods: usize) -> Vec<f32> {
+    let mut positives = vec![0_usize; moods];
+    let mut clips = 0;
+    for targets in targets {
+        clips += 1;
+        for (count, &target) in positives.iter_mut().zip(targets) {
+            *count += usize::from(target);
+        }
+    }
+    let weight = |count: usize| match count {
+        0 => 1.0,
+        _ => (clips - count) as f32 / count as f32,
+    };
+    positives.into_iter().map(weight).collect()
 }
 
 /// Adam's moments and the prefix of their names in a checkpoint.

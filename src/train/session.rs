@@ -19,6 +19,7 @@ struct Handles {
     features: TensorId,
     targets: TensorId,
     control: Option<TensorId>,
+    class_weights: Option<TensorId>,
     probabilities: TensorId,
     loss: TensorId,
 }
@@ -28,6 +29,8 @@ pub struct Session {
     executor: Box<dyn Executor>,
     training: Vec<Handles>,
     inference: Vec<Handles>,
+    /// \[moods\], for plans that ask for them.
+    class_weights: Vec<f32>,
 }
 
 /// Predictions for some clips.
@@ -75,10 +78,18 @@ impl Session {
         let batch = network.preset().train.batch;
         let mut plans = Vec::new();
         let mut load = |program: Program| {
-            let Program { plan, batch, features, targets, control, probabilities, loss } = program;
-            plans.push(Arc::new(plan));
-            let index = plans.len() - 1;
-            Handles { index, batch, features, targets, control, probabilities, loss }
+            let index = plans.len();
+            plans.push(Arc::new(program.plan));
+            Handles {
+                index,
+                batch: program.batch,
+                features: program.features,
+                targets: program.targets,
+                control: program.control,
+                class_weights: program.class_weights,
+                probabilities: program.probabilities,
+                loss: program.loss,
+            }
         };
         let trained: Vec<_> =
             sizes(training, batch).into_iter().map(|size| load(network.training(size))).collect();
@@ -89,7 +100,15 @@ impl Session {
         let predicted: Vec<_> =
             predicted.into_iter().map(|size| load(network.inference(size))).collect();
         let executor = device.load(plans)?;
-        Ok(Self { network, executor, training: trained, inference: predicted })
+        let class_weights = vec![1.0; network.preset().moods.len()];
+        Ok(Self { network, executor, training: trained, inference: predicted, class_weights })
+    }
+
+    /// What the positive term of each mood is multiplied with, for a preset with
+    /// `train.class_weights`; all 1 until it is called.
+    pub fn set_class_weights(&mut self, weights: Vec<f32>) {
+        assert_eq!(weights.len(), self.network.preset().moods.len());
+        self.class_weights = weights;
     }
 
     pub fn network(&self) -> &Network {
@@ -142,6 +161,7 @@ impl Session {
             (program.targets, Input::F32(&batch.targets)),
         ];
         inputs.extend(program.control.map(|id| (id, Input::U32(&control))));
+        inputs.extend(program.class_weights.map(|id| (id, Input::F32(&self.class_weights))));
         self.executor.run(program.index, &inputs)
     }
 

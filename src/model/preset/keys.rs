@@ -64,6 +64,7 @@ const ROOT: Node = Section(&[
             ("betas", Leaf),
             ("epsilon", Leaf),
             ("loss", Leaf),
+            ("class_weights", Leaf),
             ("shuffle", Leaf),
         ]),
     ),

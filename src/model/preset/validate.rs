@@ -37,14 +37,11 @@ impl Preset {
 
     /// What presets can already say and no kernel computes yet: each goes when its kernels come.
     fn not_in_this_version(&self) -> Result<()> {
-        let (output, loss) = (self.model.output, self.train.loss);
         let summary = self.model.branch.iter().any(|branch| branch.summary.is_some());
         let missing = [
             ("model.handcrafted", self.model.handcrafted.is_some()),
             ("model.rnn", self.model.rnn.is_some()),
             ("model.branch: summary with lstm = []", summary),
-            (r#"model.output = "sigmoid""#, output == Output::Sigmoid),
-            (r#"train.loss = "sigmoid_bce""#, loss == Loss::SigmoidBce),
         ];
         match missing.iter().find(|(_, used)| *used) {
             Some((key, _)) => Err(Error::input(format!("{key}: not in this version"))),
@@ -181,12 +178,8 @@ impl Preset {
             format_args!("{parameters} parameters"),
             format_args!("at most {MAX_PARAMETERS}"),
         )?;
-        let pair = (model.output, self.train.loss);
         require(
-            matches!(
-                pair,
-                (Output::Softmax, Loss::SoftmaxBce) | (Output::Sigmoid, Loss::SigmoidBce)
-            ),
+            self.train.loss == model.output.loss(),
             "train.loss",
             match self.train.loss {
                 Loss::SoftmaxBce => "softmax_bce",

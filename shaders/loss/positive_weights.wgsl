@@ -1,0 +1,75 @@
+// Class weights: what a weight w[m] on the positive term of a mood adds to a binary cross-entropy
+// that was computed without. With v[n, m] = (w[m] − 1) · target / moods:
+//     sigmoid:  loss[n] += Σ_m −v · ln p               d_logits[n, m] += v · (p − 1) / batch
+//     softmax:  loss[n] += Σ_m −v · ln c               d_logits[n, m] += (p · Σ_k u[k] − u[m]) / batch
+// where c = clamp(p, 1e−7, 1 − 1e−7), and u is v where p is not clipped, else 0. The sigmoid's ln p is
+// taken from the logit x: −ln p = max(−x, 0) + ln(1 + exp(−|x|)).
+// One thread a clip: there are only a few moods.
+
+struct Params {
+    batch: u32,
+    moods: u32,
+    // Whether the probabilities are a softmax's; else each is a sigmoid's.
+    softmax: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+// [batch, moods]
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+// [batch, moods]
+@group(0) @binding(2) var<storage, read> targets: array<f32>;
+// [batch, moods]
+@group(0) @binding(3) var<storage, read> probabilities: array<f32>;
+// [moods]
+@group(0) @binding(4) var<storage, read> weights: array<f32>;
+// [batch]
+@group(0) @binding(5) var<storage, read_write> loss: array<f32>;
+// [batch, moods]
+@group(0) @binding(6) var<storage, read_write> d_logits: array<f32>;
+
+const LOWEST = 1e-7;
+const HIGHEST = 1.0 - 1e-7;
+
+// ln(1 + e) for e in [0, 1]: the sum would round a small e away.
+fn log_one_plus(e: f32) -> f32 {
+    return select(log(1.0 + e), e * (1.0 - e * (0.5 - e / 3.0)), e < 0.01);
+}
+
+fn weight(first: u32, m: u32) -> f32 {
+    return (weights[m] - 1.0) * targets[first + m] / f32(params.moods);
+}
+
+fn unclipped(p: f32) -> bool {
+    return p > LOWEST && p < HIGHEST;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.batch {
+        return;
+    }
+    let first = id.x * params.moods;
+    let softmax = params.softmax != 0u;
+    var sum = 0.0;
+    var pull = 0.0;
+    for (var m = 0u; m < params.moods; m++) {
+        let x = logits[first + m];
+        let p = probabilities[first + m];
+        let v = weight(first, m);
+        let from_logit = max(-x, 0.0) + log_one_plus(exp(max(-abs(x), -87.0)));
+        let surprise = select(from_logit, -log(clamp(p, LOWEST, HIGHEST)), softmax);
+        sum = fma(v, surprise, sum);
+        pull += select(0.0, v, unclipped(p));
+    }
+    loss[id.x] += sum;
+    for (var m = 0u; m < params.moods; m++) {
+        let x = logits[first + m];
+        let p = probabilities[first + m];
+        let v = weight(first, m);
+        // 1 − p of a sigmoid, without subtracting near 1.
+        let e = exp(max(-abs(x), -87.0));
+        let rest = select(1.0, e, x >= 0.0) / (1.0 + e);
+        let towards = p * pull - select(0.0, v, unclipped(p));
+        d_logits[first + m] += select(-v * rest, towards, softmax) / f32(params.batch);
+    }
+}

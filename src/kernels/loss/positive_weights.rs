@@ -1,0 +1,103 @@
+//! Class weights: adds to a loss and its gradient what a weight on each mood's positive term changes;
+//! see the shader for the formulas. With the sigmoid it is PyTorch's `pos_weight`.
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel, sigmoid};
+
+kernel! {
+    "loss/positive_weights",
+    params {
+        batch: u32,
+        moods: u32,
+        /// Whether the probabilities are a softmax's (1); else each is a sigmoid's (0).
+        softmax: u32,
+    },
+    tensors {
+        /// [batch, moods]
+        logits: read f32,
+        /// [batch, moods], 0 or 1
+        targets: read f32,
+        /// [batch, moods]
+        probabilities: read f32,
+        /// \[moods\], of the positive term
+        weights: read f32,
+        /// \[batch\], each clip's mean over moods
+        loss: update f32,
+        /// [batch, moods], of the mean over the batch
+        d_logits: update f32,
+    },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let elements = (self.batch * self.moods) as usize;
+        Tensors {
+            logits: elements,
+            targets: elements,
+            probabilities: elements,
+            weights: self.moods as usize,
+            loss: self.batch as usize,
+            d_logits: elements,
+        }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.batch, 64), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        let elements = f64::from(self.batch * self.moods);
+        Cost { flops: 30.0 * elements, bytes: 20.0 * elements }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let moods = self.moods as usize;
+        // As f32, like the shader's and those of `softmax_bce`.
+        let (lowest, highest) = (T::of(f64::from(1e-7_f32)), T::of(f64::from(1.0 - 1e-7_f32)));
+        let [count, batch] = [self.moods, self.batch].map(|n| T::of(f64::from(n)));
+        let (zero, one) = (T::zero(), T::one());
+        let clips = tensors.logits.chunks(moods).zip(tensors.targets.chunks(moods));
+        let results = tensors.loss.iter_mut().zip(tensors.d_logits.chunks_mut(moods));
+        for (((logits, targets), p), (loss, d_logits)) in
+            clips.zip(tensors.probabilities.chunks(moods)).zip(results)
+        {
+            let v = |m: usize| (tensors.weights[m] - one) * targets[m] / count;
+            let u = |m: usize| if p[m] > lowest && p[m] < highest { v(m) } else { zero };
+            let pull: T = (0..moods).map(u).sum();
+            for (m, d) in d_logits.iter_mut().enumerate() {
+                let x = logits[m];
+                if self.softmax == 0 {
+                    *loss += v(m) * ((-x).max(zero) + (-x.abs()).exp().ln_1p());
+                    *d -= v(m) * sigmoid(-x) / batch;
+                } else {
+                    *loss -= v(m) * p[m].max(lowest).min(highest).ln();
+                    *d += (p[m] * pull - u(m)) / batch;
+                }
+            }
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        let logits = (-20..=20).map(|i| i as f32 / 2.0).collect();
+        Tensors {
+            logits: Draw::Among(logits),
+            targets: Draw::Among(vec![0.0, 1.0]),
+            // Clipped ones at both ends.
+            probabilities: Draw::Among(vec![0.0, 1e-8, 0.01, 0.2, 0.5, 0.75, 0.99, 1.0]),
+            weights: Draw::Uniform(0.25, 9.0),
+            loss: Draw::Uniform(0.0, 1.0),
+            d_logits: Draw::Uniform(-0.01, 0.01),
+        }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        // exp and ln of a GPU are good to a few units in the last place.
+        vec![
+            Case::new("minimal", Self { batch: 1, moods: 1, softmax: 0 }),
+            Case::new("odd", Self { batch: 67, moods: 7, softmax: 1 }).within(1e-5),
+            Case::new("odd, sigmoid", Self { batch: 67, moods: 7, softmax: 0 }).within(1e-5),
+            Case::new("typical", Self { batch: 32, moods: 10, softmax: 1 }).within(1e-5),
+            Case::new("typical, sigmoid", Self { batch: 32, moods: 10, softmax: 0 }).within(1e-5),
+        ]
+    }
+}
