@@ -1,12 +1,15 @@
-//! Kernels from samples to standardised log-mel features, and the tables they read.
+//! Kernels from samples to log-mel and hand-crafted features, and the tables they read.
 //!
 //! The definitions are librosa 0.11's; tables are computed in `f64` and rounded once.
 
 pub mod decibels;
+pub mod frame_statistics;
 pub mod mel;
 pub mod peak;
+pub mod spectral_shape;
 pub mod standardise;
 pub mod stft_power;
+pub mod zero_crossings;
 
 use std::f64::consts::TAU;
 
