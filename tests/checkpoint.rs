@@ -36,7 +36,11 @@ fn description(preset: &Preset) -> Description {
         labels: preset.moods.clone(),
         preset: preset.clone(),
         // Digits that a careless parser or printer loses.
-        normalization: Normalization { mean: -42.318_467_195_230_15, std: 0.1 + 0.2 },
+        normalization: Normalization {
+            mean: -42.318_467_195_230_15,
+            std: 0.1 + 0.2,
+            handcrafted: None,
+        },
         update: 17,
         epoch_loss: Some(11.25),
         split: "00ff".to_string(),
@@ -93,8 +97,11 @@ fn normalization_keeps_every_bit() {
     let (parameters, buffers) = (initialise(&preset, 3), initialise_buffers(&preset));
     for _ in 0..200 {
         let mut description = description(&preset);
-        description.normalization =
-            Normalization { mean: -100.0 * stream.random::<f64>(), std: stream.random::<f64>() };
+        description.normalization = Normalization {
+            mean: -100.0 * stream.random::<f64>(),
+            std: stream.random::<f64>(),
+            handcrafted: None,
+        };
         let tensors = parameters.iter().chain(&buffers).cloned();
         let checkpoint = Checkpoint::new(&description, tensors).unwrap();
         assert_eq!(checkpoint.description().unwrap(), description);

@@ -65,7 +65,7 @@ fn every_front_of_a_preset_has_its_tensors() {
     let mut preset = paper();
     preset.model.branch.clear();
     preset.model.rnn = Some(Rnn { lstm: vec![128, 64] });
-    preset.model.handcrafted = Some(Handcrafted { hidden: vec![32, 16] });
+    preset.model.handcrafted = Some(Handcrafted { hidden: vec![32, 16], rolloff: 0.85 });
     let shapes = parameter_shapes(&preset);
     let shape = |name: &str| &shapes.iter().find(|(other, _)| other == name).unwrap().1;
     assert_eq!(*shape("rnn.lstm0.weight_ih_l0"), [512, 128]);

@@ -24,7 +24,7 @@ fn flat(session: &mut Session, storage: Storage) -> Vec<f32> {
 fn ten_updates_agree_each_from_the_same_state() {
     let preset = small_preset("train.batch=6");
     assert!(preset.model.dropout > 0.0, "dropout masks are part of what must agree");
-    let network = Network::new(&preset, Normalization { mean: 0.1, std: 1.3 });
+    let network = Network::new(&preset, Normalization { mean: 0.1, std: 1.3, handcrafted: None });
     let mut gpu = Session::new(&support::device(), network.clone(), 6, &[]).expect("GPU plans");
     let mut cpu = Session::new(&Device::Cpu, network, 6, &[]).expect("CPU plans");
     gpu.upload(Storage::Parameters, &initialise(&preset, 3)).expect("upload");
@@ -56,7 +56,7 @@ fn ten_updates_agree_each_from_the_same_state() {
 #[test]
 fn predictions_agree() {
     let preset = small_preset("train.batch=6");
-    let network = Network::new(&preset, Normalization { mean: 0.1, std: 1.3 });
+    let network = Network::new(&preset, Normalization { mean: 0.1, std: 1.3, handcrafted: None });
     let batch = noise(&preset, 6, 1);
     let [gpu, cpu] = [support::device(), Device::Cpu].map(|device| {
         let mut session = Session::new(&device, network.clone(), 0, &[6]).expect("plans");
@@ -116,7 +116,7 @@ fn trained_apart_they_reach_the_same_auc() {
     const UPDATES: u64 = 40;
     let preset = small_preset("train.batch=16");
     let moods = preset.moods.len();
-    let network = Network::new(&preset, Normalization { mean: 0.0, std: 1.0 });
+    let network = Network::new(&preset, Normalization { mean: 0.0, std: 1.0, handcrafted: None });
     let validation = patterned(&preset, 15 * BATCH, 1000);
     let mut differences = Vec::new();
     for seed in 0..3 {

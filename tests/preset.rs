@@ -190,7 +190,7 @@ fn set_takes_toml_values_and_words() {
     assert_eq!(preset.model.branch[0].lstm, [128, 32]);
     assert!(preset.model.branch[1].lstm.is_empty());
     assert_eq!(preset.model.branch[1].summary, Some(Summary::MeanMax));
-    assert_eq!(preset.model.handcrafted, Some(Handcrafted { hidden: vec![32, 32] }));
+    assert_eq!(preset.model.handcrafted, Some(Handcrafted { hidden: vec![32, 32], rolloff: 0.85 }));
     assert_eq!(preset.moods, ["calm", "wild"]);
     // 64 from the LSTMs, mean and maximum of 64 × 2, 32 hand-crafted.
     assert_eq!(preset.head_features(), 64 + 256 + 32);
@@ -229,7 +229,7 @@ fn written_presets_read_back_equal() {
     odd.moods[0] = "\"quoted\" = [é]".to_string();
     odd.model.branch[0].lstm.clear();
     odd.model.branch[0].summary = Some(Summary::MeanMax);
-    odd.model.handcrafted = Some(Handcrafted { hidden: vec![32] });
+    odd.model.handcrafted = Some(Handcrafted { hidden: vec![32], rolloff: 0.85 });
     let mut rnn = paper();
     rnn.model.branch.clear();
     rnn.model.rnn = Some(Rnn { lstm: vec![128, 64, 32] });
@@ -334,7 +334,8 @@ fn sizes_beyond_reason_are_refused_without_a_panic() {
 
 #[test]
 fn what_no_kernel_computes_yet_is_refused_by_name() {
-    let message = refused(|p| p.model.handcrafted = Some(Handcrafted { hidden: vec![32] }));
+    let message =
+        refused(|p| p.model.handcrafted = Some(Handcrafted { hidden: vec![32], rolloff: 0.85 }));
     assert_has(&message, &["model.handcrafted", "not in this version"]);
     let message = refused(|p| {
         p.model.branch.clear();

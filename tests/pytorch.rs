@@ -37,7 +37,7 @@ fn preset() -> Preset {
 
 /// The model with the fixture's first weights; features are standardised already.
 fn session(device: &Device, fixture: &Tensors) -> Session {
-    let network = Network::new(&preset(), Normalization { mean: 0.0, std: 1.0 });
+    let network = Network::new(&preset(), Normalization { mean: 0.0, std: 1.0, handcrafted: None });
     let mut session = Session::new(device, network, 5, &[5]).expect("the plans load");
     let named = |shapes: Vec<(String, Vec<usize>)>| -> Vec<(String, Vec<f32>)> {
         shapes.into_iter().map(|(name, _)| (name.clone(), fixture[&name].clone())).collect()

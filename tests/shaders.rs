@@ -306,7 +306,7 @@ fn accepts(command: &mut Command, id: &str) {
 #[test]
 fn plans_of_paper_at_batch_32_stay_within_the_default_limits() {
     let preset = Preset::named("paper").expect("paper is embedded");
-    let normalization = Normalization { mean: 0.0, std: 1.0 };
+    let normalization = Normalization { mean: 0.0, std: 1.0, handcrafted: None };
     let network = Network::new(&preset, normalization);
     for program in [network.training(32), network.inference(32)] {
         for step in program.plan.steps() {

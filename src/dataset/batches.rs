@@ -14,7 +14,7 @@ const AHEAD: usize = 1;
 /// The clips of one update.
 #[derive(Debug)]
 pub struct Batch {
-    /// [clips, mels, frames], dB.
+    /// [clips, size]: see [`FeatureRecipe`](super::features::FeatureRecipe).
     pub features: Vec<f32>,
     /// [clips, moods], 0 or 1.
     pub targets: Vec<f32>,

@@ -1,4 +1,4 @@
-//! Features as `.npy` files, for other programs.
+//! Log-mel spectrograms as `.npy` files, for other programs.
 //!
 //! A file is written beside its place and then renamed, so that what stands under its name is
 //! whole. `recipe.txt` in the folder says what the numbers are; a folder holds one recipe only.
@@ -26,6 +26,11 @@ const RECIPE: &str = "recipe.txt";
 pub struct Job {
     pub audio: PathBuf,
     pub array: PathBuf,
+}
+
+/// The recipe of the arrays: log-mel spectrograms alone.
+fn log_mel(recipe: &FeatureRecipe) -> FeatureRecipe {
+    FeatureRecipe { rolloff: None, ..*recipe }
 }
 
 /// What became of the jobs.
@@ -70,7 +75,7 @@ pub fn jobs(files: Vec<PathBuf>, folder: &Path) -> Result<Vec<Job>> {
 /// The folder holds arrays of another recipe, or of one that it does not say; it cannot be written.
 pub fn open(folder: &Path, recipe: &FeatureRecipe, jobs: Vec<Job>) -> Result<Vec<Job>> {
     fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
-    let (mark, text) = (folder.join(RECIPE), format!("{recipe}\n"));
+    let (mark, text) = (folder.join(RECIPE), format!("{}\n", log_mel(recipe)));
     match fs::read_to_string(&mark) {
         Ok(there) if there == text => {}
         Ok(there) => {
@@ -118,7 +123,8 @@ pub fn export(
     if jobs.is_empty() {
         return Ok(exported);
     }
-    let mut extractor = Extractor::new(device, *recipe)?;
+    let recipe = log_mel(recipe);
+    let mut extractor = Extractor::new(device, recipe)?;
     let decode =
         |job: &Job| audio::centre_clip(&job.audio, recipe.sample_rate, recipe.clip_samples);
     let shape = [recipe.mels, recipe.frames()];

@@ -1,8 +1,10 @@
-//! From clips of samples to log-mel spectrograms, on any device.
+//! From clips of samples to log-mel spectrograms and hand-crafted features, on any device.
 //!
 //! ```text
 //! samples → stft_power → mel → decibels → [mels, frames] in dB
-//!                          └→ peak ↗
+//!    │          │         └→ peak ↗
+//!    │          └→ spectral_shape → frame_statistics → [6], where a recipe asks for them
+//!    └→ zero_crossings ───────────────↗
 //! ```
 
 use std::fmt;
@@ -10,7 +12,10 @@ use std::sync::Arc;
 
 use crate::exec::{Device, Executor, Input};
 use crate::kernels::Element;
-use crate::kernels::features::{MelFilters, decibels, mel, peak, stft_power, twiddles};
+use crate::kernels::features::{
+    MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power, twiddles,
+    zero_crossings,
+};
 use crate::plan::{Plan, TensorId};
 use crate::{Error, Result};
 
@@ -27,7 +32,14 @@ const COUNT_LIMIT: usize = 1 << 30;
 /// Most mel bands; even at the longest transform, most bands would lie between two bins.
 const MELS_LIMIT: usize = 4096;
 
-/// Every number that a log-mel spectrogram depends on; the definitions are librosa 0.11's.
+/// The hand-crafted features of a clip: mean and population deviation over its frames of zero
+/// crossing rate (a share), spectral centroid and spectral rolloff (Hz), in this order.
+pub const HANDCRAFTED: usize = 6;
+
+/// Every number that a clip's features depend on; the definitions are librosa 0.11's.
+///
+/// The features of a clip are one array of [`Self::size`] numbers: the log-mel spectrogram
+/// [mels, frames] in dB and, where the recipe has a `rolloff`, the [`HANDCRAFTED`] numbers after it.
 ///
 /// Its text is the same for the same numbers only, so that it can be part of a cache key.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,12 +60,25 @@ pub struct FeatureRecipe {
     pub fmax: f64,
     /// What lies further than this below a clip's maximum is raised to it, in dB.
     pub top_db: f64,
+    /// Makes the hand-crafted features, with this share of a frame's magnitudes at or below the
+    /// spectral rolloff. Their frames are the spectrogram's.
+    pub rolloff: Option<f64>,
 }
 
 impl FeatureRecipe {
     /// Frames of a clip.
     pub fn frames(&self) -> usize {
         1 + self.clip_samples / self.hop
+    }
+
+    /// Numbers of a clip's log-mel spectrogram.
+    pub fn log_mel_size(&self) -> usize {
+        self.mels * self.frames()
+    }
+
+    /// Numbers of a clip's features in all.
+    pub fn size(&self) -> usize {
+        self.log_mel_size() + if self.rolloff.is_some() { HANDCRAFTED } else { 0 }
     }
 
     fn bins(&self) -> usize {
@@ -88,6 +113,11 @@ impl FeatureRecipe {
         if !(self.top_db >= 0.0 && self.top_db.is_finite()) {
             return wrong(format!("top_db is {}; it must not be negative", self.top_db));
         }
+        if let Some(share) = self.rolloff
+            && !(0.0 < share && share < 1.0)
+        {
+            return wrong(format!("rolloff is {share}; it must lie between 0 and 1"));
+        }
         if self.mels > MELS_LIMIT {
             return wrong(format!("{} mel bands are more than {MELS_LIMIT}", self.mels));
         }
@@ -100,12 +130,17 @@ impl FeatureRecipe {
 
 impl fmt::Display for FeatureRecipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sample_rate, clip_samples, n_fft, hop, mels, fmin, fmax, top_db } = self;
+        let Self { sample_rate, clip_samples, n_fft, hop, mels, fmin, fmax, top_db, rolloff } =
+            self;
         write!(
             f,
             "log_mel sample_rate={sample_rate} clip_samples={clip_samples} n_fft={n_fft} hop={hop} \
              mels={mels} fmin={fmin} fmax={fmax} top_db={top_db}"
-        )
+        )?;
+        match rolloff {
+            None => Ok(()),
+            Some(share) => write!(f, " zero_crossing_rate spectral_centroid rolloff={share}"),
+        }
     }
 }
 
@@ -123,9 +158,10 @@ struct Handles {
     bands: TensorId,
     weights: TensorId,
     decibels: TensorId,
+    handcrafted: Option<TensorId>,
 }
 
-/// The log-mel spectrograms of `clips` clips.
+/// The features of `clips` clips.
 fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles) {
     let (frames, bins, mels) = (recipe.frames(), recipe.bins(), recipe.mels);
     let size = mels * frames;
@@ -136,6 +172,7 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles
         bands: plan.input("bands", tables.bands.len(), Element::U32),
         weights: plan.input("weights", tables.weights.len(), Element::F32),
         decibels: plan.output("decibels", clips * size),
+        handcrafted: recipe.rolloff.map(|_| plan.output("hand-crafted", clips * HANDCRAFTED)),
     };
     let power = plan.scratch("power", clips * frames * bins);
     let energies = plan.scratch("energies", clips * size);
@@ -166,6 +203,33 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles
         decibels::Params { clips, size, top_db: recipe.top_db as f32 },
         decibels::Tensors { energies, peak: loudest, decibels: handles.decibels },
     );
+    if let (Some(share), Some(statistics)) = (recipe.rolloff, handles.handcrafted) {
+        let [rates, centroids, rolloffs] = ["zero crossing rates", "centroids", "rolloffs"]
+            .map(|name| plan.scratch(name, clips as usize * frames));
+        plan.step(
+            zero_crossings::Params {
+                clips,
+                samples: recipe.clip_samples as u32,
+                n_fft: recipe.n_fft as u32,
+                hop: recipe.hop as u32,
+            },
+            zero_crossings::Tensors { samples: handles.samples, rates },
+        );
+        plan.step(
+            spectral_shape::Params {
+                clips,
+                frames: frames as u32,
+                bins: bins as u32,
+                bin_hz: (f64::from(recipe.sample_rate) / recipe.n_fft as f64) as f32,
+                share: share as f32,
+            },
+            spectral_shape::Tensors { power, centroids, rolloffs },
+        );
+        plan.step(
+            frame_statistics::Params { clips, frames: frames as u32 },
+            frame_statistics::Tensors { rates, centroids, rolloffs, statistics },
+        );
+    }
     (plan, handles)
 }
 
@@ -175,7 +239,7 @@ struct Program {
     handles: Handles,
 }
 
-/// Computes log-mel spectrograms by one recipe.
+/// Computes features by one recipe.
 pub struct Extractor {
     recipe: FeatureRecipe,
     tables: Tables,
@@ -220,7 +284,7 @@ impl Extractor {
         &self.recipe
     }
 
-    /// Each clip's spectrogram [mels, frames] in dB, before standardisation.
+    /// Each clip's features, [`FeatureRecipe::size`] numbers before standardisation.
     ///
     /// # Errors
     /// A clip has not as many samples as the recipe says, or the device fails.
@@ -246,8 +310,16 @@ impl Extractor {
                 ];
                 self.executor.run(index, &inputs)?;
                 let decibels = self.executor.read(index, handles.decibels)?;
-                let size = self.recipe.mels * self.recipe.frames();
-                features.extend(decibels.chunks(size).map(<[f32]>::to_vec));
+                let first = features.len();
+                features.extend(decibels.chunks(self.recipe.log_mel_size()).map(<[f32]>::to_vec));
+                if let Some(handcrafted) = handles.handcrafted {
+                    let statistics = self.executor.read(index, handcrafted)?;
+                    for (clip, six) in
+                        features[first..].iter_mut().zip(statistics.chunks(HANDCRAFTED))
+                    {
+                        clip.extend_from_slice(six);
+                    }
+                }
             }
         }
         Ok(features)

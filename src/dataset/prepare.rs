@@ -10,7 +10,7 @@ use std::sync::mpsc::sync_channel;
 use rayon::prelude::*;
 
 use super::cache::{FeatureCache, Key};
-use super::features::{Extractor, FeatureRecipe};
+use super::features::{Extractor, FeatureRecipe, HANDCRAFTED};
 use super::labels::LabelledTrack;
 use crate::audio;
 use crate::exec::Device;
@@ -25,8 +25,17 @@ const GROUP: usize = 16;
 pub struct Prepared {
     pub track: LabelledTrack,
     pub key: Key,
-    /// Of the features, for the normalisation.
+    /// Of the log-mel spectrogram, for the normalisation.
     moments: Moments,
+    /// The hand-crafted features, where the recipe has them.
+    handcrafted: Option<[f32; HANDCRAFTED]>,
+}
+
+impl Prepared {
+    fn new(track: LabelledTrack, key: Key, features: &[f32], recipe: &FeatureRecipe) -> Self {
+        let (log_mel, rest) = features.split_at(recipe.log_mel_size().min(features.len()));
+        Self { track, key, moments: Moments::of(log_mel), handcrafted: rest.try_into().ok() }
+    }
 }
 
 /// A track that cannot be used, and why.
@@ -82,7 +91,7 @@ impl Moments {
     }
 }
 
-/// Mean and population standard deviation over all features of the clips, accumulated in f64 in
+/// Mean and population standard deviation over the log-mel spectrograms of the clips, accumulated in f64 in
 /// their order.
 ///
 /// # Errors
@@ -98,6 +107,28 @@ pub fn normalization(clips: &[Prepared]) -> Result<(f64, f64)> {
              learn from",
         ))
     }
+}
+
+/// Mean and population standard deviation of each hand-crafted feature over the clips, in f64; none
+/// where the clips have no such features.
+///
+/// A feature that is the same in every clip but for rounding says nothing: its deviation counts as
+/// 1, so that it is standardised to about 0.
+pub fn handcrafted_normalization(clips: &[Prepared]) -> Option<[[f64; HANDCRAFTED]; 2]> {
+    const ROUNDING: f64 = 1e-6;
+    let all: Option<Vec<_>> = clips.iter().map(|clip| clip.handcrafted).collect();
+    let all = all.filter(|all| !all.is_empty())?;
+    let [mut means, mut deviations] = [[0.0; HANDCRAFTED]; 2];
+    for (feature, (mean, deviation)) in means.iter_mut().zip(&mut deviations).enumerate() {
+        let column: Vec<f32> = all.iter().map(|clip| clip[feature]).collect();
+        let moments = Moments::of(&column);
+        *mean = moments.mean;
+        *deviation = (moments.squares / moments.count).sqrt();
+        if *deviation <= ROUNDING * mean.abs() {
+            *deviation = 1.0;
+        }
+    }
+    Some([means, deviations])
 }
 
 /// What decoding one track gave.
@@ -190,7 +221,7 @@ pub fn prepare(
                         continue;
                     }
                 };
-                corpus.clips.push(Prepared { track, key, moments: Moments::of(&features) });
+                corpus.clips.push(Prepared::new(track, key, &features, recipe));
             }
             progress(corpus.clips.len() + corpus.broken.len());
         }

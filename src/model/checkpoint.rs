@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::features::HANDCRAFTED;
 use crate::error::{Error, Result};
 use crate::model::parameters::{buffer_shapes, optimizer_shapes, parameter_shapes};
 use crate::model::preset::Preset;
@@ -46,7 +47,7 @@ pub struct Description {
     pub labels: Vec<String>,
     /// Everything the model was trained with.
     pub preset: Preset,
-    /// How log-mel values are standardised.
+    /// How features are standardised.
     pub normalization: Normalization,
     /// Updates done so far.
     pub update: u64,
@@ -68,6 +69,18 @@ pub struct Normalization {
     pub mean: f64,
     /// Population standard deviation, dB.
     pub std: f64,
+    /// Of the hand-crafted features, where the model reads them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handcrafted: Option<HandcraftedNormalization>,
+}
+
+/// Standardisation of each hand-crafted feature: (x − mean) / std over the training clips.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HandcraftedNormalization {
+    /// In the features' units.
+    pub mean: [f64; HANDCRAFTED],
+    /// Population standard deviations; 1 where a feature never changed.
+    pub std: [f64; HANDCRAFTED],
 }
 
 impl Checkpoint {
@@ -286,11 +299,33 @@ impl Description {
         if self.labels != self.preset.moods {
             return Err(Error::input("the metadata's `labels` are not the preset's moods"));
         }
-        let Normalization { mean, std } = self.normalization;
+        let Normalization { mean, std, handcrafted } = self.normalization;
         if !(mean.is_finite() && std.is_finite() && std > 0.0) {
             return Err(Error::input(format!(
                 "the normalization's mean {mean} and std {std} must be finite, and std above 0"
             )));
+        }
+        match (&self.preset.model.handcrafted, handcrafted) {
+            (None, None) => {}
+            (Some(_), Some(HandcraftedNormalization { mean, std }))
+                if mean.iter().all(|x| x.is_finite())
+                    && std.iter().all(|x| x.is_finite() && *x > 0.0) => {}
+            (Some(_), None) => {
+                return Err(Error::input(
+                    "the model reads hand-crafted features, and the normalization has no \
+                     `handcrafted`",
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(Error::input(
+                    "the normalization has `handcrafted`, and the model reads no such features",
+                ));
+            }
+            (Some(_), Some(_)) => {
+                return Err(Error::input(
+                    "the normalization's `handcrafted` must be finite, and each std above 0",
+                ));
+            }
         }
         if let Some(thresholds) = &self.thresholds
             && (thresholds.len() != self.labels.len() || thresholds.iter().any(|t| !t.is_finite()))

@@ -17,7 +17,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use crate::model::preset::{HANDCRAFTED_FEATURES, Preset};
+use crate::dataset::features::HANDCRAFTED;
+use crate::model::preset::Preset;
 
 /// How a trained tensor starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub fn parameters(preset: &Preset) -> Vec<Parameter> {
         list.add_lstms("rnn", preset.features.mels, &rnn.lstm);
     }
     if let Some(handcrafted) = &preset.model.handcrafted {
-        let mut inputs = HANDCRAFTED_FEATURES;
+        let mut inputs = HANDCRAFTED;
         for (k, &units) in handcrafted.hidden.iter().enumerate() {
             list.add_dense(&format!("handcrafted.fc{k}"), inputs, units);
             inputs = units;

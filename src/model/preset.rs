@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 pub use keys::nearest_first;
-pub use shapes::{BlockShape, HANDCRAFTED_FEATURES, SequenceShape};
+pub use shapes::{BlockShape, SequenceShape};
 
 /// The embedded presets, by name. `paper` comes first: the others take from it what they leave out.
 const EMBEDDED: [(&str, &str); 5] = [
@@ -135,6 +135,16 @@ pub struct Rnn {
 pub struct Handcrafted {
     /// Units of the dense layers with ReLU.
     pub hidden: Vec<usize>,
+    /// Share of a frame's magnitudes at or below the spectral rolloff.
+    #[serde(default = "Handcrafted::rolloff")]
+    pub rolloff: f64,
+}
+
+impl Handcrafted {
+    /// librosa's default.
+    fn rolloff() -> f64 {
+        0.85
+    }
 }
 
 /// `[train]`

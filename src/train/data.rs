@@ -9,11 +9,13 @@ use crate::dataset::cache::{FeatureCache, default_root};
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::labels::{Labelled, LabelledTrack, MoodChoice};
 use crate::dataset::manifest;
-use crate::dataset::prepare::{Broken, Corpus, Prepared, normalization, prepare};
+use crate::dataset::prepare::{
+    Broken, Corpus, Prepared, handcrafted_normalization, normalization, prepare,
+};
 use crate::dataset::split::{Split, overlap, split_hash};
 use crate::dataset::synthetic::{self, CorpusSpec};
 use crate::exec::Device;
-use crate::model::checkpoint::Normalization;
+use crate::model::checkpoint::{HandcraftedNormalization, Normalization};
 use crate::model::preset::Preset;
 use crate::report::{Progress, audio_files};
 use crate::{Error, Result};
@@ -123,6 +125,7 @@ pub fn recipe(preset: &Preset) -> FeatureRecipe {
         fmin: preset.features.fmin,
         fmax: preset.features.fmax,
         top_db: preset.features.top_db,
+        rolloff: preset.model.handcrafted.as_ref().map(|handcrafted| handcrafted.rolloff),
     }
 }
 
@@ -194,11 +197,13 @@ impl Clips {
         };
         let split = split_hash(&config.preset.moods, &used(&train), &used(&validation));
         let (mean, std) = normalization(&train)?;
+        let handcrafted = handcrafted_normalization(&train)
+            .map(|[mean, std]| HandcraftedNormalization { mean, std });
         Ok(Self {
             train: Arc::new(train),
             validation: Arc::new(validation),
             test: Arc::new(test),
-            normalization: Normalization { mean, std },
+            normalization: Normalization { mean, std, handcrafted },
             split,
             broken,
         })

@@ -10,7 +10,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-pub const NORMALIZATION: Normalization = Normalization { mean: -40.0, std: 20.0 };
+pub const NORMALIZATION: Normalization =
+    Normalization { mean: -40.0, std: 20.0, handcrafted: None };
 
 /// 32 bands by 27 frames: pooling leaves a rest, and the vertical branch ends on two bands, where
 /// some taps of its kernel only ever meet padding. Channels do not fill the quads.

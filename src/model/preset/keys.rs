@@ -49,7 +49,7 @@ const ROOT: Node = Section(&[
                 ]),
             ),
             ("rnn", Section(&[("lstm", Leaf)])),
-            ("handcrafted", Section(&[("hidden", Leaf)])),
+            ("handcrafted", Section(&[("hidden", Leaf), ("rolloff", Leaf)])),
         ]),
     ),
     (
@@ -277,7 +277,7 @@ mod tests {
         let mut preset = Preset::named("paper").unwrap();
         preset.model.branch[0].summary = Some(Summary::MeanMax);
         preset.model.rnn = Some(Rnn { lstm: vec![1] });
-        preset.model.handcrafted = Some(Handcrafted { hidden: vec![1] });
+        preset.model.handcrafted = Some(Handcrafted { hidden: vec![1], rolloff: 0.5 });
         preset.train.decay_updates = Some(1);
         let mut fields = Vec::new();
         keys_of(&Value::Table(table_of(&preset).unwrap()), "", &mut fields);

@@ -4,6 +4,7 @@
 //! numbers too, never a panic.
 
 use super::{Branch, Preset, Summary};
+use crate::dataset::features::HANDCRAFTED;
 
 /// One block of a branch: its convolution keeps bands and steps, its pool divides them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +32,6 @@ pub struct SequenceShape {
     pub features: usize,
 }
 
-/// The hand-crafted features of a clip: mean and deviation of zero crossing rate, spectral
-/// centroid and spectral rolloff.
-pub const HANDCRAFTED_FEATURES: usize = 6;
-
 impl Preset {
     /// Samples of one clip.
     pub fn clip_samples(&self) -> usize {
@@ -44,6 +41,13 @@ impl Preset {
     /// STFT frames of one clip, centred as librosa does: 1 + samples / hop.
     pub fn frames(&self) -> usize {
         1 + self.clip_samples() / self.features.hop.max(1)
+    }
+
+    /// Numbers of one clip's features: the log-mel frames, then the hand-crafted features where the
+    /// model reads them.
+    pub fn feature_size(&self) -> usize {
+        let handcrafted = if self.model.handcrafted.is_some() { HANDCRAFTED } else { 0 };
+        self.features.mels * self.frames() + handcrafted
     }
 
     /// Each block of `branch`, from the log-mel frames on.

@@ -169,6 +169,12 @@ impl Preset {
         }
         if let Some(handcrafted) = &model.handcrafted {
             sizes("model.handcrafted.hidden", &handcrafted.hidden)?;
+            require(
+                handcrafted.rolloff > 0.0 && handcrafted.rolloff < 1.0,
+                "model.handcrafted.rolloff",
+                handcrafted.rolloff,
+                "must lie between 0 and 1",
+            )?;
         }
         let parameters: usize =
             parameter_shapes(self).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
