@@ -292,6 +292,21 @@ fn presets_that_cannot_work_are_refused_with_key_and_reason() {
             vec!["model.branch.0.summary", "lstm = []"],
         ),
         (refused(|p| p.model.rnn = Some(Rnn { lstm: vec![3] })), vec!["model.rnn", "branch"]),
+        (
+            refused(|p| {
+                p.model.branch.clear();
+                p.model.rnn = Some(Rnn { lstm: vec![300] });
+            }),
+            vec!["model.rnn.lstm = 300", "256"],
+        ),
+        (
+            refused(|p| p.model.handcrafted = Some(Handcrafted { hidden: vec![], rolloff: 0.85 })),
+            vec!["model.handcrafted.hidden = []"],
+        ),
+        (
+            refused(|p| p.model.handcrafted = Some(Handcrafted { hidden: vec![3], rolloff: 1.0 })),
+            vec!["model.handcrafted.rolloff = 1"],
+        ),
         (refused(|p| p.train.epochs = 0), vec!["train.epochs = 0"]),
         (refused(|p| p.train.batch = 0), vec!["train.batch = 0"]),
         (refused(|p| p.train.learning_rate = f64::NAN), vec!["train.learning_rate = NaN"]),
@@ -330,23 +345,6 @@ fn sizes_beyond_reason_are_refused_without_a_panic() {
     refused(|p| p.audio.clip_seconds = f64::MAX);
     let wide = refused(|p| p.model.branch[0].channels = vec![16_384; 6]);
     assert_has(&wide, &["model", "parameters"]);
-}
-
-#[test]
-fn what_no_kernel_computes_yet_is_refused_by_name() {
-    let message =
-        refused(|p| p.model.handcrafted = Some(Handcrafted { hidden: vec![32], rolloff: 0.85 }));
-    assert_has(&message, &["model.handcrafted", "not in this version"]);
-    let message = refused(|p| {
-        p.model.branch.clear();
-        p.model.rnn = Some(Rnn { lstm: vec![128] });
-    });
-    assert_has(&message, &["model.rnn", "not in this version"]);
-    let message = refused(|p| {
-        p.model.branch[0].lstm.clear();
-        p.model.branch[0].summary = Some(Summary::MeanMax);
-    });
-    assert_has(&message, &["summary", "not in this version"]);
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! A branch of the network: convolution blocks, then LSTMs; forward and backward.
+//! A branch of the network: convolution blocks, then LSTMs or a summary over time; forward and
+//! backward.
 //!
 //! Between blocks flows what pooling kept of a block's activation, not yet normalised, with the
 //! scale and shift that the next kernel applies as it reads. The first block's activation would be
 //! the largest tensor by far: it never exists, the backward pass computes it again.
 
-use crate::kernels::layers::{batch_norm, conv, lstm, pool, sequence};
+use crate::kernels::layers::{batch_norm, conv, pool, sequence};
+use crate::model::lstm::{self, Sequence, Stack};
 use crate::model::network::Builder;
 use crate::model::preset::{self, BlockShape};
 use crate::plan::TensorId;
@@ -14,9 +16,17 @@ use conv::{Lines, Taps};
 pub(super) struct Branch {
     blocks: Vec<Block>,
     map: sequence::forward::Params,
-    lstms: Vec<Lstm>,
-    /// Width of the summary and the first column of this branch.
-    columns: [u32; 2],
+    end: End,
+}
+
+/// What takes the sequence that the blocks end in to columns of the summary.
+enum End {
+    Lstms(Stack),
+    MeanMax {
+        params: sequence::mean_max::Params,
+        /// The steps of the maxima.
+        place: TensorId,
+    },
 }
 
 /// A convolution block, planned forward.
@@ -55,17 +65,6 @@ enum Activation {
     Places { code: TensorId },
     /// Of later ones: all of it, and the weights packed for the input gradient.
     Kept { activation: TensorId, reversed: TensorId },
-}
-
-struct Lstm {
-    name: String,
-    steps: u32,
-    features: u32,
-    units: u32,
-    input: TensorId,
-    gates: TensorId,
-    cells: TensorId,
-    hidden: TensorId,
 }
 
 impl Shape {
@@ -360,85 +359,6 @@ impl Block {
     }
 }
 
-impl Lstm {
-    fn forward(
-        b: &mut Builder<'_>,
-        name: String,
-        input: TensorId,
-        [steps, features, units]: [u32; 3],
-    ) -> Self {
-        let batch = b.batch;
-        let rows = batch * steps;
-        let walk = (2 * rows * units) as usize;
-        let packed_ih =
-            b.plan.scratch(format!("{name}.packed_ih"), (8 * units * features) as usize);
-        let packed_hh = b.plan.scratch(format!("{name}.packed_hh"), (8 * units * units) as usize);
-        let weight_ih = b.parameter(&format!("{name}.weight_ih_l0"));
-        let weight_hh = b.parameter(&format!("{name}.weight_hh_l0"));
-        let bias = b.parameter(&format!("{name}.bias_ih_l0"));
-        for (inputs, weight, packed) in
-            [(features, weight_ih, packed_ih), (units, weight_hh, packed_hh)]
-        {
-            b.step(lstm::pack::Params { units, inputs }, lstm::pack::Tensors { weight, packed });
-        }
-        let gates = b.plan.scratch(format!("{name}.gates"), 4 * walk);
-        b.step(
-            lstm::input_product::Params { rows, features, units },
-            lstm::input_product::Tensors { x: input, packed_ih, bias, gates },
-        );
-        let cells = b.plan.scratch(format!("{name}.cells"), walk);
-        let hidden = b.plan.scratch(format!("{name}.hidden"), walk);
-        b.step(
-            lstm::recurrence_forward::Params { batch, steps, units, begin: 0, end: steps },
-            lstm::recurrence_forward::Tensors { packed_hh, gates, cells, hidden },
-        );
-        Self { name, steps, features, units, input, gates, cells, hidden }
-    }
-
-    /// Appends the backward pass and returns the gradient to the input.
-    fn backward(&self, b: &mut Builder<'_>, d_hidden: TensorId) -> TensorId {
-        let Self { name, steps, features, units, input, gates, cells, hidden } = self;
-        let (steps, features, units, batch) = (*steps, *features, *units, b.batch);
-        let rows = batch * steps;
-        let weight_hh = b.parameter(&format!("{name}.weight_hh_l0"));
-        let weight_ih = b.parameter(&format!("{name}.weight_ih_l0"));
-        let d_gates = b.plan.scratch(format!("{name}.d_gates"), (8 * rows * units) as usize);
-        let carry = b.plan.scratch(format!("{name}.carry"), (2 * batch * units) as usize);
-        b.step(
-            lstm::recurrence_backward::Params { batch, steps, units, begin: 0, end: steps },
-            lstm::recurrence_backward::Tensors {
-                weight_hh,
-                gates: *gates,
-                cells: *cells,
-                d_hidden,
-                carry,
-                d_gates,
-            },
-        );
-        let d_weight_ih = b.gradient(&format!("{name}.weight_ih_l0"));
-        b.step(
-            lstm::weight_gradient::Params { rows, features, units },
-            lstm::weight_gradient::Tensors { d_gates, x: *input, d_weight_ih },
-        );
-        let d_bias = b.gradient(&format!("{name}.bias_ih_l0"));
-        b.step(
-            lstm::bias_gradient::Params { rows, units },
-            lstm::bias_gradient::Tensors { d_gates, d_bias },
-        );
-        let d_weight_hh = b.gradient(&format!("{name}.weight_hh_l0"));
-        b.step(
-            lstm::recurrent_gradient::Params { batch, steps, units },
-            lstm::recurrent_gradient::Tensors { d_gates, hidden: *hidden, d_weight_hh },
-        );
-        let d_x = b.plan.scratch(format!("{name}.d_input"), (rows * features) as usize);
-        b.step(
-            lstm::input_gradient::Params { rows, features, units },
-            lstm::input_gradient::Tensors { d_gates, weight_ih, d_x },
-        );
-        d_x
-    }
-}
-
 impl Branch {
     /// Appends the forward pass from standardised features into columns of the summary;
     /// `columns` are the summary's width and the branch's first column.
@@ -464,60 +384,58 @@ impl Branch {
         let Shape { plane, window, channels: [_, channels], .. } = last.shape;
         let [bands, steps] = [plane[0] / window[0], plane[1] / window[1]];
         let map = sequence::forward::Params { batch, channels, bands, steps };
-        let mut width = channels * bands;
-        let mut x =
+        let width = channels * bands;
+        let x =
             b.plan.scratch(format!("{}.sequence", branch.name), (batch * steps * width) as usize);
         b.step(
             map,
             sequence::forward::Tensors { input: last.pooled, affine: last.norm.affine, output: x },
         );
 
-        let mut lstms = Vec::new();
-        for (index, &units) in branch.lstm.iter().enumerate() {
-            let name = format!("{}.lstm{index}", branch.name);
-            let layer = Lstm::forward(b, name, x, [steps, width, units as u32]);
-            x = layer.hidden;
-            width = 2 * units as u32;
-            lstms.push(layer);
-        }
-        let [columns_width, offset] = columns;
-        b.step(
-            lstm::last_state::Params {
-                batch,
-                steps,
-                units: width / 2,
-                width: columns_width,
-                offset,
-            },
-            lstm::last_state::Tensors { hidden: x, features: summary },
-        );
-        Self { blocks, map, lstms, columns }
+        let end = if branch.lstm.is_empty() {
+            let [all, offset] = columns;
+            let params =
+                sequence::mean_max::Params { batch, steps, columns: width, width: all, offset };
+            let places = (batch * width) as usize;
+            let place = b.plan.scratch_words(format!("{}.place", branch.name), places);
+            b.step(params, sequence::mean_max::Tensors { x, features: summary, place });
+            End::MeanMax { params, place }
+        } else {
+            let packed = lstm::pack(b, &branch.name, width, &branch.lstm);
+            let owner = &branch.name;
+            let x = Sequence { owner, x, clips: [0, batch], steps, features: width };
+            End::Lstms(Stack::forward(b, x, &packed, summary, columns))
+        };
+        Self { blocks, map, end }
     }
 
     /// Appends the backward pass from the gradient to the summary.
     pub fn backward(self, b: &mut Builder<'_>, features: TensorId, d_summary: TensorId) {
-        let batch = b.batch;
-        let last = &self.lstms[self.lstms.len() - 1];
-        let [width, offset] = self.columns;
-        let (steps, units) = (last.steps, last.units);
-        let length = (2 * batch * steps * units) as usize;
-        let mut d = b.plan.scratch(format!("{}.d_hidden", last.name), length);
-        b.step(
-            lstm::last_state_gradient::Params { batch, steps, units, width, offset },
-            lstm::last_state_gradient::Tensors { d_features: d_summary, d_hidden: d },
-        );
-        for layer in self.lstms.iter().rev() {
-            d = layer.backward(b, d);
-        }
-
-        let sequence::forward::Params { channels, bands, steps, .. } = self.map;
+        let sequence::forward::Params { batch, channels, bands, steps } = self.map;
+        let name = &self.blocks[0].shape.name;
+        let d_sequence = match self.end {
+            End::Lstms(stack) => {
+                let d_gates = stack.backward(b, d_summary, false);
+                stack.input_gradient(b, d_gates)
+            }
+            End::MeanMax { params, place } => {
+                let sequence::mean_max::Params { batch, steps, columns, width, offset } = params;
+                let length = (batch * steps * columns) as usize;
+                let d_x = b.plan.scratch(format!("{name}.d_sequence"), length);
+                b.step(
+                    sequence::mean_max_gradient::Params { batch, steps, columns, width, offset },
+                    sequence::mean_max_gradient::Tensors { d_features: d_summary, place, d_x },
+                );
+                d_x
+            }
+        };
         let length = 4 * (batch * channels.div_ceil(4) * bands * steps) as usize;
-        let d_map = b.plan.scratch(format!("{}.d_map", self.blocks[0].shape.name), length);
+        let d_map = b.plan.scratch(format!("{name}.d_map"), length);
         b.step(
             sequence::backward::Params { batch, channels, bands, steps },
-            sequence::backward::Tensors { d_output: d, d_input: d_map },
+            sequence::backward::Tensors { d_output: d_sequence, d_input: d_map },
         );
-        d = d_map;
+        let mut d = d_map;
         for (index, block) in self.blocks.iter().enumerate().rev() {
             let before = index.checked_sub(1).map(|before| &self.blocks[before]);
             if let Some(below) = block.backward(b, before, features, d) {

@@ -2,8 +2,11 @@
 
 mod branch;
 pub mod checkpoint;
+mod handcrafted;
+mod lstm;
 mod network;
 pub mod parameters;
 pub mod preset;
+mod rnn;
 
 pub use network::{Network, Program};

@@ -4,8 +4,10 @@ use crate::kernels::layers::{dense, dropout};
 use crate::kernels::{Declaration, Element, Kernel, features, loss, optim};
 use crate::model::branch::Branch;
 use crate::model::checkpoint::Normalization;
+use crate::model::handcrafted::Embedding;
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::{ClassWeights, Loss, Output, Preset};
+use crate::model::rnn::Rnn;
 use crate::plan::{Layout, Plan, Storage, TensorId};
 
 /// A preset's model: where its tensors lie, and the plans that run it.
@@ -24,7 +26,8 @@ pub struct Network {
 pub struct Program {
     pub plan: Plan,
     pub batch: usize,
-    /// Input, [batch, mels, frames]: log-mel features in dB, before standardisation.
+    /// Input, [batch, size]: features before standardisation, as
+    /// [`Extractor`](crate::dataset::features::Extractor) makes them.
     pub features: TensorId,
     /// Input, [batch, moods]: 0 or 1.
     pub targets: TensorId,
@@ -53,6 +56,10 @@ impl Network {
 
     pub fn preset(&self) -> &Preset {
         &self.preset
+    }
+
+    pub fn normalization(&self) -> &Normalization {
+        &self.normalization
     }
 
     /// Where each tensor lies in a storage of numbers.
@@ -126,40 +133,17 @@ impl<'a> Builder<'a> {
         let preset = &self.network.preset;
         let batch = self.batch;
         let moods = preset.moods.len();
-        let plane = preset.features.mels * preset.frames();
-        let elements = batch as usize * plane;
-
-        let features = self.plan.input("features", elements, Element::F32);
+        let size = preset.feature_size();
+        let features = self.plan.input("features", batch as usize * size, Element::F32);
         let targets = self.plan.input("targets", batch as usize * moods, Element::F32);
         let control =
             self.training.then(|| self.plan.input("control", dropout::CONTROL_WORDS, Element::U32));
         let probabilities = self.plan.output("probabilities", batch as usize * moods);
         let loss = self.plan.output("loss", batch as usize);
 
-        let standard = self.plan.scratch("standardised", elements);
-        self.step(
-            features::standardise::Params {
-                clips: batch,
-                size: plane as u32,
-                mean: self.network.normalization.mean as f32,
-                inverse_deviation: (1.0 / self.network.normalization.std) as f32,
-            },
-            features::standardise::Tensors { input: features, output: standard },
-        );
-
         let width = preset.head_features() as u32;
         let summary = self.plan.scratch("summary", (batch * width) as usize);
-        let mut offset = 0;
-        let branches: Vec<_> = preset
-            .model
-            .branch
-            .iter()
-            .map(|branch| {
-                let built = Branch::forward(&mut self, branch, standard, summary, [width, offset]);
-                offset += preset.branch_features(branch) as u32;
-                built
-            })
-            .collect();
+        let front = self.front(features, summary, width);
 
         let dropout = control.filter(|_| preset.model.dropout > 0.0);
         let keep = 1.0 - preset.model.dropout;
@@ -246,13 +230,53 @@ impl<'a> Builder<'a> {
                     d_summary
                 }
             };
-            for branch in branches.into_iter().rev() {
-                branch.backward(&mut self, standard, d_summary);
-            }
+            front.backward(&mut self, d_summary);
             self.adam(control);
         }
         let (plan, batch) = (self.plan, batch as usize);
         Program { plan, batch, features, targets, control, class_weights, probabilities, loss }
+    }
+
+    /// Everything before the head, into the columns of the summary: the branches in order, the RNN,
+    /// the hand-crafted embedding.
+    fn front(&mut self, features: TensorId, summary: TensorId, width: u32) -> Front {
+        let preset = &self.network.preset;
+        let model = &preset.model;
+        let mut offset = 0;
+        let standardised = (!model.branch.is_empty()).then(|| self.standardise(features));
+        let mut branches = Vec::new();
+        if let Some(standardised) = standardised {
+            for branch in &model.branch {
+                let columns = [width, offset];
+                branches.push(Branch::forward(self, branch, standardised, summary, columns));
+                offset += preset.branch_features(branch) as u32;
+            }
+        }
+        let rnn = model.rnn.as_ref().map(|rnn| {
+            let built = Rnn::forward(self, &rnn.lstm, features, summary, [width, offset]);
+            offset += preset.rnn_features() as u32;
+            built
+        });
+        let embedding = model.handcrafted.as_ref().map(|handcrafted| {
+            Embedding::forward(self, &handcrafted.hidden, features, summary, [width, offset])
+        });
+        Front { standardised, branches, rnn, embedding }
+    }
+
+    /// The log-mel spectrograms, standardised.
+    fn standardise(&mut self, features: TensorId) -> TensorId {
+        let Network { preset, normalization, .. } = self.network;
+        let size = preset.features.mels * preset.frames();
+        let output = self.plan.scratch("standardised", self.batch as usize * size);
+        let params = features::standardise::Params {
+            clips: self.batch,
+            size: size as u32,
+            stride: preset.feature_size() as u32,
+            mean: normalization.mean as f32,
+            inverse_deviation: normalization.std.recip() as f32,
+        };
+        self.step(params, features::standardise::Tensors { input: features, output });
+        output
     }
 
     /// One update of every parameter.
@@ -274,5 +298,31 @@ impl<'a> Builder<'a> {
             optim::adam::Params { quads: (length / 4) as u32, beta1, beta2, epsilon },
             tensors,
         );
+    }
+}
+
+/// What stands before the head, planned forward.
+struct Front {
+    /// What the branches read.
+    standardised: Option<TensorId>,
+    branches: Vec<Branch>,
+    rnn: Option<Rnn>,
+    embedding: Option<Embedding>,
+}
+
+impl Front {
+    /// Appends the backward pass from the gradient to the summary.
+    fn backward(self, b: &mut Builder<'_>, d_summary: TensorId) {
+        if let Some(embedding) = self.embedding {
+            embedding.backward(b, d_summary);
+        }
+        if let Some(rnn) = self.rnn {
+            rnn.backward(b, d_summary);
+        }
+        for branch in self.branches.into_iter().rev() {
+            if let Some(standardised) = self.standardised {
+                branch.backward(b, standardised, d_summary);
+            }
+        }
     }
 }

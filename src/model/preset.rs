@@ -19,9 +19,12 @@ pub use keys::nearest_first;
 pub use shapes::{BlockShape, SequenceShape};
 
 /// The embedded presets, by name. `paper` comes first: the others take from it what they leave out.
-const EMBEDDED: [(&str, &str); 5] = [
+const EMBEDDED: [(&str, &str); 8] = [
     ("paper", include_str!("../../assets/presets/paper.toml")),
     ("paper-sigmoid", include_str!("../../assets/presets/paper-sigmoid.toml")),
+    ("paper-handcrafted", include_str!("../../assets/presets/paper-handcrafted.toml")),
+    ("rnn-handcrafted", include_str!("../../assets/presets/rnn-handcrafted.toml")),
+    ("cnn", include_str!("../../assets/presets/cnn.toml")),
     ("demo", include_str!("../../assets/presets/demo.toml")),
     ("mtg-16k", include_str!("../../assets/presets/mtg-16k.toml")),
     ("mtg-12k", include_str!("../../assets/presets/mtg-12k.toml")),

@@ -1,6 +1,6 @@
 // Gradient of last_state:
-//     d_h[n, steps − 1, 0, u] = d_features[n, offset + u]
-//     d_h[n, 0, 1, u] = d_features[n, offset + units + u]
+//     d_h[n, steps − 1, 0, u] = d_features[first + n, offset + u]
+//     d_h[n, 0, 1, u] = d_features[first + n, offset + units + u]
 // and zero at every other step.
 // One thread an element of d_h; y is the clip n.
 
@@ -8,12 +8,16 @@ struct Params {
     batch: u32,
     steps: u32,
     units: u32,
+    // Rows of the matrix: all clips, of which these are a part.
+    rows: u32,
+    // The row of the first clip.
+    first: u32,
     width: u32,
     offset: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [batch, width]
+// [rows, width]
 @group(0) @binding(1) var<storage, read> d_features: array<f32>;
 // [batch, steps, 2, units]
 @group(0) @binding(2) var<storage, read_write> d_hidden: array<f32>;
@@ -28,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let column = id.x % columns;
     var gradient = 0.0;
     if t == select(0u, params.steps - 1u, column < params.units) {
-        gradient = d_features[id.y * params.width + params.offset + column];
+        gradient = d_features[(params.first + id.y) * params.width + params.offset + column];
     }
     d_hidden[id.y * params.steps * columns + id.x] = gradient;
 }

@@ -6,4 +6,5 @@ pub mod dense;
 pub mod dropout;
 pub mod lstm;
 pub mod pool;
+pub mod relu;
 pub mod sequence;

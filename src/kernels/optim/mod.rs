@@ -1,3 +1,4 @@
 //! Optimiser kernels.
 
+pub mod accumulate;
 pub mod adam;

@@ -91,12 +91,17 @@ impl Preset {
         }
     }
 
+    /// How many numbers the RNN gives the head: both directions of its last LSTM.
+    pub fn rnn_features(&self) -> usize {
+        let last = self.model.rnn.as_ref().and_then(|rnn| rnn.lstm.last());
+        last.map_or(0, |units| 2 * units)
+    }
+
     /// Inputs of the head: the branches in order, then the RNN, then the hand-crafted embedding.
     pub fn head_features(&self) -> usize {
         let branches: usize =
             self.model.branch.iter().map(|branch| self.branch_features(branch)).sum();
-        let rnn = self.model.rnn.as_ref().and_then(|rnn| rnn.lstm.last());
         let handcrafted = self.model.handcrafted.as_ref().and_then(|h| h.hidden.last());
-        branches + rnn.map_or(0, |units| 2 * units) + handcrafted.copied().unwrap_or(0)
+        branches + self.rnn_features() + handcrafted.copied().unwrap_or(0)
     }
 }

@@ -31,22 +31,7 @@ impl Preset {
         self.validate_audio()?;
         self.validate_features()?;
         self.validate_model()?;
-        self.validate_train()?;
-        self.not_in_this_version()
-    }
-
-    /// What presets can already say and no kernel computes yet: each goes when its kernels come.
-    fn not_in_this_version(&self) -> Result<()> {
-        let summary = self.model.branch.iter().any(|branch| branch.summary.is_some());
-        let missing = [
-            ("model.handcrafted", self.model.handcrafted.is_some()),
-            ("model.rnn", self.model.rnn.is_some()),
-            ("model.branch: summary with lstm = []", summary),
-        ];
-        match missing.iter().find(|(_, used)| *used) {
-            Some((key, _)) => Err(Error::input(format!("{key}: not in this version"))),
-            None => Ok(()),
-        }
+        self.validate_train()
     }
 
     fn validate_moods(&self) -> Result<()> {
@@ -154,7 +139,7 @@ impl Preset {
                     "model.rnn: stands in place of the branches, and there is a [[model.branch]]",
                 ));
             }
-            (Some(rnn), true) => sizes("model.rnn.lstm", &rnn.lstm)?,
+            (Some(rnn), true) => lstms("model.rnn.lstm", &rnn.lstm)?,
             (None, false) => {}
         }
         for (place, branch) in model.branch.iter().enumerate() {
@@ -270,17 +255,7 @@ impl Preset {
                 key("summary")
             ))),
             (Some(Summary::MeanMax), true) => Ok(()),
-            (None, false) => {
-                sizes(&key("lstm"), &branch.lstm)?;
-                branch.lstm.iter().try_for_each(|&units| {
-                    require(
-                        units <= MAX_UNITS as usize,
-                        &key("lstm"),
-                        units,
-                        format_args!("this version's LSTMs have at most {MAX_UNITS} units"),
-                    )
-                })
-            }
+            (None, false) => lstms(&key("lstm"), &branch.lstm),
         }
     }
 
@@ -340,4 +315,16 @@ fn size(key: &str, value: usize) -> Result<()> {
 fn sizes(key: &str, values: &[usize]) -> Result<()> {
     require(!values.is_empty(), key, "[]", "needs at least one layer")?;
     values.iter().try_for_each(|&value| size(key, value))
+}
+
+fn lstms(key: &str, layers: &[usize]) -> Result<()> {
+    sizes(key, layers)?;
+    layers.iter().try_for_each(|&units| {
+        require(
+            units <= MAX_UNITS as usize,
+            key,
+            units,
+            format_args!("this version's LSTMs have at most {MAX_UNITS} units"),
+        )
+    })
 }

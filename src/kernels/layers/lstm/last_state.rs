@@ -1,4 +1,4 @@
-//! features[n, offset + u] = h[n, steps − 1, 0, u], features[n, offset + units + u] = h[n, 0, 1, u]
+//! features[first + n, offset + u] = h[n, steps − 1, 0, u], features[first + n, offset + units + u] = h[n, 0, 1, u]
 
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, cover, kernel};
@@ -9,6 +9,10 @@ kernel! {
         batch: u32,
         steps: u32,
         units: u32,
+        /// Rows of features: all clips, of which these are a part.
+        rows: u32,
+        /// The row of the first clip.
+        first: u32,
         /// Columns of features.
         width: u32,
         /// The first of the 2 · units columns written.
@@ -17,7 +21,7 @@ kernel! {
     tensors {
         /// [batch, steps, 2, units]
         hidden: read f32,
-        /// [batch, width]: other branches write the other columns
+        /// [rows, width]: other branches write the other columns
         features: update f32,
     },
 }
@@ -25,7 +29,10 @@ kernel! {
 impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
-        Tensors { hidden: 2 * batch * steps * units, features: batch * self.width as usize }
+        Tensors {
+            hidden: 2 * batch * steps * units,
+            features: self.rows as usize * self.width as usize,
+        }
     }
 
     fn workgroups(&self) -> [u32; 3] {
@@ -39,7 +46,8 @@ impl Kernel for Params {
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         let (steps, units) = (self.steps as usize, self.units as usize);
         let clips = tensors.hidden.chunks(steps * 2 * units);
-        for (hidden, features) in clips.zip(tensors.features.chunks_mut(self.width as usize)) {
+        let rows = tensors.features.chunks_mut(self.width as usize).skip(self.first as usize);
+        for (hidden, features) in clips.zip(rows) {
             let (up, down) = features[self.offset as usize..][..2 * units].split_at_mut(units);
             up.copy_from_slice(&hidden[(steps - 1) * 2 * units..][..units]);
             down.copy_from_slice(&hidden[units..][..units]);
@@ -52,9 +60,26 @@ impl Kernel for Params {
 
     fn cases() -> Vec<Case<Self>> {
         vec![
-            Case::new("minimal", Self { batch: 1, steps: 1, units: 1, width: 2, offset: 0 }),
-            Case::new("odd", Self { batch: 5, steps: 7, units: 13, width: 41, offset: 9 }),
-            Case::new("typical", Self { batch: 32, steps: 20, units: 32, width: 128, offset: 64 }),
+            Case::new(
+                "minimal",
+                Self { batch: 1, steps: 1, units: 1, rows: 1, first: 0, width: 2, offset: 0 },
+            ),
+            Case::new(
+                "odd",
+                Self { batch: 5, steps: 7, units: 13, rows: 9, first: 3, width: 41, offset: 9 },
+            ),
+            Case::new(
+                "typical",
+                Self {
+                    batch: 32,
+                    steps: 20,
+                    units: 32,
+                    rows: 32,
+                    first: 0,
+                    width: 128,
+                    offset: 64,
+                },
+            ),
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! d_h[n, steps − 1, 0, u] = d_features[n, offset + u], d_h[n, 0, 1, u] = d_features[n, offset +
+//! d_h[n, steps − 1, 0, u] = d_features[first + n, offset + u], d_h[n, 0, 1, u] = d_features[first + n, offset +
 //! units + u], and zero at every other step
 
 use crate::kernels::verify::{Case, Draw};
@@ -10,13 +10,17 @@ kernel! {
         batch: u32,
         steps: u32,
         units: u32,
+        /// Rows of d_features: all clips, of which these are a part.
+        rows: u32,
+        /// The row of the first clip.
+        first: u32,
         /// Columns of d_features.
         width: u32,
         /// The first of the 2 · units columns read.
         offset: u32,
     },
     tensors {
-        /// [batch, width]
+        /// [rows, width]
         d_features: read f32,
         /// [batch, steps, 2, units]
         d_hidden: write f32,
@@ -26,7 +30,10 @@ kernel! {
 impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
-        Tensors { d_features: batch * self.width as usize, d_hidden: 2 * batch * steps * units }
+        Tensors {
+            d_features: self.rows as usize * self.width as usize,
+            d_hidden: 2 * batch * steps * units,
+        }
     }
 
     fn workgroups(&self) -> [u32; 3] {
@@ -42,7 +49,8 @@ impl Kernel for Params {
         let (steps, units) = (self.steps as usize, self.units as usize);
         tensors.d_hidden.fill(T::zero());
         let clips = tensors.d_hidden.chunks_mut(steps * 2 * units);
-        for (d_hidden, d_features) in clips.zip(tensors.d_features.chunks(self.width as usize)) {
+        let rows = tensors.d_features.chunks(self.width as usize).skip(self.first as usize);
+        for (d_hidden, d_features) in clips.zip(rows) {
             let (up, down) = d_features[self.offset as usize..][..2 * units].split_at(units);
             d_hidden[(steps - 1) * 2 * units..][..units].copy_from_slice(up);
             d_hidden[units..][..units].copy_from_slice(down);
@@ -55,9 +63,26 @@ impl Kernel for Params {
 
     fn cases() -> Vec<Case<Self>> {
         vec![
-            Case::new("minimal", Self { batch: 1, steps: 1, units: 1, width: 2, offset: 0 }),
-            Case::new("odd", Self { batch: 5, steps: 7, units: 13, width: 41, offset: 9 }),
-            Case::new("typical", Self { batch: 32, steps: 20, units: 32, width: 128, offset: 64 }),
+            Case::new(
+                "minimal",
+                Self { batch: 1, steps: 1, units: 1, rows: 1, first: 0, width: 2, offset: 0 },
+            ),
+            Case::new(
+                "odd",
+                Self { batch: 5, steps: 7, units: 13, rows: 9, first: 3, width: 41, offset: 9 },
+            ),
+            Case::new(
+                "typical",
+                Self {
+                    batch: 32,
+                    steps: 20,
+                    units: 32,
+                    rows: 32,
+                    first: 0,
+                    width: 128,
+                    offset: 64,
+                },
+            ),
         ]
     }
 }

@@ -177,16 +177,20 @@ fn gradients_of_the_last_states_match_finite_differences() {
     let d_features = uniform(BATCH * WIDTH, 6);
     let mut d_hidden = vec![f64::NAN; 2 * ROWS as usize * UNITS as usize];
     let [batch, steps, units, width, offset] = [BATCH, STEPS, UNITS, WIDTH, OFFSET];
-    last_state_gradient::Params { batch, steps, units, width, offset }.reference(
-        last_state_gradient::Slices { d_features: &d_features, d_hidden: &mut d_hidden },
-    );
+    last_state_gradient::Params { batch, steps, units, rows: batch, first: 0, width, offset }
+        .reference(last_state_gradient::Slices {
+            d_features: &d_features,
+            d_hidden: &mut d_hidden,
+        });
     let gradient = backward(&Layer::draw(), &d_hidden);
     check(gradient, |layer| {
         let mut features = vec![0.0; d_features.len()];
-        last_state::Params { batch, steps, units, width, offset }.reference(last_state::Slices {
-            hidden: &forward(layer, &[STEPS]).hidden,
-            features: &mut features,
-        });
+        last_state::Params { batch, steps, units, rows: batch, first: 0, width, offset }.reference(
+            last_state::Slices {
+                hidden: &forward(layer, &[STEPS]).hidden,
+                features: &mut features,
+            },
+        );
         dot(&features, &d_features)
     });
 }

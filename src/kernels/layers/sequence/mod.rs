@@ -1,4 +1,6 @@
-//! Between feature maps (channels in quads) and sequences (one vector a step).
+//! Between feature maps (channels in quads), sequences (one vector a step) and summaries over time.
 
 pub mod backward;
 pub mod forward;
+pub mod mean_max;
+pub mod mean_max_gradient;

@@ -1,0 +1,81 @@
+//! output[n, t, m] = (input[first + n, m, t] − mean) · inverse_deviation
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "features/frames",
+    params {
+        /// Clips of the input.
+        batch: u32,
+        /// The first clip of the output.
+        first: u32,
+        /// Clips of the output.
+        clips: u32,
+        mels: u32,
+        frames: u32,
+        /// Elements of a clip in the input: hand-crafted features may follow the spectrogram.
+        stride: u32,
+        mean: f32,
+        inverse_deviation: f32,
+    },
+    tensors {
+        /// [batch, stride], a clip's first elements being [mels, frames]
+        input: read f32,
+        /// [clips, frames, mels]
+        output: write f32,
+    },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let [batch, clips, mels, frames, stride] =
+            [self.batch, self.clips, self.mels, self.frames, self.stride].map(|n| n as usize);
+        Tensors { input: batch * stride, output: clips * mels * frames }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.frames, 16), cover(self.mels, 16), self.clips]
+    }
+
+    fn cost(&self) -> Cost {
+        let elements = self.lengths().output as f64;
+        Cost { flops: 2.0 * elements, bytes: 8.0 * elements }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let [first, mels, frames] = [self.first, self.mels, self.frames].map(|n| n as usize);
+        let [mean, inverse] = [self.mean, self.inverse_deviation].map(|x| T::of(f64::from(x)));
+        let clips = tensors.input.chunks(self.stride as usize).skip(first);
+        for (clip, output) in clips.zip(tensors.output.chunks_mut(frames * mels)) {
+            for (t, frame) in output.chunks_mut(mels).enumerate() {
+                for (m, y) in frame.iter_mut().enumerate() {
+                    *y = (clip[m * frames + t] - mean) * inverse;
+                }
+            }
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        let (mean, deviation) = (f64::from(self.mean), 1.0 / f64::from(self.inverse_deviation));
+        Tensors { input: Draw::Normal(mean, deviation), output: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        let params = |[batch, first, clips]: [u32; 3], mels, frames, more| Self {
+            batch,
+            first,
+            clips,
+            mels,
+            frames,
+            stride: mels * frames + more,
+            mean: -37.5,
+            inverse_deviation: 0.0625,
+        };
+        vec![
+            Case::new("minimal", params([1, 0, 1], 1, 1, 0)),
+            Case::new("odd", params([5, 2, 3], 37, 67, 6)),
+            Case::new("typical", params([4, 0, 4], 128, 130, 6)),
+        ]
+    }
+}

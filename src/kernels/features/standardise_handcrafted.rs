@@ -1,0 +1,116 @@
+//! output[clip, i] = (input[clip, offset + i] − mean_i) · inverse_i
+
+use crate::dataset::features::HANDCRAFTED;
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "features/standardise_handcrafted",
+    params {
+        clips: u32,
+        /// Elements of a clip in the input.
+        stride: u32,
+        /// Where the six features begin.
+        offset: u32,
+        mean_0: f32,
+        mean_1: f32,
+        mean_2: f32,
+        mean_3: f32,
+        mean_4: f32,
+        mean_5: f32,
+        inverse_0: f32,
+        inverse_1: f32,
+        inverse_2: f32,
+        inverse_3: f32,
+        inverse_4: f32,
+        inverse_5: f32,
+    },
+    tensors {
+        /// [clips, stride]
+        input: read f32,
+        /// [clips, 6]
+        output: write f32,
+    },
+}
+
+impl Params {
+    /// The six features are the last of a clip's `stride` elements.
+    pub fn new(clips: u32, stride: u32, mean: [f64; HANDCRAFTED], std: [f64; HANDCRAFTED]) -> Self {
+        let [mean_0, mean_1, mean_2, mean_3, mean_4, mean_5] = mean.map(|x| x as f32);
+        let [inverse_0, inverse_1, inverse_2, inverse_3, inverse_4, inverse_5] =
+            std.map(|x| x.recip() as f32);
+        Self {
+            clips,
+            stride,
+            offset: stride - HANDCRAFTED as u32,
+            mean_0,
+            mean_1,
+            mean_2,
+            mean_3,
+            mean_4,
+            mean_5,
+            inverse_0,
+            inverse_1,
+            inverse_2,
+            inverse_3,
+            inverse_4,
+            inverse_5,
+        }
+    }
+
+    /// Mean and inverse deviation of each feature.
+    fn pairs(&self) -> [[f32; 2]; HANDCRAFTED] {
+        [
+            [self.mean_0, self.inverse_0],
+            [self.mean_1, self.inverse_1],
+            [self.mean_2, self.inverse_2],
+            [self.mean_3, self.inverse_3],
+            [self.mean_4, self.inverse_4],
+            [self.mean_5, self.inverse_5],
+        ]
+    }
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let clips = self.clips as usize;
+        Tensors { input: clips * self.stride as usize, output: clips * HANDCRAFTED }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.clips, 64), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        let elements = self.lengths().output as f64;
+        Cost { flops: 2.0 * elements, bytes: 8.0 * elements }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let clips = tensors.input.chunks(self.stride as usize);
+        for (clip, output) in clips.zip(tensors.output.chunks_mut(HANDCRAFTED)) {
+            let features = &clip[self.offset as usize..];
+            for ((y, &x), pair) in output.iter_mut().zip(features).zip(self.pairs()) {
+                let [mean, inverse] = pair.map(|x| T::of(f64::from(x)));
+                *y = (x - mean) * inverse;
+            }
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors { input: Draw::NORMAL, output: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        let params = |clips, stride| {
+            let mean = [0.25, 0.5, 3.0, -0.75, 2.0, 4.5];
+            let std = [0.125, 0.25, 3.0, 0.75, 1.5, 2.5];
+            Self::new(clips, stride, mean, std)
+        };
+        vec![
+            Case::new("minimal", params(1, 6)),
+            Case::new("odd", params(67, 101)),
+            Case::new("typical", params(32, 128 * 130 + 6)),
+        ]
+    }
+}

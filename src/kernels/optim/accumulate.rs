@@ -1,0 +1,43 @@
+//! gradient\[e\] ← gradient\[e\] + part\[e\]: gradients of a batch that is worked on in parts
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "optim/accumulate",
+    params { elements: u32 },
+    tensors { part: read f32, gradient: update f32 },
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let elements = self.elements as usize;
+        Tensors { part: elements, gradient: elements }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [cover(self.elements, 64), 1, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { flops: f64::from(self.elements), bytes: 12.0 * f64::from(self.elements) }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        for (sum, &part) in tensors.gradient.iter_mut().zip(tensors.part) {
+            *sum += part;
+        }
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors { part: Draw::NORMAL, gradient: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self { elements: 1 }),
+            Case::new("odd", Self { elements: 333 }),
+            Case::new("typical", Self { elements: 8 * 128 * 128 }),
+        ]
+    }
+}
