@@ -9,7 +9,7 @@ use moodshader::kernels::layers::conv::{
     Lines, Taps, entry_backward, entry_forward, entry_reduce, input_gradient, pack,
     weight_gradient, weight_gradient_reduce,
 };
-use moodshader::kernels::layers::{batch_norm, conv, dense, dropout, pool, sequence};
+use moodshader::kernels::layers::{batch_norm, conv, dense, dropout, pool, relu, sequence};
 use moodshader::kernels::loss::{positive_weights, sigmoid_bce, softmax_bce};
 use moodshader::kernels::optim::adam;
 use moodshader::model::Network;
@@ -593,6 +593,59 @@ fn sequence_of_a_map() {
 }
 
 #[test]
+fn mean_and_maximum_over_time() {
+    let (batch, steps, columns, width, offset) = (2, 5, 3, 11, 4);
+    let params = sequence::mean_max::Params { batch, steps, columns, width, offset };
+    let x = normal(30, 1);
+    let d_features = normal(22, 2);
+    let run = |x: &[f64], place: &mut [u32]| {
+        let mut features = vec![0.0; 22];
+        params.reference(sequence::mean_max::Slices { x, features: &mut features, place });
+        features
+    };
+    let gradient = |place: &[u32]| {
+        let mut d_x = vec![f64::NAN; 30];
+        sequence::mean_max_gradient::Params { batch, steps, columns, width, offset }.reference(
+            sequence::mean_max_gradient::Slices { d_features: &d_features, place, d_x: &mut d_x },
+        );
+        d_x
+    };
+    let mut place = vec![9; 6];
+    run(&x, &mut place);
+    check("input", &gradient(&place), &x, |x| dot(&run(x, &mut [0; 6]), &d_features));
+
+    // A maximum that several steps share belongs to the first of them.
+    let mut tied = x;
+    for t in 0..5 {
+        tied[3 * t] = if t == 0 { -1.0 } else { 0.5 };
+    }
+    run(&tied, &mut place);
+    assert_eq!(place[0], 1);
+    let d_x = gradient(&place);
+    let mean = d_features[4] / 5.0;
+    assert_eq!([d_x[0], d_x[3], d_x[6]], [mean, mean + d_features[7], mean]);
+}
+
+#[test]
+fn relu_into_columns() {
+    let (batch, columns, width, offset) = (3, 4, 9, 2);
+    let (x, d_output) = (normal(12, 1), normal(27, 2));
+    let mut d_x = vec![f64::NAN; 12];
+    relu::backward::Params { batch, columns, width, offset }.reference(relu::backward::Slices {
+        input: &x,
+        d_output: &d_output,
+        d_input: &mut d_x,
+    });
+    assert!(d_x.contains(&0.0), "some elements are negative");
+    check("input", &d_x, &x, |input| {
+        let mut output = vec![0.0; 27];
+        let slices = relu::forward::Slices { input, output: &mut output };
+        relu::forward::Params { batch, columns, width, offset }.reference(slices);
+        dot(&output, &d_output)
+    });
+}
+
+#[test]
 fn softmax_with_binary_cross_entropy() {
     let (batch, moods) = (4, 5);
     let params = softmax_bce::Params { batch, moods };
@@ -676,7 +729,6 @@ fn class_weights() {
                 positive_weights::Slices {
                     logits,
                     targets,
-                    probabilities,
                     weights: &weights,
                     loss: &mut loss,
                     d_logits: &mut d_logits,

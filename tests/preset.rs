@@ -92,7 +92,7 @@ fn the_loss_follows_the_output() {
 #[test]
 fn unknown_preset_lists_the_known_ones() {
     let message = Preset::named("dmo").unwrap_err().to_string();
-    assert_has(&message, &["`dmo`", "demo, paper"]);
+    assert_has(&message, &["`dmo`", "there are demo, ", "paper-sigmoid", "cnn"]);
 }
 
 #[test]

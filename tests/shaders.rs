@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use moodshader::kernels::{Access, Constants, Element, Entry, REGISTRY};
-use moodshader::model::Network;
-use moodshader::model::checkpoint::Normalization;
+use moodshader::model::checkpoint::{HandcraftedNormalization, Normalization};
 use moodshader::model::preset::Preset;
+use moodshader::model::{Network, Program};
 use naga::back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner};
@@ -304,23 +304,31 @@ fn accepts(command: &mut Command, id: &str) {
 }
 
 #[test]
-fn plans_of_paper_at_batch_32_stay_within_the_default_limits() {
-    let preset = Preset::named("paper").expect("paper is embedded");
-    let normalization = Normalization { mean: 0.0, std: 1.0, handcrafted: None };
-    let network = Network::new(&preset, normalization);
-    for program in [network.training(32), network.inference(32)] {
-        for step in program.plan.steps() {
-            let workgroups = step.kernel.workgroups();
-            assert!(
-                workgroups.iter().all(|&n| 0 < n && n <= WORKGROUPS),
-                "{}: {workgroups:?}",
-                step.kernel.id()
-            );
-            for &id in &step.tensors {
-                let tensor = program.plan.tensor(id);
-                let bytes = 4 * tensor.length;
-                assert!(bytes <= BINDING_BYTES, "{}: {} MiB", tensor.name, bytes >> 20);
-            }
+fn plans_of_every_preset_stay_within_the_default_limits() {
+    for name in Preset::names() {
+        let preset = Preset::named(name).expect("the preset is embedded");
+        assert!(preset.train.batch >= 16, "{name}");
+        let handcrafted = HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] };
+        let handcrafted = preset.model.handcrafted.as_ref().map(|_| handcrafted);
+        let normalization = Normalization { mean: 0.0, std: 1.0, handcrafted };
+        let network = Network::new(&preset, normalization);
+        within_the_default_limits(&network.training(preset.train.batch));
+        within_the_default_limits(&network.inference(preset.train.batch));
+    }
+}
+
+fn within_the_default_limits(program: &Program) {
+    for step in program.plan.steps() {
+        let workgroups = step.kernel.workgroups();
+        assert!(
+            workgroups.iter().all(|&n| 0 < n && n <= WORKGROUPS),
+            "{}: {workgroups:?}",
+            step.kernel.id()
+        );
+        for &id in &step.tensors {
+            let tensor = program.plan.tensor(id);
+            let bytes = 4 * tensor.length;
+            assert!(bytes <= BINDING_BYTES, "{}: {} MiB", tensor.name, bytes >> 20);
         }
     }
 }

@@ -2,8 +2,8 @@
 // that was computed without. With v[n, m] = (w[m] − 1) · target / moods:
 //     sigmoid:  loss[n] += Σ_m −v · ln p               d_logits[n, m] += v · (p − 1) / batch
 //     softmax:  loss[n] += Σ_m −v · ln c               d_logits[n, m] += (p · Σ_k u[k] − u[m]) / batch
-// where c = clamp(p, 1e−7, 1 − 1e−7), and u is v where p is not clipped, else 0. The sigmoid's ln p is
-// taken from the logit x: −ln p = max(−x, 0) + ln(1 + exp(−|x|)).
+// where c = clamp(p, 1e−7, 1 − 1e−7), and u is v where p is not clipped, else 0. The probabilities p
+// are computed again from the logits x; the sigmoid's −ln p is max(−x, 0) + ln(1 + exp(−|x|)).
 // One thread a clip: there are only a few moods.
 
 struct Params {
@@ -18,14 +18,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 // [batch, moods]
 @group(0) @binding(2) var<storage, read> targets: array<f32>;
-// [batch, moods]
-@group(0) @binding(3) var<storage, read> probabilities: array<f32>;
 // [moods]
-@group(0) @binding(4) var<storage, read> weights: array<f32>;
+@group(0) @binding(3) var<storage, read> weights: array<f32>;
 // [batch]
-@group(0) @binding(5) var<storage, read_write> loss: array<f32>;
+@group(0) @binding(4) var<storage, read_write> loss: array<f32>;
 // [batch, moods]
-@group(0) @binding(6) var<storage, read_write> d_logits: array<f32>;
+@group(0) @binding(5) var<storage, read_write> d_logits: array<f32>;
 
 const LOWEST = 1e-7;
 const HIGHEST = 1.0 - 1e-7;
@@ -35,12 +33,48 @@ fn log_one_plus(e: f32) -> f32 {
     return select(log(1.0 + e), e * (1.0 - e * (0.5 - e / 3.0)), e < 0.01);
 }
 
-fn weight(first: u32, m: u32) -> f32 {
+// v of an element.
+fn excess(first: u32, m: u32) -> f32 {
     return (weights[m] - 1.0) * targets[first + m] / f32(params.moods);
 }
 
-fn unclipped(p: f32) -> bool {
-    return p > LOWEST && p < HIGHEST;
+fn with_sigmoids(clip: u32, first: u32) {
+    var sum = 0.0;
+    for (var m = 0u; m < params.moods; m++) {
+        let x = logits[first + m];
+        let v = excess(first, m);
+        let e = exp(max(-abs(x), -87.0));
+        sum = fma(v, max(-x, 0.0) + log_one_plus(e), sum);
+        // 1 − p, without subtracting near 1.
+        let rest = select(1.0, e, x >= 0.0) / (1.0 + e);
+        d_logits[first + m] -= v * rest / f32(params.batch);
+    }
+    loss[clip] += sum;
+}
+
+fn with_softmax(clip: u32, first: u32) {
+    var highest = logits[first];
+    for (var m = 1u; m < params.moods; m++) {
+        highest = max(highest, logits[first + m]);
+    }
+    var total = 0.0;
+    for (var m = 0u; m < params.moods; m++) {
+        total += exp(max(logits[first + m] - highest, -87.0));
+    }
+    var sum = 0.0;
+    var pull = 0.0;
+    for (var m = 0u; m < params.moods; m++) {
+        let p = exp(max(logits[first + m] - highest, -87.0)) / total;
+        let v = excess(first, m);
+        sum -= v * log(clamp(p, LOWEST, HIGHEST));
+        pull += select(0.0, v, p > LOWEST && p < HIGHEST);
+    }
+    loss[clip] += sum;
+    for (var m = 0u; m < params.moods; m++) {
+        let p = exp(max(logits[first + m] - highest, -87.0)) / total;
+        let u = select(0.0, excess(first, m), p > LOWEST && p < HIGHEST);
+        d_logits[first + m] += (p * pull - u) / f32(params.batch);
+    }
 }
 
 @compute @workgroup_size(64)
@@ -48,28 +82,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.batch {
         return;
     }
-    let first = id.x * params.moods;
-    let softmax = params.softmax != 0u;
-    var sum = 0.0;
-    var pull = 0.0;
-    for (var m = 0u; m < params.moods; m++) {
-        let x = logits[first + m];
-        let p = probabilities[first + m];
-        let v = weight(first, m);
-        let from_logit = max(-x, 0.0) + log_one_plus(exp(max(-abs(x), -87.0)));
-        let surprise = select(from_logit, -log(clamp(p, LOWEST, HIGHEST)), softmax);
-        sum = fma(v, surprise, sum);
-        pull += select(0.0, v, unclipped(p));
-    }
-    loss[id.x] += sum;
-    for (var m = 0u; m < params.moods; m++) {
-        let x = logits[first + m];
-        let p = probabilities[first + m];
-        let v = weight(first, m);
-        // 1 − p of a sigmoid, without subtracting near 1.
-        let e = exp(max(-abs(x), -87.0));
-        let rest = select(1.0, e, x >= 0.0) / (1.0 + e);
-        let towards = p * pull - select(0.0, v, unclipped(p));
-        d_logits[first + m] += select(-v * rest, towards, softmax) / f32(params.batch);
+    if params.softmax != 0u {
+        with_softmax(id.x, id.x * params.moods);
+    } else {
+        with_sigmoids(id.x, id.x * params.moods);
     }
 }

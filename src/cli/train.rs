@@ -16,8 +16,9 @@ use crate::{Error, Result};
 
 /// Train a model; without data, on a synthetic corpus.
 #[derive(Args, Debug)]
+#[command(after_long_help = PRESET_KEYS)]
 pub struct Train {
-    /// A built-in preset: paper, demo, mtg-16k or mtg-12k. Without data demo is the default, with data paper.
+    /// A built-in preset, listed at the end of --help. Without data demo is the default, with data paper.
     #[arg(long, conflicts_with = "config")]
     preset: Option<String>,
     /// A preset file (TOML).
@@ -61,6 +62,9 @@ pub struct Train {
     #[command(flatten)]
     common: Common,
 }
+
+/// The built-in presets and the keys of a preset; a test holds it against the keys themselves.
+const PRESET_KEYS: &str = include_str!("../../assets/preset-keys.txt");
 
 /// The largest integer that config.toml can hold.
 const SEED_LIMIT: u64 = i64::MAX as u64;

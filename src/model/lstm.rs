@@ -6,10 +6,6 @@ use crate::kernels::optim;
 use crate::model::network::Builder;
 use crate::plan::TensorId;
 
-/// Steps × units of one launch of a recurrence, whose time grows with both. Longer walks are split:
-/// a GPU that others use too, or a driver's watchdog, must not wait for 1292 steps.
-const LAUNCH: u32 = 1 << 15;
-
 /// A sequence of some of the batch's clips, and where its summary goes.
 #[derive(Clone, Copy)]
 pub(super) struct Sequence<'a> {
@@ -55,14 +51,16 @@ pub(super) fn pack(
     layers
 }
 
-/// The launches of a walk over all steps, as [begin, end) of each.
-fn launches(steps: u32, units: u32) -> impl DoubleEndedIterator<Item = [u32; 2]> {
-    let most = (LAUNCH / units).max(1);
-    // Equal shares: no launch is there for the few steps that are left.
-    let count = steps.div_ceil(most);
-    (0..count).map(move |i| {
-        [i, i + 1].map(|i| (u64::from(steps) * u64::from(i) / u64::from(count)) as u32)
-    })
+/// The launches of a walk over all steps, as [begin, end) of each: equal shares, so that none is
+/// there for the few steps that are left.
+fn launches(
+    b: &Builder<'_>,
+    steps: u32,
+    units: u32,
+) -> impl DoubleEndedIterator<Item = [u32; 2]> + use<> {
+    let count = steps.div_ceil((b.limits.launch / units).max(1));
+    let edge = move |i| (u64::from(steps) * u64::from(i) / u64::from(count)) as u32;
+    (0..count).map(move |i| [edge(i), edge(i + 1)])
 }
 
 /// Planned layers, with what the backward pass needs of them.
@@ -100,7 +98,7 @@ impl Layer {
         );
         let cells = b.plan.scratch(format!("{name}.cells"), walk);
         let hidden = b.plan.scratch(format!("{name}.hidden"), walk);
-        for [begin, end] in launches(steps, units) {
+        for [begin, end] in launches(b, steps, units) {
             b.step(
                 lstm::recurrence_forward::Params { batch: clips, steps, units, begin, end },
                 lstm::recurrence_forward::Tensors { packed_hh: hh, gates, cells, hidden },
@@ -117,7 +115,7 @@ impl Layer {
         let weight_hh = b.parameter(&format!("{name}.weight_hh_l0"));
         let d_gates = b.plan.scratch(format!("{name}.d_gates"), (8 * rows * units) as usize);
         let carry = b.plan.scratch(format!("{name}.carry"), (2 * batch * units) as usize);
-        for [begin, end] in launches(steps, units).rev() {
+        for [begin, end] in launches(b, steps, units).rev() {
             b.step(
                 lstm::recurrence_backward::Params { batch, steps, units, begin, end },
                 lstm::recurrence_backward::Tensors {

@@ -72,13 +72,28 @@ impl Network {
 
     /// Forward, backward and Adam on a batch.
     pub fn training(&self, batch: usize) -> Program {
-        Builder::new(self, batch, true).build()
+        Builder::new(self, batch, true, Limits::PORTABLE).build()
     }
 
     /// Predictions and their loss, with the running statistics and without dropout.
     pub fn inference(&self, batch: usize) -> Program {
-        Builder::new(self, batch, false).build()
+        Builder::new(self, batch, false, Limits::PORTABLE).build()
     }
+}
+
+/// How large the pieces are that long LSTMs are worked on in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Elements of the largest tensor of a part of the batch, where the clips can be split so far.
+    pub part: u32,
+    /// Steps × units of one launch of a recurrence, whose time grows with both.
+    pub launch: u32,
+}
+
+impl Limits {
+    /// The smallest binding that an adapter must allow, 128 MiB; and few enough steps, 256 of 128
+    /// units, that neither a display nor a driver's watchdog has to wait long.
+    pub const PORTABLE: Self = Self { part: 32 << 20, launch: 1 << 15 };
 }
 
 /// A plan in the making.
@@ -87,11 +102,12 @@ pub(super) struct Builder<'a> {
     pub plan: Plan,
     pub batch: u32,
     pub training: bool,
+    pub limits: Limits,
 }
 
 impl<'a> Builder<'a> {
-    fn new(network: &'a Network, batch: usize, training: bool) -> Self {
-        Self { network, plan: Plan::new(), batch: batch as u32, training }
+    fn new(network: &'a Network, batch: usize, training: bool, limits: Limits) -> Self {
+        Self { network, plan: Plan::new(), batch: batch as u32, training, limits }
     }
 
     /// A tensor of a storage by name. `NAME` of an LSTM stands for both directions.
@@ -183,14 +199,7 @@ impl<'a> Builder<'a> {
             let softmax = u32::from(preset.model.output == Output::Softmax);
             self.step(
                 loss::positive_weights::Params { batch, moods: outputs, softmax },
-                loss::positive_weights::Tensors {
-                    logits,
-                    targets,
-                    probabilities,
-                    weights,
-                    loss,
-                    d_logits,
-                },
+                loss::positive_weights::Tensors { logits, targets, weights, loss, d_logits },
             );
         }
 
@@ -322,6 +331,66 @@ impl Front {
         for branch in self.branches.into_iter().rev() {
             if let Some(standardised) = self.standardised {
                 branch.backward(b, standardised, d_summary);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::exec::{CpuPrograms, Executor, Input};
+    use crate::model::checkpoint::HandcraftedNormalization;
+    use crate::model::parameters::initialise;
+
+    /// The gradients of a small RNN, flat, and how many steps its plan has.
+    fn gradients(limits: Limits) -> (Vec<f64>, usize) {
+        let mut preset = Preset::named("rnn-handcrafted").unwrap();
+        for (key, value) in [
+            ("audio.clip_seconds", "0.5"),
+            ("features.mels", "3"),
+            ("model.rnn.lstm", "[4, 2]"),
+            ("model.dropout", "0"),
+        ] {
+            preset.set(key, value).unwrap();
+        }
+        let handcrafted = Some(HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] });
+        let network = Network::new(&preset, Normalization { mean: 0.0, std: 1.0, handcrafted });
+        let program = Builder::new(&network, 5, true, limits).build();
+        let plan = Arc::new(program.plan);
+        let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);
+        let layout = network.layout(Storage::Parameters);
+        let mut parameters = vec![0.0; layout.length()];
+        for (name, values) in initialise(&preset, 1) {
+            let (offset, length) = layout.get(&name).unwrap();
+            parameters[offset..offset + length].copy_from_slice(&values);
+        }
+        programs.upload(Storage::Parameters, &parameters).unwrap();
+        let wave = |length: usize| (0..length).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
+        let features = wave(plan.tensor(program.features).length);
+        let targets = vec![1.0; plan.tensor(program.targets).length];
+        let control = optim::adam::control(0, 0, 0.0, preset.train.betas);
+        let inputs = [
+            (program.features, Input::F32(&features)),
+            (program.targets, Input::F32(&targets)),
+            (program.control.unwrap(), Input::U32(&control)),
+        ];
+        programs.run(0, &inputs).unwrap();
+        (programs.storage_mut(Storage::Gradients).to_vec(), plan.steps().len())
+    }
+
+    #[test]
+    fn parts_and_launches_change_no_gradient() {
+        let (whole, steps) = gradients(Limits::PORTABLE);
+        assert!(whole.iter().any(|&g| g.abs() > 1e-3));
+        // Two clips a part, then one; five steps a launch.
+        for (part, launch) in [(2 * 22 * 32, 1 << 15), (1, 1 << 15), (32 << 20, 20), (1, 20)] {
+            let (pieces, more) = gradients(Limits { part, launch });
+            assert!(more > steps);
+            for (a, b) in whole.iter().zip(&pieces) {
+                assert!((a - b).abs() < 1e-12, "{a} {b} with {part}, {launch}");
             }
         }
     }

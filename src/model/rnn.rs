@@ -9,10 +9,6 @@ use crate::model::lstm::{self, Sequence, Stack};
 use crate::model::network::Builder;
 use crate::plan::TensorId;
 
-/// Elements of the largest tensor of a part where the clips can be split so far: the smallest
-/// binding that an adapter must allow, 128 MiB.
-const PART: u32 = 32 << 20;
-
 /// A planned forward pass.
 pub(super) struct Rnn {
     parts: Vec<Stack>,
@@ -32,9 +28,9 @@ impl Rnn {
         let (mels, frames) = (preset.features.mels as u32, preset.frames() as u32);
         let stride = preset.feature_size() as u32;
         let packed = lstm::pack(b, "rnn", mels, units);
-        let most = units.iter().copied().max().unwrap_or(1) as u32;
-        let of_a_clip = frames.saturating_mul((8 * most).max(mels));
-        let parts = b.batch.div_ceil((PART / of_a_clip).max(1));
+        let widest = units.iter().copied().max().unwrap_or(1) as u32;
+        let of_a_clip = frames.saturating_mul((8 * widest).max(mels));
+        let parts = b.batch.div_ceil((b.limits.part / of_a_clip).max(1));
         let most = b.batch.div_ceil(parts);
         let parts = (0..b.batch).step_by(most as usize).map(|first| {
             let clips = most.min(b.batch - first);

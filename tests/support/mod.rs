@@ -66,9 +66,9 @@ pub fn small_preset(more: &str) -> Preset {
 pub fn noise(preset: &Preset, clips: usize, seed: u64) -> Batch {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut normal = || -> f32 { StandardNormal.sample(&mut rng) };
-    let plane = preset.features.mels * preset.frames();
+    let size = preset.feature_size();
     Batch {
-        features: (0..clips * plane).map(|_| normal()).collect(),
+        features: (0..clips * size).map(|_| normal()).collect(),
         targets: (0..clips * preset.moods.len())
             .map(|_| f32::from(u8::from(normal() > 0.5)))
             .collect(),

@@ -289,6 +289,28 @@ mod tests {
     }
 
     #[test]
+    fn help_names_every_preset_and_every_key() {
+        let help = include_str!("../../../assets/preset-keys.txt");
+        let mut known = Vec::new();
+        list(ROOT, "", 0, &mut known);
+        let sections = |key: &String| known.iter().any(|k| k.starts_with(&format!("{key}.")));
+        for key in known.iter().filter(|key| !sections(key)) {
+            let key = key.replace(".0.", ".N.");
+            let (section, last) = key.rsplit_once('.').unwrap_or(("", &key));
+            let named = help.lines().any(|line| {
+                let mut words = line.split_whitespace().map(|word| word.trim_end_matches(','));
+                words.next().is_some_and(|first| {
+                    first == key || (first.starts_with(section) && words.next() == Some(last))
+                })
+            });
+            assert!(named, "{key} is not in the help");
+        }
+        for name in Preset::names() {
+            assert!(help.split([' ', ',', '\n']).any(|word| word == name), "{name}");
+        }
+    }
+
+    #[test]
     fn distance_counts_edits() {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "lstm"), 4);
