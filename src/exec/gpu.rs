@@ -45,8 +45,8 @@ pub struct Compilation {
 
 /// An opened adapter and the pipelines compiled on it.
 pub struct Gpu {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
     summary: AdapterSummary,
     options: GpuOptions,
     pipelines: Mutex<HashMap<PipelineKey, Pipeline>>,
@@ -65,7 +65,8 @@ impl Gpu {
         let summary = AdapterSummary::of(&adapter.get_info());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("moodshader"),
-            required_features: wgpu::Features::empty(),
+            // For profiles; an adapter without them times by the host's clock.
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
             required_limits: adapter.limits(),
             ..Default::default()
         };
@@ -96,7 +97,7 @@ impl Gpu {
         }
     }
 
-    fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+    pub(super) fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
         self.device
             .poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })
             .map_err(|error| Error::failure(format!("{}: {error}", self.summary.name)))?;
@@ -291,7 +292,12 @@ impl Gpu {
     }
 
     /// Copies bytes out of a buffer, waiting for all work submitted before.
-    fn download(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+    pub(super) fn download(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Vec<u8>> {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("download"),
             size: bytes,
@@ -318,14 +324,14 @@ fn key(kernel: &dyn Launch) -> PipelineKey {
 }
 
 /// One step, ready to record.
-struct Recorded {
+pub(super) struct Recorded {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     workgroups: [u32; 3],
 }
 
 impl Recorded {
-    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
         let [x, y, z] = self.workgroups;
@@ -337,6 +343,8 @@ struct Program {
     plan: Arc<Plan>,
     placement: Placement,
     steps: Vec<Recorded>,
+    /// Of the buffer with the steps' parameters.
+    parameter_bytes: u64,
 }
 
 /// Plans on a GPU over shared storages and arenas.
@@ -386,14 +394,22 @@ impl GpuPrograms {
         let mut this =
             Self { gpu, storages, arenas, programs: Vec::new(), in_flight: VecDeque::new() };
         for (plan, placement) in plans.into_iter().zip(placements) {
-            let steps = this.bind(&plan, &placement);
-            this.programs.push(Program { plan, placement, steps });
+            let (steps, parameter_bytes) = this.bind(&plan, &placement);
+            this.programs.push(Program { plan, placement, steps, parameter_bytes });
         }
         this.gpu.check()?;
         Ok(this)
     }
 
-    fn bind(&self, plan: &Plan, placement: &Placement) -> Vec<Recorded> {
+    /// Bytes of all buffers that live as long as the programs.
+    pub fn device_bytes(&self) -> u64 {
+        let buffers = self.storages.values().chain(self.arenas.values());
+        let parameters = self.programs.iter().map(|program| program.parameter_bytes);
+        buffers.map(wgpu::Buffer::size).chain(parameters).sum()
+    }
+
+    /// The steps, and the size of the buffer with their parameters.
+    fn bind(&self, plan: &Plan, placement: &Placement) -> (Vec<Recorded>, u64) {
         let device = &self.gpu.device;
         // All parameter blocks of a plan lie in one uniform buffer.
         let stride = device.limits().min_uniform_buffer_offset_alignment.max(256) as usize;
@@ -444,7 +460,30 @@ impl GpuPrograms {
                 workgroups: step.kernel.workgroups(),
             }
         };
-        plan.steps().iter().enumerate().map(|(index, step)| bind(index, step)).collect()
+        let steps = plan.steps().iter().enumerate().map(|(index, step)| bind(index, step));
+        (steps.collect(), uniforms.size())
+    }
+
+    /// Sets a program's inputs for its next replay.
+    pub(super) fn write(&self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) {
+        let program = &self.programs[program];
+        for &(id, input) in inputs {
+            let (buffer, offset) = self.locate(&program.plan, &program.placement, id);
+            let bytes: &[u8] = match input {
+                Input::F32(values) => bytemuck::cast_slice(values),
+                Input::U32(words) => bytemuck::cast_slice(words),
+            };
+            assert_eq!(bytes.len(), 4 * program.plan.tensor(id).length);
+            self.gpu.queue.write_buffer(buffer, offset, bytes);
+        }
+    }
+
+    pub(super) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    pub(super) fn recorded(&self, program: ProgramIndex) -> &[Recorded] {
+        &self.programs[program].steps
     }
 
     /// The buffer and byte offset of a tensor.
@@ -493,16 +532,8 @@ fn fits(plan: &Plan, limits: &wgpu::Limits, adapter: &AdapterSummary) -> Result<
 
 impl Executor for GpuPrograms {
     fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()> {
+        self.write(program, inputs);
         let program = &self.programs[program];
-        for &(id, input) in inputs {
-            let (buffer, offset) = self.locate(&program.plan, &program.placement, id);
-            let bytes: &[u8] = match input {
-                Input::F32(values) => bytemuck::cast_slice(values),
-                Input::U32(words) => bytemuck::cast_slice(words),
-            };
-            assert_eq!(bytes.len(), 4 * program.plan.tensor(id).length);
-            self.gpu.queue.write_buffer(buffer, offset, bytes);
-        }
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());

@@ -3,11 +3,13 @@
 mod adapter;
 mod cpu;
 mod gpu;
+mod profile;
 pub mod verification;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters, choose};
 pub use cpu::CpuPrograms;
 pub use gpu::{Compilation, Gpu, GpuOptions, GpuPrograms};
+pub use profile::Profile;
 
 pub use wgpu::Adapter;
 

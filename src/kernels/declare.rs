@@ -85,6 +85,11 @@ pub trait Kernel: Declaration {
         Vec::new()
     }
     fn cost(&self) -> Cost;
+    /// Steps that must follow one another inside the launch, each after a barrier: what bounds a
+    /// recurrence on an adapter with room to spare.
+    fn serial_steps(&self) -> u32 {
+        1
+    }
     /// The definition: what the shader must compute.
     fn reference<T: Real>(&self, tensors: Self::Slices<'_, T>);
     /// How to draw the inputs of a verification case; standard normal numbers unless told.
@@ -103,6 +108,7 @@ pub trait Launch: std::fmt::Debug + Send + Sync {
     fn workgroups(&self) -> [u32; 3];
     fn constants(&self) -> Constants;
     fn cost(&self) -> Cost;
+    fn serial_steps(&self) -> u32;
     fn draws(&self) -> Vec<Draw>;
     fn reference_f32(&self, arguments: Vec<Argument<'_, f32>>);
     fn reference_f64(&self, arguments: Vec<Argument<'_, f64>>);
@@ -132,6 +138,9 @@ impl<K: Kernel> Launch for K {
     }
     fn cost(&self) -> Cost {
         Kernel::cost(self)
+    }
+    fn serial_steps(&self) -> u32 {
+        Kernel::serial_steps(self)
     }
     fn draws(&self) -> Vec<Draw> {
         K::in_order(self.draw())

@@ -11,6 +11,7 @@ pub use declare::{
 };
 pub use real::{Real, sigmoid};
 
+pub mod bench;
 pub mod features;
 pub mod layers;
 pub mod loss;
@@ -100,6 +101,8 @@ pub const REGISTRY: &[Entry] = &[
     entry::<loss::accumulate::Params>(),
     entry::<optim::accumulate::Params>(),
     entry::<optim::adam::Params>(),
+    entry::<bench::multiply_add::Params>(),
+    entry::<bench::copy::Params>(),
 ];
 
 /// Workgroups of `size` that cover `items`.

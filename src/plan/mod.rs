@@ -165,6 +165,22 @@ impl Plan {
         self.steps.push(Step { kernel: Box::new(kernel), tensors });
     }
 
+    /// A plan of one launch, over tensors of its own with the bindings' names.
+    pub fn alone(kernel: Box<dyn Launch>) -> Self {
+        let mut plan = Self::new();
+        let tensors = kernel
+            .bindings()
+            .iter()
+            .zip(kernel.lengths())
+            .map(|(binding, length)| {
+                let home = if binding.access == Access::Write { Home::Output } else { Home::Input };
+                plan.add(binding.name.to_owned(), length, binding.element, home)
+            })
+            .collect();
+        plan.steps.push(Step { kernel, tensors });
+        plan
+    }
+
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }

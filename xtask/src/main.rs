@@ -1,5 +1,6 @@
 //! What people who work on moodshader run: `cargo xtask COMMAND`.
 
+mod bench;
 mod test;
 mod verify_kernels;
 
@@ -18,6 +19,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     VerifyKernels(verify_kernels::VerifyKernels),
+    Bench(bench::Bench),
     Test(test::Test),
 }
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     moodshader::cli::keep_drivers_quiet();
     let result = match Cli::parse().command {
         Command::VerifyKernels(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Test(command) => command.run(),
     };
     result.unwrap_or_else(|error| {

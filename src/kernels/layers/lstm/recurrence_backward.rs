@@ -121,6 +121,10 @@ impl Kernel for Params {
         }
     }
 
+    fn serial_steps(&self) -> u32 {
+        self.end - self.begin
+    }
+
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         let Slices { weight_hh, gates, cells, d_hidden, carry, d_gates } = tensors;
         let (batch, units) = (self.batch as usize, self.units as usize);

@@ -99,6 +99,10 @@ impl Kernel for Params {
         }
     }
 
+    fn serial_steps(&self) -> u32 {
+        self.end - self.begin
+    }
+
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         let Slices { packed_hh, gates, cells, hidden } = tensors;
         let clip = self.steps as usize * self.units as usize;

@@ -1,0 +1,58 @@
+//! A copy: the memory ceiling of an adapter.
+
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+
+kernel! {
+    "bench/copy",
+    params {
+        quads: u32,
+        /// Threads of a row of workgroups.
+        row: u32,
+    },
+    tensors {
+        /// [quads, 4]
+        input: read f32,
+        /// [quads, 4]
+        output: write f32,
+    },
+}
+
+/// Workgroups of a row: within every adapter's limit.
+const ROW: u32 = 1024;
+
+impl Params {
+    pub fn new(quads: u32) -> Self {
+        Self { quads, row: 64 * ROW.min(cover(quads, 64)) }
+    }
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        Tensors { input: 4 * self.quads as usize, output: 4 * self.quads as usize }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        [self.row / 64, cover(self.quads, self.row), 1]
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { flops: 0.0, bytes: 32.0 * f64::from(self.quads) }
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        tensors.output.copy_from_slice(tensors.input);
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        Tensors { input: Draw::NORMAL, output: Draw::NORMAL }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self::new(1)),
+            Case::new("odd", Self::new(1001)),
+            Case::new("more than a row", Self::new(70_001)),
+        ]
+    }
+}

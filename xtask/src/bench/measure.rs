@@ -1,0 +1,304 @@
+//! Ceilings, kernels one by one, and whole updates.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use moodshader::Result;
+use moodshader::exec::verification::shape;
+use moodshader::exec::{Executor, Gpu, GpuPrograms, Input};
+use moodshader::kernels::bench::{copy, multiply_add};
+use moodshader::kernels::features::{MelFilters, decibels, mel, peak, stft_power};
+use moodshader::kernels::optim::adam;
+use moodshader::kernels::verify::{Values, inputs};
+use moodshader::kernels::{Access, Kernel, Launch};
+use moodshader::model::checkpoint::Normalization;
+use moodshader::model::parameters::{initialise, initialise_buffers};
+use moodshader::model::preset::Preset;
+use moodshader::model::{Network, Program};
+use moodshader::plan::{Plan, Storage, TensorId};
+
+use super::{Ceilings, Row, Update};
+
+/// Replays of which the fastest counts for a ceiling, the median for a kernel.
+const REPLAYS: usize = 5;
+/// Clips that features are computed for at once.
+const FEATURE_CLIPS: u32 = 4;
+/// Whole updates in a row, at least, and for how long at least.
+const UPDATES: u32 = 10;
+const SECONDS: f64 = 2.0;
+/// Batches of different data that take turns.
+const BATCHES: u64 = 4;
+
+pub(super) fn ceilings(gpu: &Arc<Gpu>) -> Result<Ceilings> {
+    // Enough for tens of milliseconds on a software adapter, and to fill a large GPU.
+    let mut rounds = 256;
+    let multiply = loop {
+        let kernel = multiply_add::Params::new(1 << 16, rounds);
+        let seconds = fastest(gpu, kernel)?;
+        if seconds > 5e-3 || rounds >= 1 << 16 {
+            break Kernel::cost(&kernel).flops / seconds;
+        }
+        rounds *= 4;
+    };
+    let kernel = copy::Params::new(1 << 21);
+    let bytes = Kernel::cost(&kernel).bytes / fastest(gpu, kernel)?;
+    Ok(Ceilings { gflops: 1e-9 * multiply, gbytes_per_second: 1e-9 * bytes })
+}
+
+fn fastest(gpu: &Arc<Gpu>, kernel: impl Kernel + 'static) -> Result<f64> {
+    let plan = Arc::new(Plan::alone(Box::new(kernel)));
+    Ok(times(gpu, &plan)?.into_iter().fold(f64::MAX, f64::min))
+}
+
+/// Seconds of a plan's one launch over drawn inputs, replay by replay.
+fn times(gpu: &Arc<Gpu>, plan: &Arc<Plan>) -> Result<Vec<f64>> {
+    let drawn = inputs(&*plan.steps()[0].kernel, 1);
+    let step = &plan.steps()[0];
+    let written: Vec<_> = step
+        .uses()
+        .zip(&drawn)
+        .filter(|((_, access), _)| *access != Access::Write)
+        .map(|((id, _), values)| match values {
+            Values::F32(values) => (id, Input::F32(values)),
+            Values::U32(words) => (id, Input::U32(words)),
+        })
+        .collect();
+    let mut programs = GpuPrograms::new(Arc::clone(gpu), vec![Arc::clone(plan)])?;
+    // The first replay may still compile.
+    programs.profile(0, &written)?;
+    (0..REPLAYS).map(|_| Ok(programs.profile(0, &written)?.seconds[0])).collect()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Every kernel of an update, and those of the features, at their shapes.
+pub(super) fn kernels(
+    gpu: &Arc<Gpu>,
+    preset: &Preset,
+    batch: usize,
+    ceilings: Ceilings,
+    filter: &str,
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for kernel in feature_kernels(preset) {
+        if kernel.id().contains(filter) {
+            let plan = Arc::new(Plan::alone(kernel));
+            let seconds = median(times(gpu, &plan)?);
+            rows.push(row(&*plan.steps()[0].kernel, 0, seconds, ceilings));
+        }
+    }
+    let mut bench = UpdateBench::new(gpu, preset, batch)?;
+    bench.step(0)?;
+    let profiles: Vec<_> =
+        (0..REPLAYS as u64).map(|turn| bench.profile(turn)).collect::<Result<_>>()?;
+    for (index, step) in bench.plan.steps().iter().enumerate() {
+        if !step.kernel.id().contains(filter) {
+            continue;
+        }
+        let seconds = median(profiles.iter().map(|profile| profile[index]).collect());
+        let new = row(&*step.kernel, 1, seconds, ceilings);
+        match rows.iter_mut().find(|row| row.kernel == new.kernel && row.shape == new.shape) {
+            None => rows.push(new),
+            Some(known) => {
+                let total = known.seconds * known.count as f64 + seconds;
+                known.count += 1;
+                known.seconds = total / known.count as f64;
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn row(kernel: &dyn Launch, count: usize, seconds: f64, ceilings: Ceilings) -> Row {
+    let cost = kernel.cost();
+    // A clock may be too coarse for the shortest launches.
+    let rate = 1e-9 / seconds.max(1e-9);
+    let (gflops, gbytes_per_second) = (rate * cost.flops, rate * cost.bytes);
+    Row {
+        kernel: kernel.id().to_owned(),
+        shape: shape(kernel),
+        count,
+        seconds,
+        gflops,
+        gbytes_per_second,
+        share_of_ceiling: (gflops / ceilings.gflops)
+            .max(gbytes_per_second / ceilings.gbytes_per_second),
+    }
+}
+
+/// The kernels that make features, as the extractor launches them.
+fn feature_kernels(preset: &Preset) -> Vec<Box<dyn Launch>> {
+    let features = &preset.features;
+    let samples = preset.clip_samples();
+    let filters = MelFilters::slaney(
+        preset.audio.sample_rate,
+        features.n_fft,
+        features.mels,
+        features.fmin,
+        features.fmax,
+    );
+    let clips = FEATURE_CLIPS;
+    let size = (features.mels * preset.frames()) as u32;
+    vec![
+        Box::new(stft_power::Params {
+            clips,
+            samples: samples as u32,
+            n_fft: features.n_fft as u32,
+            hop: features.hop as u32,
+        }),
+        Box::new(mel::Params {
+            clips,
+            frames: preset.frames() as u32,
+            bins: features.n_fft as u32 / 2 + 1,
+            mels: features.mels as u32,
+            weights: filters.weights.len() as u32,
+        }),
+        Box::new(peak::Params { clips, size }),
+        Box::new(decibels::Params { clips, size, top_db: features.top_db as f32 }),
+    ]
+}
+
+/// Whole updates at one batch size.
+pub(super) fn update(
+    gpu: &Arc<Gpu>,
+    name: &str,
+    preset: &Preset,
+    batch: usize,
+    ceilings: Ceilings,
+) -> Result<Update> {
+    let mut bench = UpdateBench::new(gpu, preset, batch)?;
+    let seconds = bench.seconds_of_a_step()?;
+    let recording = (0..REPLAYS as u64).map(|turn| {
+        bench.programs.wait()?;
+        let start = Instant::now();
+        bench.step(turn)?;
+        Ok(start.elapsed().as_secs_f64())
+    });
+    let recording_seconds = median(recording.collect::<Result<_>>()?);
+    bench.programs.wait()?;
+    let flops: f64 = bench.plan.steps().iter().map(|step| step.kernel.cost().flops).sum();
+    let (dispatches, peak_device_bytes) = (bench.plan.steps().len(), bench.programs.device_bytes());
+    drop(bench);
+    let mut inference = UpdateBench::inference(gpu, preset, batch)?;
+    let inference_seconds = inference.seconds_of_a_step()?;
+    let gflops = 1e-9 * flops / seconds;
+    Ok(Update {
+        preset: name.to_owned(),
+        batch,
+        seconds,
+        clips_per_second: batch as f64 / seconds,
+        dispatches,
+        peak_device_bytes,
+        gflops,
+        share_of_ceiling: gflops / ceilings.gflops,
+        recording_seconds,
+        inference_clips_per_second: batch as f64 / inference_seconds,
+    })
+}
+
+/// A loaded plan with batches to feed it.
+struct UpdateBench {
+    programs: GpuPrograms,
+    plan: Arc<Plan>,
+    features: TensorId,
+    targets: TensorId,
+    control: Option<TensorId>,
+    batches: Vec<[Vec<f32>; 2]>,
+    preset: Preset,
+}
+
+impl UpdateBench {
+    fn new(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<Self> {
+        Self::load(gpu, preset, |network| network.training(batch))
+    }
+
+    fn inference(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<Self> {
+        Self::load(gpu, preset, |network| network.inference(batch))
+    }
+
+    fn load(
+        gpu: &Arc<Gpu>,
+        preset: &Preset,
+        program: impl Fn(&Network) -> Program,
+    ) -> Result<Self> {
+        let network = Network::new(preset, Normalization { mean: -40.0, std: 15.0 });
+        let Program { plan, features, targets, control, .. } = program(&network);
+        let plan = Arc::new(plan);
+        let mut programs = GpuPrograms::new(Arc::clone(gpu), vec![Arc::clone(&plan)])?;
+        for (storage, tensors) in [
+            (Storage::Parameters, initialise(preset, 1)),
+            (Storage::Buffers, initialise_buffers(preset)),
+        ] {
+            let layout = network.layout(storage);
+            let mut flat = vec![0.0; layout.length()];
+            for (name, values) in &tensors {
+                if let Some((offset, length)) = layout.get(name) {
+                    flat[offset..offset + length].copy_from_slice(values);
+                }
+            }
+            programs.upload(storage, &flat)?;
+        }
+        let batches = (0..BATCHES)
+            .map(|batch| {
+                let noise = |stream, low: f32, high: f32, count| -> Vec<f32> {
+                    let mut state = (batch << 8 | stream) * 0x9e37_79b9_7f4a_7c15 + 1;
+                    let mut next = || {
+                        // xorshift64: speed does not depend on how good the noise is.
+                        state ^= state << 13;
+                        state ^= state >> 7;
+                        state ^= state << 17;
+                        low + (high - low) * (state >> 40) as f32 / (1 << 24) as f32
+                    };
+                    (0..count).map(|_| next()).collect()
+                };
+                let targets = noise(1, 0.0, 1.0, plan.tensor(targets).length);
+                [
+                    noise(0, -80.0, 0.0, plan.tensor(features).length),
+                    targets.into_iter().map(|x| f32::from(x > 0.7)).collect(),
+                ]
+            })
+            .collect();
+        Ok(Self { programs, plan, features, targets, control, batches, preset: preset.clone() })
+    }
+
+    fn with_inputs<T>(
+        &mut self,
+        turn: u64,
+        f: impl FnOnce(&mut GpuPrograms, &[(TensorId, Input<'_>)]) -> Result<T>,
+    ) -> Result<T> {
+        let train = &self.preset.train;
+        let [features, targets] = &self.batches[(turn % BATCHES) as usize];
+        let control = adam::control(turn, 1, train.learning_rate, train.betas);
+        let mut inputs =
+            vec![(self.features, Input::F32(features)), (self.targets, Input::F32(targets))];
+        inputs.extend(self.control.map(|id| (id, Input::U32(&control))));
+        f(&mut self.programs, &inputs)
+    }
+
+    fn step(&mut self, turn: u64) -> Result<()> {
+        self.with_inputs(turn, |programs, inputs| programs.run(0, inputs))
+    }
+
+    fn profile(&mut self, turn: u64) -> Result<Vec<f64>> {
+        self.with_inputs(turn, |programs, inputs| Ok(programs.profile(0, inputs)?.seconds))
+    }
+
+    /// Whole replays in a row by the host's clock, after two to warm up, with a final wait.
+    fn seconds_of_a_step(&mut self) -> Result<f64> {
+        for turn in 0..2 {
+            self.step(turn)?;
+        }
+        self.programs.wait()?;
+        let start = Instant::now();
+        let mut steps = 0;
+        while steps < UPDATES || start.elapsed().as_secs_f64() < SECONDS {
+            self.step(u64::from(steps))?;
+            steps += 1;
+        }
+        self.programs.wait()?;
+        Ok(start.elapsed().as_secs_f64() / f64::from(steps))
+    }
+}
