@@ -124,7 +124,7 @@ fn bindings_are_as_declared() {
                     other => panic!("{}: {:?} is in {other:?}", entry.id, variable.name),
                 };
                 let element = match variable.space {
-                    AddressSpace::Uniform => None,
+                    AddressSpace::Uniform if place.binding == 0 => None,
                     _ => Some(element(&module, variable.ty)),
                 };
                 Some((place.binding, variable.name.clone().unwrap_or_default(), access, element))
@@ -136,6 +136,7 @@ fn bindings_are_as_declared() {
         for (number, binding) in (1..).zip(entry.bindings) {
             let access = match binding.access {
                 Access::Read => "read",
+                Access::Uniform => "uniform",
                 Access::Write | Access::Update => "read_write",
             };
             declared.push((number, binding.name.to_owned(), access, Some(binding.element)));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{Executor, Input, ProgramIndex};
 use crate::Result;
-use crate::kernels::{Access, Argument, Element, Launch, Real};
+use crate::kernels::{Argument, Element, Launch, Real};
 use crate::plan::{Home, Plan, STATUS_CLEAR, Storage, TensorId};
 
 /// Elements of a tensor or a storage.
@@ -150,7 +150,7 @@ impl<T: Reference> CpuPrograms<T> {
             let mut written: Vec<Option<Data<T>>> = step
                 .uses()
                 .map(|(id, access)| {
-                    (access != Access::Read).then(|| match plan.tensor(id).home {
+                    (!access.reads()).then(|| match plan.tensor(id).home {
                         Home::Storage(storage, offset) => {
                             self.storages[&storage].part(offset, plan.tensor(id).length)
                         }

@@ -10,13 +10,17 @@ use rayon::prelude::*;
 
 use super::adapter::AdapterSummary;
 use super::{Executor, Input, ProgramIndex};
-use crate::kernels::{Access, Element, Launch};
+use crate::kernels::{Access, Element, Launch, UNIFORM_WINDOW};
 use crate::plan::{Arena, Home, Placement, Plan, STATUS_CLEAR, Storage, TensorId};
 use crate::{Error, Result};
 
 /// Replays that may be under way before the host waits: enough to hide recording and uploads,
 /// few enough that staging memory stays small.
 const IN_FLIGHT: usize = 2;
+
+/// Elements behind the last tensor of a buffer, so that a uniform window that begins in the buffer
+/// also ends in it.
+const WINDOW: usize = UNIFORM_WINDOW as usize / 4;
 
 /// How shaders are compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,8 +143,13 @@ impl Gpu {
         };
         let mut entries = vec![buffer(0, wgpu::BufferBindingType::Uniform)];
         for (number, binding) in (1..).zip(kernel.bindings()) {
-            let read_only = binding.access == Access::Read;
-            entries.push(buffer(number, wgpu::BufferBindingType::Storage { read_only }));
+            entries.push(buffer(
+                number,
+                match binding.access {
+                    Access::Uniform => wgpu::BufferBindingType::Uniform,
+                    access => wgpu::BufferBindingType::Storage { read_only: access.reads() },
+                },
+            ));
         }
         let bind_group_layout =
             self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
@@ -215,11 +224,12 @@ impl Gpu {
         self.pipelines.lock().expect("no holder of this lock panics")[&key(kernel)].clone()
     }
 
-    fn storage_buffer(&self, label: &str, elements: usize) -> wgpu::Buffer {
+    fn tensor_buffer(&self, label: &str, elements: usize) -> wgpu::Buffer {
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: 4 * elements.max(4) as u64,
             usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::UNIFORM
                 | wgpu::BufferUsages::COPY_SRC
                 | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
@@ -252,21 +262,18 @@ impl Gpu {
             .iter()
             .zip(tensors)
             .map(|(binding, bytes)| {
-                let buffer = self.storage_buffer(binding.name, bytes.len() / 4);
+                let buffer = self.tensor_buffer(binding.name, bytes.len() / 4 + WINDOW);
                 self.queue.write_buffer(&buffer, 0, bytes);
                 buffer
             })
             .collect();
         let mut entries =
             vec![wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() }];
-        for (number, (buffer, bytes)) in (1..).zip(buffers.iter().zip(tensors)) {
+        let bound = kernel.bindings().iter().zip(buffers.iter().zip(tensors));
+        for (number, (binding, (buffer, bytes))) in (1..).zip(bound) {
             entries.push(wgpu::BindGroupEntry {
                 binding: number,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset: 0,
-                    size: wgpu::BufferSize::new(bytes.len() as u64),
-                }),
+                resource: bound_range(kernel, binding.access, buffer, 0, bytes.len() as u64),
             });
         }
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -323,6 +330,22 @@ fn key(kernel: &dyn Launch) -> PipelineKey {
     (kernel.id(), constants)
 }
 
+/// The part of a buffer that a launch binds for a tensor at a byte offset.
+fn bound_range<'a>(
+    kernel: &dyn Launch,
+    access: Access,
+    buffer: &'a wgpu::Buffer,
+    offset: u64,
+    bytes: u64,
+) -> wgpu::BindingResource<'a> {
+    let (offset, bytes) = match access {
+        Access::Uniform => (offset + 4 * kernel.uniform_start() as u64, UNIFORM_WINDOW),
+        _ => (offset, bytes),
+    };
+    let size = wgpu::BufferSize::new(bytes);
+    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
+}
+
 /// One step, ready to record.
 pub(super) struct Recorded {
     pipeline: wgpu::ComputePipeline,
@@ -368,7 +391,7 @@ impl GpuPrograms {
             .into_iter()
             .filter_map(|storage| {
                 let length = plans.iter().map(|plan| plan.storage_length(storage)).max()?;
-                (length > 0).then(|| (storage, gpu.storage_buffer(&format!("{storage:?}"), length)))
+                (length > 0).then(|| (storage, gpu.tensor_buffer(&format!("{storage:?}"), length)))
             })
             .collect();
         if let Some(status) = storages.get(&Storage::Status) {
@@ -387,7 +410,9 @@ impl GpuPrograms {
         }
         let arenas: HashMap<_, _> = lengths
             .into_iter()
-            .map(|(arena, length)| (arena, gpu.storage_buffer(&format!("{arena:?}"), length)))
+            .map(|(arena, length)| {
+                (arena, gpu.tensor_buffer(&format!("{arena:?}"), length + WINDOW))
+            })
             .collect();
         gpu.check()?;
 
@@ -438,15 +463,12 @@ impl GpuPrograms {
                     ),
                 }),
             }];
-            for (number, &id) in (1..).zip(&step.tensors) {
+            for (number, (id, access)) in (1..).zip(step.uses()) {
                 let (buffer, offset) = self.locate(plan, placement, id);
+                let bytes = 4 * plan.tensor(id).length as u64;
                 entries.push(wgpu::BindGroupEntry {
                     binding: number,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer,
-                        offset,
-                        size: wgpu::BufferSize::new(4 * plan.tensor(id).length as u64),
-                    }),
+                    resource: bound_range(&*step.kernel, access, buffer, offset, bytes),
                 });
             }
             let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {

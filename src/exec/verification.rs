@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Gpu;
 use crate::kernels::verify::{AnyCase, Values, inputs};
-use crate::kernels::{Access, Argument, Element, Launch, REGISTRY};
+use crate::kernels::{Argument, Element, Launch, REGISTRY};
 use crate::{Error, Result};
 
 /// What verifying one case found.
@@ -95,7 +95,7 @@ fn judge(launch: &dyn Launch, before: &[Values], after: &[Values]) -> (f64, Stri
     for (((binding, before), after), expected) in
         launch.bindings().iter().zip(before).zip(after).zip(&expected)
     {
-        if binding.access == Access::Read {
+        if binding.access.reads() {
             if before.bytes() != after.bytes() {
                 return (f64::INFINITY, format!("the input {} was written to", binding.name));
             }
@@ -147,11 +147,11 @@ pub fn reference(launch: &dyn Launch, inputs: &[Values]) -> Vec<Expected> {
     let arguments = tensors
         .iter_mut()
         .zip(launch.bindings())
-        .map(|(tensor, binding)| match (tensor, binding.access) {
-            (Expected::Numbers(values), Access::Read) => Argument::Read(values),
-            (Expected::Numbers(values), _) => Argument::Write(values),
-            (Expected::Words(words), Access::Read) => Argument::ReadWords(words),
-            (Expected::Words(words), _) => Argument::WriteWords(words),
+        .map(|(tensor, binding)| match (tensor, binding.access.reads()) {
+            (Expected::Numbers(values), true) => Argument::Read(values),
+            (Expected::Numbers(values), false) => Argument::Write(values),
+            (Expected::Words(words), true) => Argument::ReadWords(words),
+            (Expected::Words(words), false) => Argument::WriteWords(words),
         })
         .collect();
     launch.reference_f64(arguments);

@@ -10,11 +10,24 @@ use super::verify::{Case, Draw};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Read,
+    /// Read through a uniform binding of [`UNIFORM_WINDOW`] bytes, which adapters read faster where
+    /// all threads want the same element: weights.
+    Uniform,
     /// Every element is written, none is read.
     Write,
     /// Elements are read and written in place.
     Update,
 }
+
+impl Access {
+    /// Whether the tensor is only read.
+    pub const fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::Uniform)
+    }
+}
+
+/// Bytes of a uniform binding: what WebGPU grants at least.
+pub const UNIFORM_WINDOW: u64 = 1 << 16;
 
 /// What a tensor holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +103,11 @@ pub trait Kernel: Declaration {
     fn serial_steps(&self) -> u32 {
         1
     }
+    /// Where in a [`Access::Uniform`] tensor the window of this launch begins, in elements: a
+    /// multiple of 64.
+    fn uniform_start(&self) -> usize {
+        0
+    }
     /// The definition: what the shader must compute.
     fn reference<T: Real>(&self, tensors: Self::Slices<'_, T>);
     /// How to draw the inputs of a verification case; standard normal numbers unless told.
@@ -109,6 +127,7 @@ pub trait Launch: std::fmt::Debug + Send + Sync {
     fn constants(&self) -> Constants;
     fn cost(&self) -> Cost;
     fn serial_steps(&self) -> u32;
+    fn uniform_start(&self) -> usize;
     fn draws(&self) -> Vec<Draw>;
     fn reference_f32(&self, arguments: Vec<Argument<'_, f32>>);
     fn reference_f64(&self, arguments: Vec<Argument<'_, f64>>);
@@ -141,6 +160,9 @@ impl<K: Kernel> Launch for K {
     }
     fn serial_steps(&self) -> u32 {
         Kernel::serial_steps(self)
+    }
+    fn uniform_start(&self) -> usize {
+        Kernel::uniform_start(self)
     }
     fn draws(&self) -> Vec<Draw> {
         K::in_order(self.draw())
@@ -221,15 +243,18 @@ macro_rules! kernel {
         }
     };
     (@slice $l:lifetime $t:ident read f32) => { &$l [$t] };
+    (@slice $l:lifetime $t:ident uniform f32) => { &$l [$t] };
     (@slice $l:lifetime $t:ident read u32) => { &$l [u32] };
     (@slice $l:lifetime $t:ident $access:ident f32) => { &$l mut [$t] };
     (@slice $l:lifetime $t:ident $access:ident u32) => { &$l mut [u32] };
     (@access read) => { $crate::kernels::Access::Read };
+    (@access uniform) => { $crate::kernels::Access::Uniform };
     (@access write) => { $crate::kernels::Access::Write };
     (@access update) => { $crate::kernels::Access::Update };
     (@element f32) => { $crate::kernels::Element::F32 };
     (@element u32) => { $crate::kernels::Element::U32 };
     (@pattern $slice:ident read f32) => { $crate::kernels::Argument::Read($slice) };
+    (@pattern $slice:ident uniform f32) => { $crate::kernels::Argument::Read($slice) };
     (@pattern $slice:ident read u32) => { $crate::kernels::Argument::ReadWords($slice) };
     (@pattern $slice:ident $access:ident f32) => { $crate::kernels::Argument::Write($slice) };
     (@pattern $slice:ident $access:ident u32) => { $crate::kernels::Argument::WriteWords($slice) };

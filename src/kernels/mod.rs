@@ -8,6 +8,7 @@ pub mod verify;
 pub(crate) use declare::kernel;
 pub use declare::{
     Access, Argument, Binding, Constants, Cost, Declaration, Element, Field, Kernel, Launch,
+    UNIFORM_WINDOW,
 };
 pub use real::{Real, sigmoid};
 

@@ -180,19 +180,19 @@ impl Block {
     /// A later block, from what the block before left.
     fn follow(b: &mut Builder<'_>, shape: Shape, before: &Self) -> Self {
         let [ins, outs] = shape.channels;
-        let matrices = before.shape.quads() * shape.quads() * 3 * shape.taps.groups();
-        let packed = shape.scratch(b, "packed", 16 * matrices);
-        let reversed = shape.scratch(b, "reversed", 16 * matrices);
+        let pack = conv::pack::Params::new(ins, outs, shape.taps);
+        let [forward, backward] = pack.matrices().map(|matrices| 16 * matrices);
+        let packed = shape.scratch(b, "packed", forward);
+        let reversed = shape.scratch(b, "reversed", backward);
         let weight = shape.parameter(b, "conv.weight");
-        b.step(
-            conv::pack::Params::new(ins, outs, shape.taps),
-            conv::pack::Tensors { weight, forward: packed, backward: reversed },
-        );
+        b.step(pack, conv::pack::Tensors { weight, forward: packed, backward: reversed });
 
-        let params = conv::forward::Params::new(b.batch, shape.channels, shape.lines, shape.taps);
+        let launches =
+            conv::forward::Params::launches(b.batch, shape.channels, shape.lines, shape.taps);
+        let rows = launches[0].rows();
         let elements = 4 * b.batch * shape.quads() * shape.plane[0] * shape.plane[1];
         let activation = shape.scratch(b, "activation", elements);
-        let partial = shape.scratch(b, "sums", 8 * shape.quads() * params.rows());
+        let partial = shape.scratch(b, "sums", 8 * shape.quads() * rows);
         let tensors = conv::forward::Tensors {
             input: before.pooled,
             affine: before.norm.affine,
@@ -202,8 +202,10 @@ impl Block {
             output: activation,
             partial,
         };
-        b.step(params, tensors);
-        let norm = shape.normalise(b, partial, params.rows());
+        for launch in launches {
+            b.step(launch, tensors.clone());
+        }
+        let norm = shape.normalise(b, partial, rows);
 
         let pooled = shape.pooled(b);
         let gamma = shape.parameter(b, "bn.weight");
@@ -279,19 +281,19 @@ impl Block {
                 self.weight_gradient(b, before, activation, [d_weight, d_bias]);
                 let d_input =
                     shape.scratch(b, "d_input", 4 * batch * before.shape.quads() * bands * steps);
-                b.step(
-                    conv::input_gradient::Params::new(
-                        batch,
-                        shape.channels,
-                        shape.lines,
-                        shape.taps,
-                    ),
-                    conv::input_gradient::Tensors {
-                        d_output: activation,
-                        weight: reversed,
-                        d_input,
-                    },
-                );
+                let tensors = conv::input_gradient::Tensors {
+                    d_output: activation,
+                    weight: reversed,
+                    d_input,
+                };
+                for launch in conv::input_gradient::Params::launches(
+                    batch,
+                    shape.channels,
+                    shape.lines,
+                    shape.taps,
+                ) {
+                    b.step(launch, tensors.clone());
+                }
                 Some(d_input)
             }
             (Activation::Places { code }, _) => {

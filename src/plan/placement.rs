@@ -9,7 +9,6 @@ use std::collections::HashMap;
 
 use super::layout::ALIGNMENT;
 use super::{Home, Plan, TensorId};
-use crate::kernels::Access;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Arena {
@@ -56,7 +55,7 @@ impl Placement {
                 let life = lives.entry(id).or_insert(Life { first: index, last: index });
                 life.last = index;
                 for (other, other_access) in step.uses() {
-                    if (access == Access::Read) != (other_access == Access::Read) {
+                    if access.reads() != other_access.reads() {
                         foes.entry(id).or_default().push(other);
                     }
                 }

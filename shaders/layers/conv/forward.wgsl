@@ -8,7 +8,7 @@
 // Tensors hold channels in quads: [clip, channel/4, band, step] of vec4.
 // A line is a row of positions along the kernel. Each thread computes 16 positions of a line for
 // 4 channels; its window of inputs slides over the line three taps at a time.
-// Workgroups: x covers the tiles of 16, y the output quads, z the clips.
+// Workgroups: x covers the tiles of 16, y the output quads from params.first on, z the clips.
 // A row of partials is the work of one workgroup.
 
 struct Params {
@@ -23,14 +23,18 @@ struct Params {
     // Taps in groups of three, and the taps before the centre.
     groups: u32,
     before: u32,
+    // The first output quad of this launch, and how many there are in it.
+    first: u32,
+    count: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4f>;
 // [2, in_quads]: scale, then shift.
 @group(0) @binding(2) var<storage, read> affine: array<vec4f>;
-// [out_quads, in_quads, 3 · groups]; column c is for input channel c of the quad.
-@group(0) @binding(3) var<storage, read> weight: array<mat4x4f>;
+// A window that begins at output quad params.first. For each output quad: [in_quads, 3 · groups],
+// filled up to a multiple of 4; column c is for input channel c of the quad.
+@group(0) @binding(3) var<uniform> weight: array<mat4x4f, 1024>;
 // [out_channels]
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 // [out_channels]
@@ -101,8 +105,9 @@ fn main(
     let line = select(item / tiles, item % params.lines, params.across == 1u);
     let first = TILE * select(item % tiles, item / params.lines, params.across == 1u);
     let plane = params.length * params.lines;
-    let out_quads = groups.y;
-    quad = group.y;
+    let out_quads = (params.out_channels + 3u) / 4u;
+    quad = params.first + group.y;
+    let matrices = (params.in_quads * 3u * params.groups + 3u) & ~3u;
 
     let b = bias_of(quad);
     var s0 = b; var s1 = b; var s2 = b; var s3 = b;
@@ -130,7 +135,7 @@ fn main(
         var x12 = load(row, at + 12, scale, shift);
         var x13 = load(row, at + 13, scale, shift);
         var x14 = load(row, at + 14, scale, shift);
-        var tap = (quad * params.in_quads + q) * 3u * params.groups;
+        var tap = group.y * matrices + q * 3u * params.groups;
         for (var g = 0u; g < params.groups; g++) {
             let x15 = load(row, at + 15, scale, shift);
             let x16 = load(row, at + 16, scale, shift);

@@ -5,7 +5,7 @@
 // Tensors hold channels in quads: [clip, channel/4, band, step] of vec4.
 // A line is a row of positions along the kernel. Each thread computes 16 positions of a line for
 // 4 channels; its window of inputs slides over the line three taps at a time.
-// Workgroups: x covers the tiles of 16, y the input quads, z the clips.
+// Workgroups: x covers the tiles of 16, y the input quads from params.first on, z the clips.
 
 struct Params {
     clips: u32,
@@ -19,12 +19,16 @@ struct Params {
     // Taps in groups of three, and the (reversed) taps before the centre.
     groups: u32,
     before: u32,
+    // The first input quad of this launch, and how many there are in it.
+    first: u32,
+    count: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> d_output: array<vec4f>;
-// [in_quads, out_quads, 3 · groups], taps reversed; column c is for output channel c of the quad.
-@group(0) @binding(2) var<storage, read> weight: array<mat4x4f>;
+// A window that begins at input quad params.first. For each input quad: [out_quads, 3 · groups],
+// filled up to a multiple of 4, taps reversed; column c is for output channel c of the quad.
+@group(0) @binding(2) var<uniform> weight: array<mat4x4f, 1024>;
 @group(0) @binding(3) var<storage, read_write> d_input: array<vec4f>;
 
 const TILE = 16u;
@@ -64,6 +68,8 @@ fn main(
     let line = select(item / tiles, item % params.lines, params.across == 1u);
     let first = TILE * select(item % tiles, item / params.lines, params.across == 1u);
     let plane = params.length * params.lines;
+    let quad = params.first + group.y;
+    let matrices = (params.out_quads * 3u * params.groups + 3u) & ~3u;
 
     let b = vec4f();
     var s0 = b; var s1 = b; var s2 = b; var s3 = b;
@@ -89,7 +95,7 @@ fn main(
         var x12 = load(row, at + 12);
         var x13 = load(row, at + 13);
         var x14 = load(row, at + 14);
-        var tap = (group.y * params.out_quads + q) * 3u * params.groups;
+        var tap = group.y * matrices + q * 3u * params.groups;
         for (var g = 0u; g < params.groups; g++) {
             let x15 = load(row, at + 15);
             let x16 = load(row, at + 16);
@@ -153,7 +159,7 @@ fn main(
         }
     }
 
-    base = (group.z * params.in_quads + group.y) * plane + line * params.across + first * params.along;
+    base = (group.z * params.in_quads + quad) * plane + line * params.across + first * params.along;
     count = min(TILE, params.length - first);
     store(0u, s0);
     store(1u, s1);

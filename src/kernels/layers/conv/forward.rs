@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{LANES, Lines, Taps, convolve, finish, scaled};
+use super::{LANES, Lines, Taps, convolve, finish, launches, quad_matrices, scaled};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, kernel};
 
@@ -18,27 +18,45 @@ kernel! {
         across: u32,
         groups: u32,
         before: u32,
+        /// The first output quad of this launch, and how many there are in it.
+        first: u32,
+        count: u32,
     },
     tensors {
         /// [clips, in_quads, bands, steps, 4]
         input: read f32,
         /// [2, in_quads, 4]: scale, then shift
         affine: read f32,
-        /// [out_quads, in_quads, 3 · groups] of 4 × 4, as `pack` leaves them
-        weight: read f32,
+        /// As `pack` leaves them for the forward pass
+        weight: uniform f32,
         /// \[out_channels\]
         bias: read f32,
         /// \[out_channels\], near the mean of the output: the running mean
         pivot: read f32,
         /// [clips, out_quads, bands, steps, 4]
-        output: write f32,
+        output: update f32,
         /// [clips, tile groups, out_quads, 2, 4]: Σ (output − pivot), Σ (output − pivot)²
-        partial: write f32,
+        partial: update f32,
     },
 }
 
 impl Params {
-    pub fn new(clips: u32, channels: [u32; 2], lines: Lines, taps: Taps) -> Self {
+    /// The launches that together make all output channels.
+    pub fn launches(clips: u32, channels: [u32; 2], lines: Lines, taps: Taps) -> Vec<Self> {
+        let [ins, outs] = channels.map(|n| n.div_ceil(4));
+        launches(outs, ins, taps.groups())
+            .into_iter()
+            .map(|part| Self::new(clips, channels, lines, taps, part))
+            .collect()
+    }
+
+    fn new(
+        clips: u32,
+        channels: [u32; 2],
+        lines: Lines,
+        taps: Taps,
+        (first, count): (u32, u32),
+    ) -> Self {
         let Lines { length, lines, along, across } = lines;
         Self {
             clips,
@@ -50,6 +68,8 @@ impl Params {
             across,
             groups: taps.groups(),
             before: taps.before,
+            first,
+            count,
         }
     }
 
@@ -60,6 +80,11 @@ impl Params {
 
     fn out_quads(&self) -> u32 {
         self.out_channels.div_ceil(4)
+    }
+
+    /// Elements of an output quad's packed weights.
+    fn quad_weights(&self) -> usize {
+        16 * quad_matrices(self.in_quads, self.groups) as usize
     }
 
     /// Rows of partials.
@@ -75,7 +100,7 @@ impl Kernel for Params {
         Tensors {
             input: clips * ins * plane,
             affine: 8 * ins,
-            weight: outs * ins * 48 * self.groups as usize,
+            weight: outs * self.quad_weights(),
             bias: self.out_channels as usize,
             pivot: self.out_channels as usize,
             output: clips * outs * plane,
@@ -84,17 +109,23 @@ impl Kernel for Params {
     }
 
     fn workgroups(&self) -> [u32; 3] {
-        [self.geometry().tile_groups(), self.out_quads(), self.clips]
+        [self.geometry().tile_groups(), self.count, self.clips]
     }
 
     fn cost(&self) -> Cost {
         let lengths = self.lengths();
         let taps = Taps { stored: 0, first: 0, used: 2 * self.before + 1, before: self.before };
-        let pairs = 4.0 * f64::from(self.in_quads) * f64::from(self.out_channels);
+        let outs = (self.out_channels - 4 * self.first).min(4 * self.count);
+        let pairs = 4.0 * f64::from(self.in_quads) * f64::from(outs);
+        let share = f64::from(self.count) / f64::from(self.out_quads());
         Cost {
             flops: 2.0 * f64::from(self.clips) * pairs * self.geometry().meetings(taps),
-            bytes: 4.0 * (lengths.input + lengths.weight + lengths.output) as f64,
+            bytes: 4.0 * (lengths.input as f64 + share * (lengths.weight + lengths.output) as f64),
         }
+    }
+
+    fn uniform_start(&self) -> usize {
+        self.first as usize * self.quad_weights()
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
@@ -109,11 +140,11 @@ impl Kernel for Params {
             .zip(tensors.partial.par_chunks_mut(rows))
             .zip(input.par_chunks(ins * plane))
             .for_each(|((output, partial), input)| {
-                for (quad, (output, weight)) in output
-                    .chunks_mut(plane)
-                    .zip(tensors.weight.chunks(16 * ins * padded))
-                    .enumerate()
-                {
+                let quads =
+                    output.chunks_mut(plane).zip(tensors.weight.chunks(self.quad_weights()));
+                let launched = quads.enumerate().skip(self.first as usize);
+                for (quad, (output, weight)) in launched.take(self.count as usize) {
+                    let weight = &weight[..16 * ins * padded];
                     for position in output.chunks_exact_mut(4) {
                         for (c, y) in position.iter_mut().enumerate() {
                             *y = tensors.bias.get(4 * quad + c).copied().unwrap_or(T::zero());
@@ -140,7 +171,8 @@ impl Kernel for Params {
     fn cases() -> Vec<Case<Self>> {
         let case = |clips, channels, kernel: [u32; 2], bands, steps| {
             let lines = Lines::new(kernel, bands, steps);
-            Self::new(clips, channels, lines, Taps::new(kernel[0].max(kernel[1]), lines.length))
+            let taps = Taps::new(kernel[0].max(kernel[1]), lines.length);
+            Self::launches(clips, channels, lines, taps).pop().expect("there is a launch")
         };
         vec![
             Case::new("minimal", case(1, [1, 1], [1, 1], 1, 1)),
@@ -149,6 +181,7 @@ impl Kernel for Params {
             Case::new("typical, over time", case(1, [16, 32], [1, 9], 32, 323)),
             Case::new("typical, over frequency", case(1, [16, 32], [9, 1], 32, 323)),
             Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
+            Case::new("last of three launches", case(1, [61, 62], [1, 9], 3, 21)),
         ]
     }
 }

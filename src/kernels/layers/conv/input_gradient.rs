@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Lines, Taps, convolve};
+use super::{Lines, Taps, convolve, launches, quad_matrices};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, kernel};
 
@@ -18,24 +18,48 @@ kernel! {
         across: u32,
         groups: u32,
         before: u32,
+        /// The first input quad of this launch, and how many there are in it.
+        first: u32,
+        count: u32,
     },
     tensors {
         /// [clips, out_quads, bands, steps, 4]
         d_output: read f32,
-        /// [in_quads, out_quads, 3 · groups] of 4 × 4, as `pack` leaves them
-        weight: read f32,
+        /// As `pack` leaves them, reversed
+        weight: uniform f32,
         /// [clips, in_quads, bands, steps, 4]
-        d_input: write f32,
+        d_input: update f32,
     },
 }
 
 impl Params {
-    pub fn new(clips: u32, channels: [u32; 2], lines: Lines, taps: Taps) -> Self {
+    /// The launches that together make all input channels.
+    pub fn launches(clips: u32, channels: [u32; 2], lines: Lines, taps: Taps) -> Vec<Self> {
         let Lines { length, lines, along, across } = lines;
         let [in_quads, out_quads] = channels.map(|n| n.div_ceil(4));
         // The reversed kernel has as many taps before its centre, since there are as many after.
         let (groups, before) = (taps.groups(), taps.before);
-        Self { clips, in_quads, out_quads, length, lines, along, across, groups, before }
+        launches(in_quads, out_quads, groups)
+            .into_iter()
+            .map(|(first, count)| Self {
+                clips,
+                in_quads,
+                out_quads,
+                length,
+                lines,
+                along,
+                across,
+                groups,
+                before,
+                first,
+                count,
+            })
+            .collect()
+    }
+
+    /// Elements of an input quad's packed weights.
+    fn quad_weights(&self) -> usize {
+        16 * quad_matrices(self.out_quads, self.groups) as usize
     }
 
     fn geometry(&self) -> Lines {
@@ -50,23 +74,29 @@ impl Kernel for Params {
         let [clips, ins, outs] = [self.clips, self.in_quads, self.out_quads].map(|n| n as usize);
         Tensors {
             d_output: clips * outs * plane,
-            weight: ins * outs * 48 * self.groups as usize,
+            weight: ins * self.quad_weights(),
             d_input: clips * ins * plane,
         }
     }
 
     fn workgroups(&self) -> [u32; 3] {
-        [self.geometry().tile_groups(), self.in_quads, self.clips]
+        [self.geometry().tile_groups(), self.count, self.clips]
     }
 
     fn cost(&self) -> Cost {
         let lengths = self.lengths();
         let taps = Taps { stored: 0, first: 0, used: 2 * self.before + 1, before: self.before };
-        let pairs = 16.0 * f64::from(self.in_quads) * f64::from(self.out_quads);
+        let pairs = 16.0 * f64::from(self.count) * f64::from(self.out_quads);
+        let share = f64::from(self.count) / f64::from(self.in_quads);
         Cost {
             flops: 2.0 * f64::from(self.clips) * pairs * self.geometry().meetings(taps),
-            bytes: 4.0 * (lengths.d_output + lengths.weight + lengths.d_input) as f64,
+            bytes: 4.0
+                * (lengths.d_output as f64 + share * (lengths.weight + lengths.d_input) as f64),
         }
+    }
+
+    fn uniform_start(&self) -> usize {
+        self.first as usize * self.quad_weights()
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
@@ -75,8 +105,12 @@ impl Kernel for Params {
         let (plane, padded) = (4 * lines.plane(), 3 * self.groups as usize);
         tensors.d_input.par_chunks_mut(plane).enumerate().for_each(|(index, d_input)| {
             let (clip, quad) = (index / ins, index % ins);
+            let launched = self.first..self.first + self.count;
+            if !launched.contains(&(quad as u32)) {
+                return;
+            }
             let d_output = &tensors.d_output[clip * outs * plane..][..outs * plane];
-            let weight = &tensors.weight[quad * outs * padded * 16..][..outs * padded * 16];
+            let weight = &tensors.weight[quad * self.quad_weights()..][..outs * padded * 16];
             d_input.fill(T::zero());
             convolve(lines, self.before, padded, d_output, weight, d_input);
         });
@@ -89,7 +123,8 @@ impl Kernel for Params {
     fn cases() -> Vec<Case<Self>> {
         let case = |clips, channels, kernel: [u32; 2], bands, steps| {
             let lines = Lines::new(kernel, bands, steps);
-            Self::new(clips, channels, lines, Taps::new(kernel[0].max(kernel[1]), lines.length))
+            let taps = Taps::new(kernel[0].max(kernel[1]), lines.length);
+            Self::launches(clips, channels, lines, taps).pop().expect("there is a launch")
         };
         vec![
             Case::new("minimal", case(1, [1, 1], [1, 1], 1, 1)),
@@ -98,6 +133,7 @@ impl Kernel for Params {
             Case::new("typical, over time", case(1, [16, 32], [1, 9], 32, 323)),
             Case::new("typical, over frequency", case(1, [16, 32], [9, 1], 32, 323)),
             Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
+            Case::new("last of three launches", case(1, [62, 61], [1, 9], 3, 21)),
         ]
     }
 }

@@ -17,7 +17,7 @@ pub mod weight_gradient_reduce;
 
 use rayon::prelude::*;
 
-use crate::kernels::{Real, cover};
+use crate::kernels::{Real, UNIFORM_WINDOW, cover};
 
 /// Positions that a thread computes of a line.
 const TILE: u32 = 16;
@@ -121,6 +121,33 @@ impl Taps {
     pub fn groups(self) -> u32 {
         self.used.div_ceil(3)
     }
+}
+
+/// Matrices that the packed weights of one quad take for `quads` quads on the other side: a multiple
+/// of 4, so that a uniform window may begin at any of them.
+pub const fn quad_matrices(quads: u32, groups: u32) -> u32 {
+    (quads * 3 * groups).next_multiple_of(4)
+}
+
+/// Matrices in a uniform window.
+const WINDOW: u32 = UNIFORM_WINDOW as u32 / 64;
+
+/// The quads of each launch, as (first, count), that together make `quads` with no more weights in
+/// one launch than a uniform window holds; `others` quads are on the other side.
+///
+/// # Panics
+/// When not even one quad's weights fit; presets that ask for that are refused.
+pub fn launches(quads: u32, others: u32, groups: u32) -> Vec<(u32, u32)> {
+    let most = WINDOW / quad_matrices(others, groups);
+    assert!(most > 0, "the weights of a quad for {others} others exceed a uniform window");
+    let launches = quads.div_ceil(most);
+    // As even as can be.
+    (0..launches)
+        .map(|launch| {
+            let [first, end] = [launch, launch + 1].map(|n| n * quads / launches);
+            (first, end - first)
+        })
+        .collect()
 }
 
 /// The windows of max pooling, seen along lines.
