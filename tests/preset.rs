@@ -265,9 +265,10 @@ fn presets_that_cannot_work_are_refused_with_key_and_reason() {
         (refused(|p| p.model.branch[1].name = "horizontal".into()), vec!["model.branch.1.name"]),
         (refused(|p| p.model.branch[1].name = "a.b".into()), vec!["model.branch.1.name", "a.b"]),
         (refused(|p| p.model.branch[1].name = "dense".into()), vec!["model.branch.1.name"]),
-        (refused(|p| p.model.branch[0].kernel = [3, 3]), vec!["branch.0.kernel", "one axis"]),
-        (refused(|p| p.model.branch[0].kernel = [1, 11]), vec!["branch.0.kernel", "up to 9"]),
-        (refused(|p| p.model.branch[0].pool = [1, 32]), vec!["branch.0.pool", "at most 8"]),
+        (
+            refused(|p| p.model.branch[0].kernel = [33, 33]),
+            vec!["branch.0.channels", "[33, 33]", "smaller kernel"],
+        ),
         (refused(|p| p.model.branch[0].lstm[0] = 257), vec!["branch.0.lstm", "257", "256"]),
         (
             refused(|p| p.model.branch[0].kernel = [1, 8]),
@@ -344,7 +345,12 @@ fn sizes_beyond_reason_are_refused_without_a_panic() {
     }
     refused(|p| p.audio.clip_seconds = f64::MAX);
     let wide = refused(|p| p.model.branch[0].channels = vec![16_384; 6]);
-    assert_has(&wide, &["model", "parameters"]);
+    assert_has(&wide, &["model.branch.0.channels", "64 KiB"]);
+    let deep = refused(|p| {
+        p.model.branch[0].pool = [1, 1];
+        p.model.branch[0].channels = vec![448; 160];
+    });
+    assert_has(&deep, &["model", "parameters"]);
 }
 
 #[test]

@@ -62,6 +62,7 @@ pub const REGISTRY: &[Entry] = &[
     entry::<features::frames::Params>(),
     entry::<features::standardise_handcrafted::Params>(),
     entry::<layers::conv::pack::Params>(),
+    entry::<layers::conv::spread::Params>(),
     entry::<layers::conv::entry_forward::Params>(),
     entry::<layers::conv::entry_backward::Params>(),
     entry::<layers::conv::entry_reduce::Params>(),

@@ -3,14 +3,15 @@
 //!
 //! Between blocks flows what pooling kept of a block's activation, not yet normalised, with the
 //! scale and shift that the next kernel applies as it reads. The first block's activation would be
-//! the largest tensor by far: it never exists, the backward pass computes it again.
+//! the largest tensor by far: where the `entry_` kernels take the block, it never exists, and the
+//! backward pass computes it again.
 
 use crate::kernels::layers::{batch_norm, conv, pool, sequence};
 use crate::model::lstm::{self, Sequence, Stack};
 use crate::model::network::Builder;
 use crate::model::preset::{self, BlockShape};
 use crate::plan::TensorId;
-use conv::{Lines, Taps};
+use conv::{Footprint, Lines};
 
 /// A planned forward pass, with what the backward pass needs of it.
 pub(super) struct Branch {
@@ -45,8 +46,17 @@ struct Shape {
     /// Bands and steps.
     plane: [u32; 2],
     window: [u32; 2],
+    kernel: [u32; 2],
     lines: Lines,
-    taps: Taps,
+    footprint: Footprint,
+}
+
+/// What a block reads, in quads, and the scale and shift that belong to it.
+#[derive(Clone, Copy)]
+struct Source {
+    values: TensorId,
+    affine: TensorId,
+    quads: u32,
 }
 
 /// What batch norm does to a block's activation.
@@ -61,10 +71,10 @@ struct Norm {
 /// What the backward pass has of a block's activation.
 #[derive(Clone, Copy)]
 enum Activation {
-    /// Of the first block: only which position each window kept. The rest is computed again.
+    /// Of a first block: only which position each window kept. The rest is computed again.
     Places { code: TensorId },
-    /// Of later ones: all of it, and the weights packed for the input gradient.
-    Kept { activation: TensorId, reversed: TensorId },
+    /// Of others: all of it, what the block read, and the weights packed for the input gradient.
+    Kept { activation: TensorId, source: Source, reversed: TensorId },
 }
 
 impl Shape {
@@ -82,8 +92,9 @@ impl Shape {
             } else {
                 [1, 1]
             },
+            kernel,
             lines,
-            taps: Taps::new(kernel[0].max(kernel[1]), lines.length),
+            footprint: Footprint::new(kernel, lines),
         }
     }
 
@@ -155,7 +166,7 @@ impl Block {
             b.batch,
             shape.channels[1],
             shape.lines,
-            shape.taps.stored,
+            shape.footprint.along.stored,
             shape.window,
         );
         let pooled = shape.pooled(b);
@@ -177,10 +188,27 @@ impl Block {
         Self { shape, pooled, norm, activation: Activation::Places { code } }
     }
 
-    /// A later block, from what the block before left.
-    fn follow(b: &mut Builder<'_>, shape: Shape, before: &Self) -> Self {
+    /// What the next block reads.
+    fn source(&self) -> Source {
+        Source { values: self.pooled, affine: self.norm.affine, quads: self.shape.quads() }
+    }
+
+    /// The planar features, for a first block that the `entry_` kernels do not take.
+    fn spread(b: &mut Builder<'_>, shape: &Shape, features: TensorId) -> Source {
+        let elements = b.batch * shape.plane[0] * shape.plane[1];
+        let values = shape.scratch(b, "spread", 4 * elements);
+        let affine = shape.scratch(b, "no affine", 8);
+        b.step(
+            conv::spread::Params::new(elements),
+            conv::spread::Tensors { input: features, output: values, affine },
+        );
+        Source { values, affine, quads: 1 }
+    }
+
+    /// Any block, from quads.
+    fn general(b: &mut Builder<'_>, shape: Shape, source: Source) -> Self {
         let [ins, outs] = shape.channels;
-        let pack = conv::pack::Params::new(ins, outs, shape.taps);
+        let pack = conv::pack::Params::new(ins, outs, shape.footprint);
         let [forward, backward] = pack.matrices().map(|matrices| 16 * matrices);
         let packed = shape.scratch(b, "packed", forward);
         let reversed = shape.scratch(b, "reversed", backward);
@@ -188,14 +216,14 @@ impl Block {
         b.step(pack, conv::pack::Tensors { weight, forward: packed, backward: reversed });
 
         let launches =
-            conv::forward::Params::launches(b.batch, shape.channels, shape.lines, shape.taps);
+            conv::forward::Params::launches(b.batch, shape.channels, shape.lines, shape.footprint);
         let rows = launches[0].rows();
         let elements = 4 * b.batch * shape.quads() * shape.plane[0] * shape.plane[1];
         let activation = shape.scratch(b, "activation", elements);
         let partial = shape.scratch(b, "sums", 8 * shape.quads() * rows);
         let tensors = conv::forward::Tensors {
-            input: before.pooled,
-            affine: before.norm.affine,
+            input: source.values,
+            affine: source.affine,
             weight: packed,
             bias: shape.parameter(b, "conv.bias"),
             pivot: b.buffer(&format!("{}.bn.running_mean", shape.name)),
@@ -222,15 +250,15 @@ impl Block {
             },
             pool::forward::Tensors { input: activation, gamma, output: pooled },
         );
-        Self { shape, pooled, norm, activation: Activation::Kept { activation, reversed } }
+        Self { shape, pooled, norm, activation: Activation::Kept { activation, source, reversed } }
     }
 
     /// Appends the backward pass from the gradient to the block's output, and returns the gradient
-    /// to the output of the block before, if there is one.
+    /// to what it read, which nobody wants of the first block.
     fn backward(
         &self,
         b: &mut Builder<'_>,
-        before: Option<&Self>,
+        first: bool,
         features: TensorId,
         d_output: TensorId,
     ) -> Option<TensorId> {
@@ -256,8 +284,8 @@ impl Block {
         );
 
         let [d_weight, d_bias] = ["conv.weight", "conv.bias"].map(|name| shape.gradient(b, name));
-        match (self.activation, before) {
-            (Activation::Kept { activation, reversed }, Some(before)) => {
+        match self.activation {
+            Activation::Kept { activation, source, reversed } => {
                 let [bands, steps] = shape.plane;
                 let [window_bands, window_steps] = shape.window;
                 b.step(
@@ -278,9 +306,11 @@ impl Block {
                     },
                 );
                 // What was the activation is now the gradient to the convolution's output.
-                self.weight_gradient(b, before, activation, [d_weight, d_bias]);
-                let d_input =
-                    shape.scratch(b, "d_input", 4 * batch * before.shape.quads() * bands * steps);
+                self.weight_gradient(b, source, activation, [d_weight, d_bias]);
+                if first {
+                    return None;
+                }
+                let d_input = shape.scratch(b, "d_input", 4 * batch * source.quads * bands * steps);
                 let tensors = conv::input_gradient::Tensors {
                     d_output: activation,
                     weight: reversed,
@@ -290,14 +320,14 @@ impl Block {
                     batch,
                     shape.channels,
                     shape.lines,
-                    shape.taps,
+                    shape.footprint,
                 ) {
                     b.step(launch, tensors.clone());
                 }
                 Some(d_input)
             }
-            (Activation::Places { code }, _) => {
-                let taps = shape.taps.stored;
+            Activation::Places { code } => {
+                let taps = shape.footprint.along.stored;
                 let params = conv::entry_backward::Params::new(
                     batch,
                     channels,
@@ -325,37 +355,43 @@ impl Block {
                 );
                 None
             }
-            (Activation::Kept { .. }, None) => unreachable!("a later block has one before it"),
         }
     }
 
     fn weight_gradient(
         &self,
         b: &mut Builder<'_>,
-        before: &Self,
+        source: Source,
         d_output: TensorId,
         [d_weight, d_bias]: [TensorId; 2],
     ) {
         let shape = &self.shape;
-        let [ins, outs] = shape.channels;
-        let params =
-            conv::weight_gradient::Params::new(b.batch, shape.channels, shape.lines, shape.taps);
-        let splits = params.splits();
-        let matrices = splits * before.shape.quads() * shape.quads() * 3 * shape.taps.groups();
-        let partial = shape.scratch(b, "shares", 16 * matrices);
+        let params = conv::weight_gradient::Params::new(
+            b.batch,
+            shape.channels,
+            shape.lines,
+            shape.footprint,
+        );
+        let (splits, padded) = (params.splits(), params.padded());
+        let partial = shape.scratch(b, "shares", params.shares() as u32);
         let bias_partial = shape.scratch(b, "bias shares", 4 * splits * shape.quads());
         b.step(
             params,
             conv::weight_gradient::Tensors {
                 d_output,
-                input: before.pooled,
-                affine: before.norm.affine,
+                input: source.values,
+                affine: source.affine,
                 partial,
                 bias_partial,
             },
         );
         b.step(
-            conv::weight_gradient_reduce::Params::new(ins, outs, shape.taps, splits),
+            conv::weight_gradient_reduce::Params::new(
+                shape.channels,
+                shape.footprint,
+                padded,
+                splits,
+            ),
             conv::weight_gradient_reduce::Tensors { partial, bias_partial, d_weight, d_bias },
         );
     }
@@ -376,8 +412,14 @@ impl Branch {
         for (index, block) in b.network.preset().block_shapes(branch).iter().enumerate() {
             let shape = Shape::new(branch, index, block);
             let block = match blocks.last() {
-                None => Block::entry(b, shape, features),
-                Some(before) => Block::follow(b, shape, before),
+                None if conv::entry_takes(shape.kernel, shape.window) => {
+                    Block::entry(b, shape, features)
+                }
+                None => {
+                    let source = Block::spread(b, &shape, features);
+                    Block::general(b, shape, source)
+                }
+                Some(before) => Block::general(b, shape, before.source()),
             };
             blocks.push(block);
         }
@@ -439,8 +481,7 @@ impl Branch {
         );
         let mut d = d_map;
         for (index, block) in self.blocks.iter().enumerate().rev() {
-            let before = index.checked_sub(1).map(|before| &self.blocks[before]);
-            if let Some(below) = block.backward(b, before, features, d) {
+            if let Some(below) = block.backward(b, index == 0, features, d) {
                 d = below;
             }
         }

@@ -1,12 +1,12 @@
 // Convolution with "same" zero padding, bias and ReLU, over a block's input that batch norm scales
 // as it is read, and the sums that this block's batch norm needs:
-//     output[n, o, p] = max(0, bias[o] + Σ_i,t weight[o, i, t] · (scale[i] · input[n, i, p + t − before] + shift[i]))
+//     output[n, o, p] = max(0, bias[o] + Σ_i,r,t weight[o, i, r, t] · (scale[i] · input[n, i, line + r − above, p + t − before] + shift[i]))
 //     partial[row, o] = Σ_p (output − pivot[o]),  Σ_p (output − pivot[o])²
 // The padding stays zero: it surrounds the scaled input. The pivot is the running mean, which is
 // near enough to the mean that the variance does not cancel.
 //
 // Tensors hold channels in quads: [clip, channel/4, band, step] of vec4.
-// A line is a row of positions along the kernel. Each thread computes 16 positions of a line for
+// A line is a row of positions along the kernel's longer axis. Each thread computes 16 positions of a line for
 // 4 channels; its window of inputs slides over the line three taps at a time.
 // Workgroups: x covers the tiles of 16, y the output quads from params.first on, z the clips.
 // A row of partials is the work of one workgroup.
@@ -23,6 +23,9 @@ struct Params {
     // Taps in groups of three, and the taps before the centre.
     groups: u32,
     before: u32,
+    // Lines that the kernel spans, and those before the centre.
+    rows: u32,
+    above: u32,
     // The first output quad of this launch, and how many there are in it.
     first: u32,
     count: u32,
@@ -76,8 +79,8 @@ fn multiply_add(sum: vec4f, w: mat4x4f, x: vec4f) -> vec4f {
 }
 
 // The scaled input at a position of a line; zero outside.
-fn load(row: u32, position: i32, scale: vec4f, shift: vec4f) -> vec4f {
-    let inside = position >= 0 && position < i32(params.length);
+fn load(row: u32, position: i32, limit: i32, scale: vec4f, shift: vec4f) -> vec4f {
+    let inside = position >= 0 && position < limit;
     let value = input[row + u32(clamp(position, 0, i32(params.length) - 1)) * params.along];
     return select(vec4f(), fma(value, scale, shift), inside);
 }
@@ -107,7 +110,7 @@ fn main(
     let plane = params.length * params.lines;
     let out_quads = (params.out_channels + 3u) / 4u;
     quad = params.first + group.y;
-    let matrices = (params.in_quads * 3u * params.groups + 3u) & ~3u;
+    let matrices = (params.in_quads * params.rows * 3u * params.groups + 3u) & ~3u;
 
     let b = bias_of(quad);
     var s0 = b; var s1 = b; var s2 = b; var s3 = b;
@@ -116,86 +119,92 @@ fn main(
     var s12 = b; var s13 = b; var s14 = b; var s15 = b;
 
     for (var q = 0u; q < params.in_quads; q++) {
-        let row = (group.z * params.in_quads + q) * plane + line * params.across;
         let scale = affine[q];
         let shift = affine[params.in_quads + q];
-        var at = i32(first) - i32(params.before);
-        var x0 = load(row, at, scale, shift);
-        var x1 = load(row, at + 1, scale, shift);
-        var x2 = load(row, at + 2, scale, shift);
-        var x3 = load(row, at + 3, scale, shift);
-        var x4 = load(row, at + 4, scale, shift);
-        var x5 = load(row, at + 5, scale, shift);
-        var x6 = load(row, at + 6, scale, shift);
-        var x7 = load(row, at + 7, scale, shift);
-        var x8 = load(row, at + 8, scale, shift);
-        var x9 = load(row, at + 9, scale, shift);
-        var x10 = load(row, at + 10, scale, shift);
-        var x11 = load(row, at + 11, scale, shift);
-        var x12 = load(row, at + 12, scale, shift);
-        var x13 = load(row, at + 13, scale, shift);
-        var x14 = load(row, at + 14, scale, shift);
-        var tap = group.y * matrices + q * 3u * params.groups;
-        for (var g = 0u; g < params.groups; g++) {
-            let x15 = load(row, at + 15, scale, shift);
-            let x16 = load(row, at + 16, scale, shift);
-            let x17 = load(row, at + 17, scale, shift);
-            var w = weight[tap];
-            s0 = multiply_add(s0, w, x0);
-            s1 = multiply_add(s1, w, x1);
-            s2 = multiply_add(s2, w, x2);
-            s3 = multiply_add(s3, w, x3);
-            s4 = multiply_add(s4, w, x4);
-            s5 = multiply_add(s5, w, x5);
-            s6 = multiply_add(s6, w, x6);
-            s7 = multiply_add(s7, w, x7);
-            s8 = multiply_add(s8, w, x8);
-            s9 = multiply_add(s9, w, x9);
-            s10 = multiply_add(s10, w, x10);
-            s11 = multiply_add(s11, w, x11);
-            s12 = multiply_add(s12, w, x12);
-            s13 = multiply_add(s13, w, x13);
-            s14 = multiply_add(s14, w, x14);
-            s15 = multiply_add(s15, w, x15);
-            w = weight[tap + 1u];
-            s0 = multiply_add(s0, w, x1);
-            s1 = multiply_add(s1, w, x2);
-            s2 = multiply_add(s2, w, x3);
-            s3 = multiply_add(s3, w, x4);
-            s4 = multiply_add(s4, w, x5);
-            s5 = multiply_add(s5, w, x6);
-            s6 = multiply_add(s6, w, x7);
-            s7 = multiply_add(s7, w, x8);
-            s8 = multiply_add(s8, w, x9);
-            s9 = multiply_add(s9, w, x10);
-            s10 = multiply_add(s10, w, x11);
-            s11 = multiply_add(s11, w, x12);
-            s12 = multiply_add(s12, w, x13);
-            s13 = multiply_add(s13, w, x14);
-            s14 = multiply_add(s14, w, x15);
-            s15 = multiply_add(s15, w, x16);
-            w = weight[tap + 2u];
-            s0 = multiply_add(s0, w, x2);
-            s1 = multiply_add(s1, w, x3);
-            s2 = multiply_add(s2, w, x4);
-            s3 = multiply_add(s3, w, x5);
-            s4 = multiply_add(s4, w, x6);
-            s5 = multiply_add(s5, w, x7);
-            s6 = multiply_add(s6, w, x8);
-            s7 = multiply_add(s7, w, x9);
-            s8 = multiply_add(s8, w, x10);
-            s9 = multiply_add(s9, w, x11);
-            s10 = multiply_add(s10, w, x12);
-            s11 = multiply_add(s11, w, x13);
-            s12 = multiply_add(s12, w, x14);
-            s13 = multiply_add(s13, w, x15);
-            s14 = multiply_add(s14, w, x16);
-            s15 = multiply_add(s15, w, x17);
-            x0 = x3; x1 = x4; x2 = x5; x3 = x6; x4 = x7;
-            x5 = x8; x6 = x9; x7 = x10; x8 = x11; x9 = x12;
-            x10 = x13; x11 = x14; x12 = x15; x13 = x16; x14 = x17;
-            at += 3;
-            tap += 3u;
+        for (var r = 0u; r < params.rows; r++) {
+            // A line outside the plane is padding: no position of it is inside.
+            let other = i32(line) + i32(r) - i32(params.above);
+            let limit = select(0, i32(params.length), other >= 0 && other < i32(params.lines));
+            let row = (group.z * params.in_quads + q) * plane
+                + u32(clamp(other, 0, i32(params.lines) - 1)) * params.across;
+            var at = i32(first) - i32(params.before);
+            var x0 = load(row, at, limit, scale, shift);
+            var x1 = load(row, at + 1, limit, scale, shift);
+            var x2 = load(row, at + 2, limit, scale, shift);
+            var x3 = load(row, at + 3, limit, scale, shift);
+            var x4 = load(row, at + 4, limit, scale, shift);
+            var x5 = load(row, at + 5, limit, scale, shift);
+            var x6 = load(row, at + 6, limit, scale, shift);
+            var x7 = load(row, at + 7, limit, scale, shift);
+            var x8 = load(row, at + 8, limit, scale, shift);
+            var x9 = load(row, at + 9, limit, scale, shift);
+            var x10 = load(row, at + 10, limit, scale, shift);
+            var x11 = load(row, at + 11, limit, scale, shift);
+            var x12 = load(row, at + 12, limit, scale, shift);
+            var x13 = load(row, at + 13, limit, scale, shift);
+            var x14 = load(row, at + 14, limit, scale, shift);
+            var tap = group.y * matrices + (q * params.rows + r) * 3u * params.groups;
+            for (var g = 0u; g < params.groups; g++) {
+                let x15 = load(row, at + 15, limit, scale, shift);
+                let x16 = load(row, at + 16, limit, scale, shift);
+                let x17 = load(row, at + 17, limit, scale, shift);
+                var w = weight[tap];
+                s0 = multiply_add(s0, w, x0);
+                s1 = multiply_add(s1, w, x1);
+                s2 = multiply_add(s2, w, x2);
+                s3 = multiply_add(s3, w, x3);
+                s4 = multiply_add(s4, w, x4);
+                s5 = multiply_add(s5, w, x5);
+                s6 = multiply_add(s6, w, x6);
+                s7 = multiply_add(s7, w, x7);
+                s8 = multiply_add(s8, w, x8);
+                s9 = multiply_add(s9, w, x9);
+                s10 = multiply_add(s10, w, x10);
+                s11 = multiply_add(s11, w, x11);
+                s12 = multiply_add(s12, w, x12);
+                s13 = multiply_add(s13, w, x13);
+                s14 = multiply_add(s14, w, x14);
+                s15 = multiply_add(s15, w, x15);
+                w = weight[tap + 1u];
+                s0 = multiply_add(s0, w, x1);
+                s1 = multiply_add(s1, w, x2);
+                s2 = multiply_add(s2, w, x3);
+                s3 = multiply_add(s3, w, x4);
+                s4 = multiply_add(s4, w, x5);
+                s5 = multiply_add(s5, w, x6);
+                s6 = multiply_add(s6, w, x7);
+                s7 = multiply_add(s7, w, x8);
+                s8 = multiply_add(s8, w, x9);
+                s9 = multiply_add(s9, w, x10);
+                s10 = multiply_add(s10, w, x11);
+                s11 = multiply_add(s11, w, x12);
+                s12 = multiply_add(s12, w, x13);
+                s13 = multiply_add(s13, w, x14);
+                s14 = multiply_add(s14, w, x15);
+                s15 = multiply_add(s15, w, x16);
+                w = weight[tap + 2u];
+                s0 = multiply_add(s0, w, x2);
+                s1 = multiply_add(s1, w, x3);
+                s2 = multiply_add(s2, w, x4);
+                s3 = multiply_add(s3, w, x5);
+                s4 = multiply_add(s4, w, x6);
+                s5 = multiply_add(s5, w, x7);
+                s6 = multiply_add(s6, w, x8);
+                s7 = multiply_add(s7, w, x9);
+                s8 = multiply_add(s8, w, x10);
+                s9 = multiply_add(s9, w, x11);
+                s10 = multiply_add(s10, w, x12);
+                s11 = multiply_add(s11, w, x13);
+                s12 = multiply_add(s12, w, x14);
+                s13 = multiply_add(s13, w, x15);
+                s14 = multiply_add(s14, w, x16);
+                s15 = multiply_add(s15, w, x17);
+                x0 = x3; x1 = x4; x2 = x5; x3 = x6; x4 = x7;
+                x5 = x8; x6 = x9; x7 = x10; x8 = x11; x9 = x12;
+                x10 = x13; x11 = x14; x12 = x15; x13 = x16; x14 = x17;
+                at += 3;
+                tap += 3u;
+            }
         }
     }
 

@@ -1,12 +1,12 @@
 // Gradient of a convolution to its weights and bias, summed over a share of the lines:
-//     partial[split, o, i, t] = Σ_n,p d_output[n, o, p] · (scale[i] · input[n, i, p + t − before] + shift[i])
+//     partial[split, o, i, r, t] = Σ_n,p d_output[n, o, p] · (scale[i] · input[n, i, line + r − above, p + t − before] + shift[i])
 //     bias_partial[split, o] = Σ_n,p d_output[n, o, p]
 //
 // Tensors hold channels in quads: [clip, channel/4, band, step] of vec4. A line is a row of
 // positions along the kernel, cut into segments. Each thread walks segments with a window of
 // inputs in registers and keeps the sums of 4 × 4 channels × 9 taps; then the workgroup adds up.
 // Workgroups: x the splits (each takes every x-th batch of 64 segments), y the output quads, z the
-// input quads.
+// input quads, for each the lines of the kernel, for each the runs of its taps.
 
 struct Params {
     clips: u32,
@@ -19,6 +19,11 @@ struct Params {
     across: u32,
     // Taps before the centre.
     before: u32,
+    // Lines that the kernel spans, and those before the centre.
+    rows: u32,
+    above: u32,
+    // Runs of 3 · GROUPS taps that a line of the kernel is cut into.
+    runs: u32,
     // Positions of a segment, segments of a line.
     segment: u32,
     segments: u32,
@@ -29,7 +34,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> input: array<vec4f>;
 // [2, in_quads]: scale, then shift.
 @group(0) @binding(3) var<storage, read> affine: array<vec4f>;
-// [splits, out_quads, in_quads, 3 · GROUPS, input channel of the quad] of vec4 over output channels
+// [splits, out_quads, in_quads, rows, runs · 3 · GROUPS, input channel of the quad] of vec4 over
+// output channels
 @group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;
 // [splits, out_quads]
 @group(0) @binding(5) var<storage, read_write> bias_partial: array<vec4f>;
@@ -42,8 +48,8 @@ const LANES = 64u;
 var<workgroup> sums: array<vec4f, 576>;
 
 // The scaled input at a position of a line; zero outside.
-fn load(row: u32, position: i32, scale: vec4f, shift: vec4f) -> vec4f {
-    let inside = position >= 0 && position < i32(params.length);
+fn load(row: u32, position: i32, limit: i32, scale: vec4f, shift: vec4f) -> vec4f {
+    let inside = position >= 0 && position < limit;
     let value = input[row + u32(clamp(position, 0, i32(params.length) - 1)) * params.along];
     return select(vec4f(), fma(value, scale, shift), inside);
 }
@@ -51,13 +57,17 @@ fn load(row: u32, position: i32, scale: vec4f, shift: vec4f) -> vec4f {
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) splits: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let plane = params.length * params.lines;
     let per_clip = params.segments * params.lines;
-    let scale = affine[group.z];
-    let shift = affine[params.in_quads + group.z];
+    let run = group.z % params.runs;
+    let r = group.z / params.runs % params.rows;
+    let quad = group.z / params.runs / params.rows;
+    let scale = affine[quad];
+    let shift = affine[params.in_quads + quad];
+    let before = i32(params.before) - i32(3u * GROUPS * run);
 
     var b = vec4f();
     var t0x = vec4f();    var t0y = vec4f();    var t0z = vec4f();    var t0w = vec4f();
@@ -73,35 +83,39 @@ fn main(
     for (
         var item = group.x * LANES + lane;
         item < params.clips * per_clip;
-        item += splits.x * LANES
+        item += groups.x * LANES
     ) {
         let clip = item / per_clip;
         let i = item % per_clip;
         // Neighbouring lanes take neighbouring memory.
         let line = select(i / params.segments, i % params.lines, params.across == 1u);
         let first = params.segment * select(i % params.segments, i / params.lines, params.across == 1u);
-        let x_row = (clip * params.in_quads + group.z) * plane + line * params.across;
+        // A line outside the plane is padding: no position of it is inside.
+        let other = i32(line) + i32(r) - i32(params.above);
+        let limit = select(0, i32(params.length), other >= 0 && other < i32(params.lines));
+        let x_row = (clip * params.in_quads + quad) * plane
+            + u32(clamp(other, 0, i32(params.lines) - 1)) * params.across;
         let d_row = (clip * params.out_quads + group.y) * plane + line * params.across;
-        var at = i32(first) - i32(params.before);
-        var x0 = load(x_row, at, scale, shift);
-        var x1 = load(x_row, at + 1, scale, shift);
+        var at = i32(first) - before;
+        var x0 = load(x_row, at, limit, scale, shift);
+        var x1 = load(x_row, at + 1, limit, scale, shift);
         var x2 = vec4f(); var x3 = vec4f(); var x4 = vec4f();
         var x5 = vec4f(); var x6 = vec4f(); var x7 = vec4f();
         if GROUPS > 1u {
-            x2 = load(x_row, at + 2, scale, shift);
-            x3 = load(x_row, at + 3, scale, shift);
-            x4 = load(x_row, at + 4, scale, shift);
+            x2 = load(x_row, at + 2, limit, scale, shift);
+            x3 = load(x_row, at + 3, limit, scale, shift);
+            x4 = load(x_row, at + 4, limit, scale, shift);
         }
         if GROUPS > 2u {
-            x5 = load(x_row, at + 5, scale, shift);
-            x6 = load(x_row, at + 6, scale, shift);
-            x7 = load(x_row, at + 7, scale, shift);
+            x5 = load(x_row, at + 5, limit, scale, shift);
+            x6 = load(x_row, at + 6, limit, scale, shift);
+            x7 = load(x_row, at + 7, limit, scale, shift);
         }
         at += i32(3u * GROUPS) - 1;
         let end = min(first + params.segment, params.length);
         for (var p = first; p < end; p++) {
             let d = d_output[d_row + p * params.along];
-            let newest = load(x_row, at, scale, shift);
+            let newest = load(x_row, at, limit, scale, shift);
             b += d;
             if GROUPS == 1u {
                 x2 = newest;
@@ -155,7 +169,7 @@ fn main(
     }
 
     // One channel of the input quad after the other: lane t adds up tap t.
-    let weights = ((group.x * params.out_quads + group.y) * params.in_quads + group.z) * 3u * GROUPS;
+    let weights = ((group.x * params.out_quads + group.y) * groups.z + group.z) * 3u * GROUPS;
     for (var c = 0u; c < 4u; c++) {
         switch c {
             case 0u: {
@@ -214,7 +228,7 @@ fn main(
         workgroupBarrier();
     }
 
-    // Every input quad sees the same bias gradient; the first one writes it.
+    // Every input quad, line and run sees the same bias gradient; the first one writes it.
     sums[lane] = b;
     workgroupBarrier();
     if lane == 0u && group.z == 0u {

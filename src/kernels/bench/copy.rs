@@ -52,7 +52,7 @@ impl Kernel for Params {
         vec![
             Case::new("minimal", Self::new(1)),
             Case::new("odd", Self::new(1001)),
-            Case::new("more than a row", Self::new(70_001)),
+            Case::new("typical, more than a row", Self::new(70_001)),
         ]
     }
 }

@@ -4,8 +4,7 @@ use std::fmt::Display;
 
 use super::{Branch, Loss, Output, Preset, Summary};
 use crate::error::{Error, Result};
-use crate::kernels::layers::conv::entry_forward::TILE;
-use crate::kernels::layers::conv::{MOST_TAPS, MOST_WINDOW};
+use crate::kernels::layers::conv;
 use crate::kernels::layers::lstm::MAX_UNITS;
 use crate::model::parameters::parameter_shapes;
 
@@ -206,23 +205,19 @@ impl Preset {
             format_args!("[{rows}, {columns}]"),
             format_args!("both sides must be odd, to have a middle, and at most {MAX_KERNEL}"),
         )?;
-        require(
-            (rows == 1 || columns == 1) && rows.max(columns) <= MOST_TAPS as usize,
-            &key("kernel"),
-            format_args!("[{rows}, {columns}]"),
-            format_args!(
-                "this version convolves along one axis: [1, k] or [k, 1] with k up to {MOST_TAPS}"
-            ),
-        )?;
         sizes(&key("channels"), &branch.channels)?;
+        for &channels in &branch.channels {
+            require(
+                conv::weights_fit(channels as u32, [rows as u32, columns as u32]),
+                &key("channels"),
+                channels,
+                format_args!(
+                    "the weights of four filters of [{rows}, {columns}] must fit 64 KiB; use a \
+                     smaller kernel or fewer channels"
+                ),
+            )?;
+        }
         let pool = branch.pool;
-        let along = if rows > 1 { pool[0] } else { pool[1] };
-        require(
-            along <= TILE as usize && pool[0].saturating_mul(pool[1]) <= MOST_WINDOW as usize,
-            &key("pool"),
-            format_args!("[{}, {}]", pool[0], pool[1]),
-            format_args!("at most {TILE} along the kernel, and {MOST_WINDOW} positions in all"),
-        )?;
         require(
             pool[0] > 0 && pool[1] > 0,
             &key("pool"),

@@ -11,13 +11,12 @@ use moodshader::kernels::features::{MelFilters, decibels, mel, peak, stft_power}
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::{Values, inputs};
 use moodshader::kernels::{Access, Kernel, Launch};
-use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{initialise, initialise_buffers};
 use moodshader::model::preset::Preset;
 use moodshader::model::{Network, Program};
 use moodshader::plan::{Plan, Storage, TensorId};
 
-use super::{Ceilings, Row, Update};
+use super::{Ceilings, Row, Update, normalization};
 
 /// Replays of which the fastest counts for a ceiling, the median for a kernel.
 const REPLAYS: usize = 5;
@@ -224,7 +223,7 @@ impl UpdateBench {
         preset: &Preset,
         program: impl Fn(&Network) -> Program,
     ) -> Result<Self> {
-        let network = Network::new(preset, Normalization { mean: -40.0, std: 15.0 });
+        let network = Network::new(preset, normalization(preset));
         let Program { plan, features, targets, control, .. } = program(&network);
         let plan = Arc::new(plan);
         let mut programs = GpuPrograms::new(Arc::clone(gpu), vec![Arc::clone(&plan)])?;

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use moodshader::dataset::features::HANDCRAFTED;
 use moodshader::exec::{AdapterSummary, DeviceChoice, Gpu, GpuOptions, choose};
+use moodshader::model::checkpoint::{HandcraftedNormalization, Normalization};
 use moodshader::model::preset::Preset;
 use moodshader::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -228,6 +230,16 @@ impl Row {
     fn total(&self) -> f64 {
         self.count as f64 * self.seconds
     }
+}
+
+/// A standardisation that fits the noise that is fed.
+fn normalization(preset: &Preset) -> Normalization {
+    let handcrafted = preset
+        .model
+        .handcrafted
+        .as_ref()
+        .map(|_| HandcraftedNormalization { mean: [-40.0; HANDCRAFTED], std: [15.0; HANDCRAFTED] });
+    Normalization { mean: -40.0, std: 15.0, handcrafted }
 }
 
 fn to_json(value: &impl Serialize) -> Result<String> {

@@ -6,11 +6,10 @@
 
 use moodshader::Result;
 use moodshader::kernels::Launch;
-use moodshader::model::checkpoint::Normalization;
 use moodshader::model::{Network, preset::Preset};
 use serde::Serialize;
 
-use super::{Format, to_json};
+use super::{Format, normalization, to_json};
 
 /// From the makers' data sheets.
 struct Card {
@@ -69,7 +68,7 @@ fn seconds(step: &dyn Launch, card: &Card) -> f64 {
 }
 
 pub(super) fn run(preset: &Preset, batch: usize, format: Format) -> Result<()> {
-    let network = Network::new(preset, Normalization { mean: 0.0, std: 1.0 });
+    let network = Network::new(preset, normalization(preset));
     let plans = [network.training(batch).plan, network.inference(batch).plan];
     let predictions: Vec<_> = CARDS
         .iter()

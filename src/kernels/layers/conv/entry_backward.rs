@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{LANES, Lines, MOST_SPLITS, MOST_TAPS, SEGMENT, Taps, Windows, entry_activation};
+use super::{LANES, Lines, MOST_SPLITS, MOST_TAPS, SEGMENT, Windows, entry_activation, meetings};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
@@ -209,11 +209,10 @@ impl Kernel for Params {
 
     fn cost(&self) -> Cost {
         let lengths = self.lengths();
-        let taps = Taps { stored: self.taps, first: 0, used: self.taps, before: self.before };
         let filters = f64::from(self.batch) * f64::from(self.out_channels);
         Cost {
             // The activation again, and the weight gradient.
-            flops: 4.0 * filters * self.geometry().meetings(taps),
+            flops: 4.0 * filters * meetings(self.geometry(), self.before, 0),
             bytes: 4.0 * (lengths.input + lengths.d_output + lengths.code) as f64,
         }
     }

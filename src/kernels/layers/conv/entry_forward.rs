@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{LANES, Lines, MOST_TAPS, MOST_WINDOW, Taps, Windows, add_sums, entry_activation};
+use super::{LANES, Lines, MOST_TAPS, MOST_WINDOW, Windows, add_sums, entry_activation, meetings};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
 
@@ -161,10 +161,9 @@ impl Kernel for Params {
 
     fn cost(&self) -> Cost {
         let lengths = self.lengths();
-        let taps = Taps { stored: self.taps, first: 0, used: self.taps, before: self.before };
         let filters = f64::from(self.batch) * f64::from(self.out_channels);
         Cost {
-            flops: 2.0 * filters * self.geometry().meetings(taps),
+            flops: 2.0 * filters * meetings(self.geometry(), self.before, 0),
             bytes: 4.0 * (lengths.input + lengths.pooled + lengths.code) as f64,
         }
     }

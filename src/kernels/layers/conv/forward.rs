@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{LANES, Lines, Taps, convolve, finish, launches, quad_matrices, scaled};
+use super::{Footprint, LANES, Lines, convolve, finish, launches, meetings, quad_matrices, scaled};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, kernel};
 
@@ -18,6 +18,9 @@ kernel! {
         across: u32,
         groups: u32,
         before: u32,
+        /// Lines that the kernel spans, and those before the centre.
+        rows: u32,
+        above: u32,
         /// The first output quad of this launch, and how many there are in it.
         first: u32,
         count: u32,
@@ -42,11 +45,16 @@ kernel! {
 
 impl Params {
     /// The launches that together make all output channels.
-    pub fn launches(clips: u32, channels: [u32; 2], lines: Lines, taps: Taps) -> Vec<Self> {
+    pub fn launches(
+        clips: u32,
+        channels: [u32; 2],
+        lines: Lines,
+        footprint: Footprint,
+    ) -> Vec<Self> {
         let [ins, outs] = channels.map(|n| n.div_ceil(4));
-        launches(outs, ins, taps.groups())
+        launches(outs, ins, footprint)
             .into_iter()
-            .map(|part| Self::new(clips, channels, lines, taps, part))
+            .map(|part| Self::new(clips, channels, lines, footprint, part))
             .collect()
     }
 
@@ -54,7 +62,7 @@ impl Params {
         clips: u32,
         channels: [u32; 2],
         lines: Lines,
-        taps: Taps,
+        footprint: Footprint,
         (first, count): (u32, u32),
     ) -> Self {
         let Lines { length, lines, along, across } = lines;
@@ -66,8 +74,10 @@ impl Params {
             lines,
             along,
             across,
-            groups: taps.groups(),
-            before: taps.before,
+            groups: footprint.along.groups(),
+            before: footprint.along.before,
+            rows: footprint.across.used,
+            above: footprint.across.before,
             first,
             count,
         }
@@ -84,7 +94,7 @@ impl Params {
 
     /// Elements of an output quad's packed weights.
     fn quad_weights(&self) -> usize {
-        16 * quad_matrices(self.in_quads, self.groups) as usize
+        16 * quad_matrices(self.in_quads, self.rows, self.groups) as usize
     }
 
     /// Rows of partials.
@@ -114,12 +124,14 @@ impl Kernel for Params {
 
     fn cost(&self) -> Cost {
         let lengths = self.lengths();
-        let taps = Taps { stored: 0, first: 0, used: 2 * self.before + 1, before: self.before };
         let outs = (self.out_channels - 4 * self.first).min(4 * self.count);
         let pairs = 4.0 * f64::from(self.in_quads) * f64::from(outs);
         let share = f64::from(self.count) / f64::from(self.out_quads());
         Cost {
-            flops: 2.0 * f64::from(self.clips) * pairs * self.geometry().meetings(taps),
+            flops: 2.0
+                * f64::from(self.clips)
+                * pairs
+                * meetings(self.geometry(), self.before, self.above),
             bytes: 4.0 * (lengths.input as f64 + share * (lengths.weight + lengths.output) as f64),
         }
     }
@@ -132,25 +144,33 @@ impl Kernel for Params {
         let lines = self.geometry();
         let (ins, outs) = (self.in_quads as usize, self.out_quads() as usize);
         let (plane, padded) = (4 * lines.plane(), 3 * self.groups as usize);
+        let rows = self.rows as usize;
         let input = scaled(tensors.input, tensors.affine, ins, lines.plane());
-        let rows = 8 * outs * lines.tile_groups() as usize;
+        let sums = 8 * outs * lines.tile_groups() as usize;
         tensors
             .output
             .par_chunks_mut(outs * plane)
-            .zip(tensors.partial.par_chunks_mut(rows))
+            .zip(tensors.partial.par_chunks_mut(sums))
             .zip(input.par_chunks(ins * plane))
             .for_each(|((output, partial), input)| {
                 let quads =
                     output.chunks_mut(plane).zip(tensors.weight.chunks(self.quad_weights()));
                 let launched = quads.enumerate().skip(self.first as usize);
                 for (quad, (output, weight)) in launched.take(self.count as usize) {
-                    let weight = &weight[..16 * ins * padded];
+                    let weight = &weight[..16 * ins * rows * padded];
                     for position in output.chunks_exact_mut(4) {
                         for (c, y) in position.iter_mut().enumerate() {
                             *y = tensors.bias.get(4 * quad + c).copied().unwrap_or(T::zero());
                         }
                     }
-                    convolve(lines, self.before, padded, input, weight, output);
+                    convolve(
+                        lines,
+                        [self.before, self.above],
+                        [rows, padded],
+                        input,
+                        weight,
+                        output,
+                    );
                     finish(lines, quad, outs, tensors.pivot, output, partial);
                 }
             });
@@ -171,8 +191,8 @@ impl Kernel for Params {
     fn cases() -> Vec<Case<Self>> {
         let case = |clips, channels, kernel: [u32; 2], bands, steps| {
             let lines = Lines::new(kernel, bands, steps);
-            let taps = Taps::new(kernel[0].max(kernel[1]), lines.length);
-            Self::launches(clips, channels, lines, taps).pop().expect("there is a launch")
+            let footprint = Footprint::new(kernel, lines);
+            Self::launches(clips, channels, lines, footprint).pop().expect("there is a launch")
         };
         vec![
             Case::new("minimal", case(1, [1, 1], [1, 1], 1, 1)),
@@ -181,6 +201,9 @@ impl Kernel for Params {
             Case::new("typical, over time", case(1, [16, 32], [1, 9], 32, 323)),
             Case::new("typical, over frequency", case(1, [16, 32], [9, 1], 32, 323)),
             Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
+            Case::new("odd, over both", case(2, [6, 5], [3, 5], 7, 21)),
+            Case::new("odd, over both, higher than long", case(2, [6, 5], [11, 3], 17, 9)),
+            Case::new("rows that only meet padding", case(1, [4, 4], [9, 9], 2, 21)),
             Case::new("last of three launches", case(1, [61, 62], [1, 9], 3, 21)),
         ]
     }

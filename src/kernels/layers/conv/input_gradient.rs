@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Lines, Taps, convolve, launches, quad_matrices};
+use super::{Footprint, Lines, convolve, launches, meetings, quad_matrices};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, kernel};
 
@@ -18,6 +18,9 @@ kernel! {
         across: u32,
         groups: u32,
         before: u32,
+        /// Lines that the kernel spans, and those before the centre.
+        rows: u32,
+        above: u32,
         /// The first input quad of this launch, and how many there are in it.
         first: u32,
         count: u32,
@@ -34,12 +37,18 @@ kernel! {
 
 impl Params {
     /// The launches that together make all input channels.
-    pub fn launches(clips: u32, channels: [u32; 2], lines: Lines, taps: Taps) -> Vec<Self> {
+    pub fn launches(
+        clips: u32,
+        channels: [u32; 2],
+        lines: Lines,
+        footprint: Footprint,
+    ) -> Vec<Self> {
         let Lines { length, lines, along, across } = lines;
         let [in_quads, out_quads] = channels.map(|n| n.div_ceil(4));
         // The reversed kernel has as many taps before its centre, since there are as many after.
-        let (groups, before) = (taps.groups(), taps.before);
-        launches(in_quads, out_quads, groups)
+        let (groups, before) = (footprint.along.groups(), footprint.along.before);
+        let (rows, above) = (footprint.across.used, footprint.across.before);
+        launches(in_quads, out_quads, footprint)
             .into_iter()
             .map(|(first, count)| Self {
                 clips,
@@ -51,6 +60,8 @@ impl Params {
                 across,
                 groups,
                 before,
+                rows,
+                above,
                 first,
                 count,
             })
@@ -59,7 +70,7 @@ impl Params {
 
     /// Elements of an input quad's packed weights.
     fn quad_weights(&self) -> usize {
-        16 * quad_matrices(self.out_quads, self.groups) as usize
+        16 * quad_matrices(self.out_quads, self.rows, self.groups) as usize
     }
 
     fn geometry(&self) -> Lines {
@@ -85,11 +96,13 @@ impl Kernel for Params {
 
     fn cost(&self) -> Cost {
         let lengths = self.lengths();
-        let taps = Taps { stored: 0, first: 0, used: 2 * self.before + 1, before: self.before };
         let pairs = 16.0 * f64::from(self.count) * f64::from(self.out_quads);
         let share = f64::from(self.count) / f64::from(self.in_quads);
         Cost {
-            flops: 2.0 * f64::from(self.clips) * pairs * self.geometry().meetings(taps),
+            flops: 2.0
+                * f64::from(self.clips)
+                * pairs
+                * meetings(self.geometry(), self.before, self.above),
             bytes: 4.0
                 * (lengths.d_output as f64 + share * (lengths.weight + lengths.d_input) as f64),
         }
@@ -103,6 +116,7 @@ impl Kernel for Params {
         let lines = self.geometry();
         let (ins, outs) = (self.in_quads as usize, self.out_quads as usize);
         let (plane, padded) = (4 * lines.plane(), 3 * self.groups as usize);
+        let rows = self.rows as usize;
         tensors.d_input.par_chunks_mut(plane).enumerate().for_each(|(index, d_input)| {
             let (clip, quad) = (index / ins, index % ins);
             let launched = self.first..self.first + self.count;
@@ -110,9 +124,9 @@ impl Kernel for Params {
                 return;
             }
             let d_output = &tensors.d_output[clip * outs * plane..][..outs * plane];
-            let weight = &tensors.weight[quad * self.quad_weights()..][..outs * padded * 16];
+            let weight = &tensors.weight[quad * self.quad_weights()..][..outs * rows * padded * 16];
             d_input.fill(T::zero());
-            convolve(lines, self.before, padded, d_output, weight, d_input);
+            convolve(lines, [self.before, self.above], [rows, padded], d_output, weight, d_input);
         });
     }
 
@@ -123,8 +137,8 @@ impl Kernel for Params {
     fn cases() -> Vec<Case<Self>> {
         let case = |clips, channels, kernel: [u32; 2], bands, steps| {
             let lines = Lines::new(kernel, bands, steps);
-            let taps = Taps::new(kernel[0].max(kernel[1]), lines.length);
-            Self::launches(clips, channels, lines, taps).pop().expect("there is a launch")
+            let footprint = Footprint::new(kernel, lines);
+            Self::launches(clips, channels, lines, footprint).pop().expect("there is a launch")
         };
         vec![
             Case::new("minimal", case(1, [1, 1], [1, 1], 1, 1)),
@@ -133,6 +147,9 @@ impl Kernel for Params {
             Case::new("typical, over time", case(1, [16, 32], [1, 9], 32, 323)),
             Case::new("typical, over frequency", case(1, [16, 32], [9, 1], 32, 323)),
             Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
+            Case::new("odd, over both", case(2, [6, 5], [3, 5], 7, 21)),
+            Case::new("odd, over both, higher than long", case(2, [6, 5], [11, 3], 17, 9)),
+            Case::new("rows that only meet padding", case(1, [4, 4], [9, 9], 2, 21)),
             Case::new("last of three launches", case(1, [62, 61], [1, 9], 3, 21)),
         ]
     }

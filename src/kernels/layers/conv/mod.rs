@@ -1,10 +1,10 @@
-//! Convolutions along one axis: 1 × k (over time) or k × 1 (over frequency) kernels, "same" zero
-//! padding.
+//! Convolutions with "same" zero padding, seen along lines: rows of positions along a kernel's
+//! longer axis. A 1 × k or k × 1 kernel stays on its line; others add up over lines side by side.
 //!
 //! Activations hold channels in quads, [clip, channel/4, band, step, channel%4]: every load is an
 //! aligned vec4 and 4 × 4 channels meet in one matrix product. Channels past the last are zero.
 //! Only a branch's input has a single channel and is planar, [clip, band, step]; the `entry_`
-//! kernels read it.
+//! kernels read it, and `spread` puts it into quads for kernels and pools that they do not take.
 
 pub mod entry_backward;
 pub mod entry_forward;
@@ -12,6 +12,7 @@ pub mod entry_reduce;
 pub mod forward;
 pub mod input_gradient;
 pub mod pack;
+pub mod spread;
 pub mod weight_gradient;
 pub mod weight_gradient_reduce;
 
@@ -23,7 +24,8 @@ use crate::kernels::{Real, UNIFORM_WINDOW, cover};
 const TILE: u32 = 16;
 /// Threads of a workgroup.
 const LANES: u32 = 64;
-/// The largest kernel: what a thread keeps in registers.
+/// The largest kernel of the `entry_` kernels, and the taps of one launch's row in a weight
+/// gradient: what a thread keeps in registers.
 pub const MOST_TAPS: u32 = 9;
 
 /// Which way a kernel runs, and over which plane.
@@ -42,7 +44,7 @@ pub struct Lines {
 impl Lines {
     /// Lines through a [bands, steps] plane for a kernel of `kernel` = [frequency, time] taps.
     pub fn new(kernel: [u32; 2], bands: u32, steps: u32) -> Self {
-        if kernel[0] > 1 {
+        if kernel[0] > kernel[1] {
             Self { length: bands, lines: steps, along: steps, across: 1 }
         } else {
             Self { length: steps, lines: bands, along: 1, across: steps }
@@ -67,37 +69,32 @@ impl Lines {
     }
 
     /// Pairs of runs of memory (output start, input start, length) in which every output position
-    /// p meets input position p + offset, in the order of memory.
-    fn overlaps(&self, offset: i64) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+    /// meets the input `offset` positions further along its line and `lines_off` lines further, in
+    /// the order of memory.
+    fn overlaps(
+        &self,
+        offset: i64,
+        lines_off: i64,
+    ) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
         let Self { length, lines, along, across } = *self;
-        let low = (-offset).max(0);
-        let high = i64::from(length) - offset.max(0);
-        let (rows, run, start) = if along == 1 {
-            (0..i64::from(lines), (high - low).max(0), low)
-        } else {
-            (low..high.max(low), i64::from(lines), 0)
+        let inside = |offset: i64, size: u32| {
+            let low = (-offset).max(0);
+            low..(i64::from(size) - offset.max(0)).max(low)
         };
-        let stride = i64::from(if along == 1 { across } else { along });
-        let shift = offset * i64::from(along);
+        let (positions, lines) = (inside(offset, length), inside(lines_off, lines));
+        let shift = offset * i64::from(along) + lines_off * i64::from(across);
+        let (rows, run, stride) =
+            if along == 1 { (lines, positions, across) } else { (positions, lines, along) };
         rows.map(move |row| {
-            let out = row * stride + start;
-            (out as usize, (out + shift) as usize, run as usize)
+            let out = row * i64::from(stride) + run.start;
+            (out as usize, (out + shift) as usize, (run.end - run.start) as usize)
         })
         .filter(|&(_, _, run)| run > 0)
     }
-
-    /// How many (position, tap) pairs lie inside the plane: the multiply-adds of a channel pair.
-    fn meetings(&self, taps: Taps) -> f64 {
-        (0..taps.used)
-            .map(|tap| {
-                let offset = (i64::from(tap) - i64::from(taps.before)).abs();
-                (i64::from(self.length) - offset).max(0) as f64 * f64::from(self.lines)
-            })
-            .sum()
-    }
 }
 
-/// Which taps of a kernel are used: those that can meet something other than padding.
+/// Which taps along one axis of a kernel are used: those that can meet something other than
+/// padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taps {
     /// Taps that the parameter tensor holds.
@@ -121,12 +118,56 @@ impl Taps {
     pub fn groups(self) -> u32 {
         self.used.div_ceil(3)
     }
+
+    /// How many (position, tap) pairs lie inside `length` positions.
+    fn meetings(self, length: u32) -> f64 {
+        (0..self.used).map(|tap| f64::from(length.saturating_sub(tap.abs_diff(self.before)))).sum()
+    }
 }
 
-/// Matrices that the packed weights of one quad take for `quads` quads on the other side: a multiple
-/// of 4, so that a uniform window may begin at any of them.
-pub const fn quad_matrices(quads: u32, groups: u32) -> u32 {
-    (quads * 3 * groups).next_multiple_of(4)
+/// The taps of a whole kernel, seen along the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    pub along: Taps,
+    /// Lines that a kernel spans: one, where it is 1 × k or k × 1.
+    pub across: Taps,
+    /// Distance between neighbouring taps in the stored kernel, [bands, steps].
+    pub along_stride: u32,
+    pub across_stride: u32,
+}
+
+impl Footprint {
+    /// Of a [bands, steps] kernel on these lines.
+    pub fn new(kernel: [u32; 2], lines: Lines) -> Self {
+        let [rows, columns] = kernel;
+        let (stored, strides) = if rows > columns {
+            ([rows, columns], [columns, 1])
+        } else {
+            ([columns, rows], [1, columns])
+        };
+        Self {
+            along: Taps::new(stored[0], lines.length),
+            across: Taps::new(stored[1], lines.lines),
+            along_stride: strides[0],
+            across_stride: strides[1],
+        }
+    }
+
+    /// Taps that the parameter tensor holds for a pair of channels.
+    pub fn stored(&self) -> u32 {
+        self.along.stored * self.across.stored
+    }
+
+    /// Where the first used tap is stored.
+    fn first(&self) -> u32 {
+        self.along.first * self.along_stride + self.across.first * self.across_stride
+    }
+}
+
+/// Matrices that the packed weights of one quad take for `quads` quads on the other side, `rows`
+/// lines and `groups` of taps: a multiple of 4, so that a uniform window may begin at any quad.
+pub const fn quad_matrices(quads: u32, rows: u32, groups: u32) -> u32 {
+    (quads * rows * 3 * groups).next_multiple_of(4)
 }
 
 /// Matrices in a uniform window.
@@ -137,8 +178,8 @@ const WINDOW: u32 = UNIFORM_WINDOW as u32 / 64;
 ///
 /// # Panics
 /// When not even one quad's weights fit; presets that ask for that are refused.
-pub fn launches(quads: u32, others: u32, groups: u32) -> Vec<(u32, u32)> {
-    let most = WINDOW / quad_matrices(others, groups);
+pub fn launches(quads: u32, others: u32, footprint: Footprint) -> Vec<(u32, u32)> {
+    let most = WINDOW / quad_matrices(others, footprint.across.used, footprint.along.groups());
     assert!(most > 0, "the weights of a quad for {others} others exceed a uniform window");
     let launches = quads.div_ceil(most);
     // As even as can be.
@@ -167,8 +208,27 @@ pub struct Windows {
     pub pooled_across: u32,
 }
 
-/// Positions of a pooling window at most: a place in it fits a byte.
-pub const MOST_WINDOW: u32 = 256;
+/// Positions of a pooling window of the `entry_` kernels at most: a place in it fits a byte.
+const MOST_WINDOW: u32 = 256;
+
+/// Whether the `entry_` kernels take a first block with this kernel and pooling window, both
+/// [bands, steps].
+pub fn entry_takes(kernel: [u32; 2], window: [u32; 2]) -> bool {
+    let [rows, columns] = kernel;
+    let along = if rows > columns { window[0] } else { window[1] };
+    rows.min(columns) == 1
+        && rows.max(columns) <= MOST_TAPS
+        && along <= entry_forward::TILE
+        && window[0].saturating_mul(window[1]) <= MOST_WINDOW
+}
+
+/// Whether the weights of a quad for `channels` channels on the other side fit a uniform window.
+pub fn weights_fit(channels: u32, kernel: [u32; 2]) -> bool {
+    let [rows, columns] = kernel.map(u64::from);
+    let (across, along) = (rows.min(columns), rows.max(columns));
+    let matrices = u64::from(channels.div_ceil(4)) * across * along.next_multiple_of(3);
+    matrices <= u64::from(WINDOW)
+}
 
 impl Windows {
     /// Windows of [bands, steps] positions.
@@ -235,7 +295,7 @@ fn entry_activation<T: Real>(
     let mut output: Vec<T> = (0..lines.plane()).flat_map(|_| first).collect();
     for tap in 0..taps {
         let w = [0, 1, 2, 3].map(|c| channel(weight, c, taps as usize, tap as usize));
-        for (to, from, run) in lines.overlaps(i64::from(tap) - i64::from(taps / 2)) {
+        for (to, from, run) in lines.overlaps(i64::from(tap) - i64::from(taps / 2), 0) {
             let to = output[4 * to..4 * (to + run)].chunks_exact_mut(4);
             for (y, &x) in to.zip(&input[from..from + run]) {
                 for (y, &w) in y.iter_mut().zip(&w) {
@@ -250,22 +310,31 @@ fn entry_activation<T: Real>(
     output
 }
 
+/// Multiply-adds of a pair of channels for a kernel with these taps and lines before its centre.
+fn meetings(lines: Lines, before: u32, above: u32) -> f64 {
+    let taps = |before| Taps { stored: 0, first: 0, used: 2 * before + 1, before };
+    taps(before).meetings(lines.length) * taps(above).meetings(lines.lines)
+}
+
 /// Convolves planes of quads; the reference of the forward pass and of the input gradient.
 ///
-/// `input` holds [in_quads, plane] of one clip, `weight` [in_quads, padded] matrices for the one
-/// output quad that `output` (plane) is for.
+/// `input` holds [in_quads, plane] of one clip, `weight` [in_quads, rows, padded] matrices for the
+/// one output quad that `output` (plane) is for; `before` taps of a row and `above` rows come before
+/// the centre.
 fn convolve<T: Real>(
     lines: Lines,
-    before: u32,
-    padded: usize,
+    [before, above]: [u32; 2],
+    [rows, padded]: [usize; 2],
     input: &[T],
     weight: &[T],
     output: &mut [T],
 ) {
     let plane = 4 * lines.plane();
-    for (input, weight) in input.chunks(plane).zip(weight.chunks(16 * padded)) {
-        for (tap, w) in (0..).zip(weight.chunks(16)) {
-            for (to, from, run) in lines.overlaps(tap - i64::from(before)) {
+    for (input, weight) in input.chunks(plane).zip(weight.chunks(16 * rows * padded)) {
+        for (tap, w) in weight.chunks(16).enumerate() {
+            let offset = (tap % padded) as i64 - i64::from(before);
+            let lines_off = (tap / padded) as i64 - i64::from(above);
+            for (to, from, run) in lines.overlaps(offset, lines_off) {
                 let to = &mut output[4 * to..4 * (to + run)];
                 let from = &input[4 * from..4 * (from + run)];
                 for (y, x) in to.chunks_exact_mut(4).zip(from.chunks_exact(4)) {

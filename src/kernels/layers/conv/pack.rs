@@ -1,40 +1,57 @@
 //! Rearranges weights into 4 × 4 matrices, for the forward pass and, reversed and transposed, for
 //! the input gradient.
 
-use super::{Taps, quad_matrices};
+use super::{Footprint, Lines, quad_matrices};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "layers/conv/pack",
-    params { in_channels: u32, out_channels: u32, stored: u32, first: u32, taps: u32, padded: u32 },
+    params {
+        in_channels: u32,
+        out_channels: u32,
+        stored: u32,
+        first: u32,
+        along_stride: u32,
+        across_stride: u32,
+        taps: u32,
+        padded: u32,
+        rows: u32,
+    },
     tensors {
         /// [out_channels, in_channels, stored]
         weight: read f32,
-        /// Of each output quad, [in_quads, padded] of 4 × 4, column-major, filled up to [`quad_matrices`]
+        /// Of each output quad, [in_quads, rows, padded] of 4 × 4, column-major, filled up to [`quad_matrices`]
         forward: write f32,
-        /// Of each input quad, [out_quads, padded] of 4 × 4, column-major, filled up likewise
+        /// Of each input quad, [out_quads, rows, padded] of 4 × 4, column-major, filled up likewise
         backward: write f32,
     },
 }
 
 impl Params {
-    pub fn new(in_channels: u32, out_channels: u32, taps: Taps) -> Self {
+    pub fn new(in_channels: u32, out_channels: u32, footprint: Footprint) -> Self {
         Self {
             in_channels,
             out_channels,
-            stored: taps.stored,
-            first: taps.first,
-            taps: taps.used,
-            padded: 3 * taps.groups(),
+            stored: footprint.stored(),
+            first: footprint.first(),
+            along_stride: footprint.along_stride,
+            across_stride: footprint.across_stride,
+            taps: footprint.along.used,
+            padded: 3 * footprint.along.groups(),
+            rows: footprint.across.used,
         }
+    }
+
+    /// Matrices that a quad takes for this many channels on the other side.
+    fn quad_matrices(&self, channels: u32) -> u32 {
+        quad_matrices(channels.div_ceil(4), self.rows, self.padded / 3)
     }
 
     /// Matrices of the forward and of the reversed weights.
     pub fn matrices(&self) -> [u32; 2] {
-        let [ins, outs] = [self.in_channels, self.out_channels].map(|n| n.div_ceil(4));
-        let groups = self.padded / 3;
-        [outs * quad_matrices(ins, groups), ins * quad_matrices(outs, groups)]
+        let [ins, outs] = [self.in_channels, self.out_channels];
+        [outs.div_ceil(4) * self.quad_matrices(ins), ins.div_ceil(4) * self.quad_matrices(outs)]
     }
 }
 
@@ -59,22 +76,26 @@ impl Kernel for Params {
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
-        let [ins, outs, stored, first, taps, padded] =
-            [self.in_channels, self.out_channels, self.stored, self.first, self.taps, self.padded]
-                .map(|n| n as usize);
-        let groups = self.padded / 3;
-        let [of_output, of_input] =
-            [ins, outs].map(|n| quad_matrices(n.div_ceil(4) as u32, groups) as usize);
+        let of_output = self.quad_matrices(self.in_channels);
+        let of_input = self.quad_matrices(self.out_channels);
         tensors.forward.fill(T::zero());
         tensors.backward.fill(T::zero());
-        for o in 0..outs {
-            for i in 0..ins {
-                for t in 0..taps {
-                    let w = tensors.weight[(o * ins + i) * stored + first + t];
-                    let forward = o / 4 * of_output + i / 4 * padded + t;
-                    tensors.forward[16 * forward + 4 * (i % 4) + o % 4] = w;
-                    let backward = i / 4 * of_input + o / 4 * padded + taps - 1 - t;
-                    tensors.backward[16 * backward + 4 * (o % 4) + i % 4] = w;
+        let mut put = |matrix: u32, column: u32, row: u32, reversed: bool, w: T| {
+            let to = if reversed { &mut *tensors.backward } else { &mut *tensors.forward };
+            to[(16 * matrix + 4 * column + row) as usize] = w;
+        };
+        for (o, of_out) in
+            (0..).zip(tensors.weight.chunks((self.in_channels * self.stored) as usize))
+        {
+            for (i, taps) in (0..).zip(of_out.chunks(self.stored as usize)) {
+                for (r, t) in (0..self.rows).flat_map(|r| (0..self.taps).map(move |t| (r, t))) {
+                    let place = self.first + r * self.across_stride + t * self.along_stride;
+                    let w = taps[place as usize];
+                    let forward = (i / 4 * self.rows + r) * self.padded + t;
+                    put(o / 4 * of_output + forward, i % 4, o % 4, false, w);
+                    let [r, t] = [self.rows - 1 - r, self.taps - 1 - t];
+                    let backward = (o / 4 * self.rows + r) * self.padded + t;
+                    put(i / 4 * of_input + backward, o % 4, i % 4, true, w);
                 }
             }
         }
@@ -85,11 +106,16 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
+        let case = |ins, outs, kernel, bands, steps| {
+            Self::new(ins, outs, Footprint::new(kernel, Lines::new(kernel, bands, steps)))
+        };
         vec![
-            Case::new("minimal", Self::new(1, 1, Taps::new(1, 1))),
-            Case::new("odd", Self::new(5, 7, Taps::new(5, 9))),
-            Case::new("taps that only meet padding", Self::new(6, 4, Taps::new(9, 2))),
-            Case::new("typical", Self::new(32, 64, Taps::new(9, 80))),
+            Case::new("minimal", case(1, 1, [1, 1], 1, 1)),
+            Case::new("odd", case(5, 7, [1, 5], 3, 9)),
+            Case::new("odd, over both", case(5, 7, [5, 3], 9, 9)),
+            Case::new("taps that only meet padding", case(6, 4, [9, 1], 2, 3)),
+            Case::new("rows that only meet padding", case(3, 6, [5, 9], 2, 30)),
+            Case::new("typical", case(32, 64, [1, 9], 8, 80)),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Lines, Taps, Walk, scaled};
+use super::{Footprint, Lines, MOST_TAPS, Walk, meetings, scaled};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Constants, Cost, Kernel, Real, kernel};
 
@@ -17,6 +17,11 @@ kernel! {
         along: u32,
         across: u32,
         before: u32,
+        /// Lines that the kernel spans, and those before the centre.
+        rows: u32,
+        above: u32,
+        /// Runs of at most [`MOST_TAPS`] taps that a line of the kernel is cut into.
+        runs: u32,
         segment: u32,
         segments: u32,
     },
@@ -27,7 +32,7 @@ kernel! {
         input: read f32,
         /// [2, in_quads, 4]: scale, then shift
         affine: read f32,
-        /// [splits, out_quads, in_quads, 3 · groups, 4 (in), 4 (out)]
+        /// [splits, out_quads, in_quads, rows, padded, 4 (in), 4 (out)]
         partial: write f32,
         /// [splits, out_quads, 4]
         bias_partial: write f32,
@@ -35,13 +40,26 @@ kernel! {
 }
 
 impl Params {
-    pub fn new(clips: u32, channels: [u32; 2], lines: Lines, taps: Taps) -> Self {
+    pub fn new(clips: u32, channels: [u32; 2], lines: Lines, footprint: Footprint) -> Self {
         let walk = Walk::new(lines, clips);
         let Lines { length, lines, along, across } = lines;
         let [in_quads, out_quads] = channels.map(|n| n.div_ceil(4));
         let Walk { segment, segments, .. } = walk;
-        let before = taps.before;
-        Self { clips, in_quads, out_quads, length, lines, along, across, before, segment, segments }
+        Self {
+            clips,
+            in_quads,
+            out_quads,
+            length,
+            lines,
+            along,
+            across,
+            before: footprint.along.before,
+            rows: footprint.across.used,
+            above: footprint.across.before,
+            runs: footprint.along.used.div_ceil(MOST_TAPS),
+            segment,
+            segments,
+        }
     }
 
     fn geometry(&self) -> Lines {
@@ -53,8 +71,20 @@ impl Params {
         2 * self.before + 1
     }
 
+    /// Groups of three taps in a run.
     fn groups(&self) -> u32 {
-        self.taps().div_ceil(3)
+        self.taps().min(MOST_TAPS).div_ceil(3)
+    }
+
+    /// Taps of a line of the kernel, in whole runs.
+    pub fn padded(&self) -> u32 {
+        3 * self.groups() * self.runs
+    }
+
+    /// Elements of `partial`.
+    pub fn shares(&self) -> usize {
+        let pairs = self.splits() * self.out_quads * self.in_quads;
+        16 * (pairs * self.rows * self.padded()) as usize
     }
 
     pub fn splits(&self) -> u32 {
@@ -71,13 +101,13 @@ impl Kernel for Params {
             d_output: clips * outs * plane,
             input: clips * ins * plane,
             affine: 8 * ins,
-            partial: splits * outs * ins * 48 * self.groups() as usize,
+            partial: self.shares(),
             bias_partial: splits * outs * 4,
         }
     }
 
     fn workgroups(&self) -> [u32; 3] {
-        [self.splits(), self.out_quads, self.in_quads]
+        [self.splits(), self.out_quads, self.in_quads * self.rows * self.runs]
     }
 
     fn constants(&self) -> Constants {
@@ -86,10 +116,12 @@ impl Kernel for Params {
 
     fn cost(&self) -> Cost {
         let lengths = self.lengths();
-        let taps = Taps { stored: 0, first: 0, used: self.taps(), before: self.before };
         let pairs = 16.0 * f64::from(self.in_quads) * f64::from(self.out_quads);
         Cost {
-            flops: 2.0 * f64::from(self.clips) * pairs * self.geometry().meetings(taps),
+            flops: 2.0
+                * f64::from(self.clips)
+                * pairs
+                * meetings(self.geometry(), self.before, self.above),
             bytes: 4.0 * (lengths.d_output + lengths.input + lengths.partial) as f64,
         }
     }
@@ -98,15 +130,16 @@ impl Kernel for Params {
         let lines = self.geometry();
         let walk = Walk::new(lines, self.clips);
         let (ins, outs) = (self.in_quads as usize, self.out_quads as usize);
-        let (plane, padded) = (4 * lines.plane(), 3 * self.groups() as usize);
+        let plane = 4 * lines.plane();
+        let one = (16 * self.rows * self.padded()) as usize;
         let input = scaled(tensors.input, tensors.affine, ins, lines.plane());
         let splits = walk.splits as usize;
-        // [out quad][in quad][split, padded, 4, 4], put into place at the end.
+        // [out quad][in quad][split, rows, padded, 4, 4], put into place at the end.
         let sums: Vec<Vec<T>> = (0..outs * ins)
             .into_par_iter()
             .map(|pair| {
                 let (o, i) = (pair / ins, pair % ins);
-                let mut sums = vec![T::zero(); splits * padded * 16];
+                let mut sums = vec![T::zero(); splits * one];
                 for clip in 0..self.clips {
                     let d = &tensors.d_output[(clip as usize * outs + o) * plane..][..plane];
                     let x = &input[(clip as usize * ins + i) * plane..][..plane];
@@ -115,7 +148,6 @@ impl Kernel for Params {
                 sums
             })
             .collect();
-        let one = padded * 16;
         for (at, to) in tensors.partial.chunks_mut(one).enumerate() {
             let (split, pair) = (at / (outs * ins), at % (outs * ins));
             to.copy_from_slice(&sums[pair][split * one..][..one]);
@@ -149,7 +181,7 @@ impl Kernel for Params {
     fn cases() -> Vec<Case<Self>> {
         let case = |clips, channels, kernel: [u32; 2], bands, steps| {
             let lines = Lines::new(kernel, bands, steps);
-            Self::new(clips, channels, lines, Taps::new(kernel[0].max(kernel[1]), lines.length))
+            Self::new(clips, channels, lines, Footprint::new(kernel, lines))
         };
         vec![
             Case::new("minimal", case(1, [1, 1], [1, 1], 1, 1)),
@@ -157,13 +189,16 @@ impl Kernel for Params {
             Case::new("odd, over frequency", case(3, [9, 6], [7, 1], 19, 67)),
             Case::new("typical, over time", case(1, [16, 32], [1, 9], 32, 323)),
             Case::new("typical, over frequency", case(1, [16, 32], [9, 1], 32, 323)),
+            Case::new("odd, over both", case(2, [6, 5], [3, 5], 7, 21)),
+            Case::new("odd, in two runs over both", case(2, [6, 5], [13, 3], 17, 9)),
+            Case::new("rows that only meet padding", case(1, [4, 4], [9, 9], 2, 21)),
             Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
         ]
     }
 }
 
 impl Params {
-    /// Adds one clip's share for a pair of quads to `sums`, [split, padded, 4, 4].
+    /// Adds one clip's share for a pair of quads to `sums`, [split, rows, padded, 4, 4].
     fn correlate<T: Real>(
         &self,
         lines: Lines,
@@ -173,10 +208,12 @@ impl Params {
         input: &[T],
         sums: &mut [T],
     ) {
-        let padded = 3 * self.groups();
-        for tap in 0..padded {
-            let offset = i64::from(tap) - i64::from(self.before);
-            for (to, from, run) in lines.overlaps(offset) {
+        let padded = self.padded();
+        let taps = self.rows * padded;
+        for tap in 0..taps {
+            let offset = i64::from(tap % padded) - i64::from(self.before);
+            let lines_off = i64::from(tap / padded) - i64::from(self.above);
+            for (to, from, run) in lines.overlaps(offset, lines_off) {
                 // Cut the run where the split changes.
                 let mut done = 0;
                 while done < run {
@@ -190,7 +227,7 @@ impl Params {
                     };
                     let length = (left as usize).min(run - done);
                     let split = walk.split(lines, clip, line, position);
-                    let sum = &mut sums[16 * (split * padded as usize + tap as usize)..][..16];
+                    let sum = &mut sums[16 * (split * taps as usize + tap as usize)..][..16];
                     let d = &d_output[4 * (to + done)..][..4 * length];
                     let x = &input[4 * (from + done)..][..4 * length];
                     for (d, x) in d.chunks_exact(4).zip(x.chunks_exact(4)) {

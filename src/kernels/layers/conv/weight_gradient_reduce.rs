@@ -1,6 +1,6 @@
 //! Adds up the shares of a convolution's weight and bias gradient.
 
-use super::Taps;
+use super::{Footprint, Lines};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
@@ -9,18 +9,23 @@ kernel! {
     params {
         in_channels: u32,
         out_channels: u32,
-        stored: u32,
-        first: u32,
         taps: u32,
+        first: u32,
         padded: u32,
+        along_stride: u32,
+        along_stored: u32,
+        rows: u32,
+        first_row: u32,
+        across_stride: u32,
+        across_stored: u32,
         splits: u32,
     },
     tensors {
-        /// [splits, out_quads, in_quads, padded, 4 (in), 4 (out)]
+        /// [splits, out_quads, in_quads, rows, padded, 4 (in), 4 (out)]
         partial: read f32,
         /// [splits, out_quads, 4]
         bias_partial: read f32,
-        /// [out_channels, in_channels, stored]
+        /// [out_channels, in_channels, bands, steps] of taps
         d_weight: write f32,
         /// \[out_channels\]
         d_bias: write f32,
@@ -28,26 +33,37 @@ kernel! {
 }
 
 impl Params {
-    pub fn new(in_channels: u32, out_channels: u32, taps: Taps, splits: u32) -> Self {
+    /// Of a gradient in `splits` shares, each with `padded` taps a line.
+    pub fn new([ins, outs]: [u32; 2], footprint: Footprint, padded: u32, splits: u32) -> Self {
+        let Footprint { along, across, along_stride, across_stride } = footprint;
         Self {
-            in_channels,
-            out_channels,
-            stored: taps.stored,
-            first: taps.first,
-            taps: taps.used,
-            padded: 3 * taps.groups(),
+            in_channels: ins,
+            out_channels: outs,
+            taps: along.used,
+            first: along.first,
+            padded,
+            along_stride,
+            along_stored: along.stored,
+            rows: across.used,
+            first_row: across.first,
+            across_stride,
+            across_stored: across.stored,
             splits,
         }
+    }
+
+    fn stored(&self) -> u32 {
+        self.along_stored * self.across_stored
     }
 }
 
 impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
-        let [ins, outs, stored, padded, splits] =
-            [self.in_channels, self.out_channels, self.stored, self.padded, self.splits]
-                .map(|n| n as usize);
+        let [ins, outs, stored, splits] =
+            [self.in_channels, self.out_channels, self.stored(), self.splits].map(|n| n as usize);
+        let taps = (self.rows * self.padded) as usize;
         Tensors {
-            partial: splits * outs.div_ceil(4) * ins.div_ceil(4) * padded * 16,
+            partial: splits * outs.div_ceil(4) * ins.div_ceil(4) * taps * 16,
             bias_partial: splits * outs.div_ceil(4) * 4,
             d_weight: outs * ins * stored,
             d_bias: outs,
@@ -68,20 +84,21 @@ impl Kernel for Params {
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
-        let [ins, outs, stored, first, taps, padded] =
-            [self.in_channels, self.out_channels, self.stored, self.first, self.taps, self.padded]
+        let [ins, outs, stored, rows, padded] =
+            [self.in_channels, self.out_channels, self.stored(), self.rows, self.padded]
                 .map(|n| n as usize);
         let (in_quads, out_quads) = (ins.div_ceil(4), outs.div_ceil(4));
         tensors.d_weight.fill(T::zero());
         tensors.d_bias.fill(T::zero());
-        for partial in tensors.partial.chunks(out_quads * in_quads * padded * 16) {
-            for o in 0..outs {
-                for i in 0..ins {
-                    for t in 0..taps {
-                        let tap = ((o / 4) * in_quads + i / 4) * padded + t;
-                        tensors.d_weight[(o * ins + i) * stored + first + t] +=
-                            partial[(tap * 4 + i % 4) * 4 + o % 4];
-                    }
+        let first = self.first * self.along_stride + self.first_row * self.across_stride;
+        for partial in tensors.partial.chunks(out_quads * in_quads * rows * padded * 16) {
+            for (pair, d_weight) in tensors.d_weight.chunks_mut(stored).enumerate() {
+                let (o, i) = (pair / ins, pair % ins);
+                for (r, t) in (0..self.rows).flat_map(|r| (0..self.taps).map(move |t| (r, t))) {
+                    let place = first + r * self.across_stride + t * self.along_stride;
+                    let row = ((o / 4) * in_quads + i / 4) * rows + r as usize;
+                    let tap = row * padded + t as usize;
+                    d_weight[place as usize] += partial[(tap * 4 + i % 4) * 4 + o % 4];
                 }
             }
         }
@@ -102,11 +119,17 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
+        let case = |channels, kernel, bands, steps, splits| {
+            let footprint = Footprint::new(kernel, Lines::new(kernel, bands, steps));
+            Self::new(channels, footprint, 3 * footprint.along.groups(), splits)
+        };
         vec![
-            Case::new("minimal", Self::new(1, 1, Taps::new(1, 1), 1)),
-            Case::new("odd", Self::new(5, 7, Taps::new(5, 9), 3)),
-            Case::new("taps that only meet padding", Self::new(6, 4, Taps::new(9, 2), 2)),
-            Case::new("typical", Self::new(32, 64, Taps::new(9, 80), 8)),
+            Case::new("minimal", case([1, 1], [1, 1], 1, 1, 1)),
+            Case::new("odd", case([5, 7], [1, 5], 3, 9, 3)),
+            Case::new("odd, over both", case([5, 7], [5, 3], 9, 9, 3)),
+            Case::new("taps that only meet padding", case([6, 4], [9, 1], 2, 3, 2)),
+            Case::new("rows that only meet padding", case([3, 6], [5, 9], 2, 30, 2)),
+            Case::new("typical", case([32, 64], [1, 9], 8, 80, 8)),
         ]
     }
 }
