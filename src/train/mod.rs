@@ -633,3 +633,15 @@ fn balanced_weights<'a>(targets: impl Iterator<Item = &'a [bool]>, moods: usize)
 /// Adam's moments and the prefix of their names in a checkpoint.
 const MOMENTS: [(Storage, &str); 2] =
     [(Storage::ExpAvg, "optimizer.exp_avg."), (Storage::ExpAvgSq, "optimizer.exp_avg_sq.")];
+
+#[cfg(test)]
+mod tests {
+    use super::balanced_weights;
+
+    #[test]
+    fn balanced_weights_are_negatives_by_positives() {
+        let targets = [[true, false, true], [false, false, true], [false, false, true]];
+        let weights = balanced_weights(targets.iter().map(|row| &row[..]), 3);
+        assert_eq!(weights, [2.0, 1.0, 0.0]);
+    }
+}
