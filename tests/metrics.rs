@@ -1,6 +1,6 @@
 //! ROC-AUC and average precision against scikit-learn (`fixtures/metrics.py`), and their means.
 
-use moodshader::metrics::{PerMood, Scores, average_precision, roc_auc};
+use moodshader::metrics::{PerMood, Scores, average_precision, curves, roc_auc};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -41,6 +41,28 @@ fn scikit_learn_agrees() {
         let targets = booleans(&case.targets);
         assert_close(&case.name, roc_auc(&targets, &case.scores).unwrap(), case.roc_auc);
         let precision = average_precision(&targets, &case.scores).unwrap();
+        assert_close(&case.name, precision, case.average_precision);
+    }
+}
+
+#[test]
+fn the_areas_under_the_curves_are_the_metrics() {
+    for case in fixture() {
+        let targets = booleans(&case.targets);
+        let curves = curves(&targets, &case.scores).unwrap();
+        let roc = curves.as_ref().map(|curves| {
+            assert_eq!((curves.roc[0], curves.roc.last()), ([0.0; 2], Some(&[1.0; 2])));
+            let trapezium = |w: &[[f64; 2]]| (w[1][0] - w[0][0]) * (w[0][1] + w[1][1]) / 2.0;
+            curves.roc.windows(2).map(trapezium).sum()
+        });
+        assert_close(&case.name, roc, case.roc_auc);
+        let precision = curves.map(|curves| {
+            let mut before = 0.0;
+            let step = |[recall, precision]: &[f64; 2]| {
+                precision * (recall - std::mem::replace(&mut before, *recall))
+            };
+            curves.precision_recall.iter().map(step).sum()
+        });
         assert_close(&case.name, precision, case.average_precision);
     }
 }

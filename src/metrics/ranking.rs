@@ -3,9 +3,9 @@
 use crate::error::{Error, Result};
 
 /// The clips that share one score.
-struct Tie {
-    positives: u64,
-    negatives: u64,
+pub(super) struct Tie {
+    pub(super) positives: u64,
+    pub(super) negatives: u64,
 }
 
 /// Area under the ROC curve: the share of (positive, negative) pairs in which the positive has the
@@ -50,7 +50,7 @@ pub fn average_precision(targets: &[bool], scores: &[f32]) -> Result<Option<f64>
 }
 
 /// Clips grouped by score, the highest first.
-fn ties(targets: &[bool], scores: &[f32]) -> Result<Vec<Tie>> {
+pub(super) fn ties(targets: &[bool], scores: &[f32]) -> Result<Vec<Tie>> {
     if targets.len() != scores.len() {
         return Err(Error::failure(format!(
             "{} targets and {} scores: there must be one of each for every clip",
@@ -72,6 +72,6 @@ fn ties(targets: &[bool], scores: &[f32]) -> Result<Vec<Tie>> {
     Ok(ranked.chunk_by(|a, b| a.0 == b.0).map(tie).collect())
 }
 
-fn totals(ties: &[Tie]) -> (u64, u64) {
+pub(super) fn totals(ties: &[Tie]) -> (u64, u64) {
     ties.iter().fold((0, 0), |(p, n), tie| (p + tie.positives, n + tie.negatives))
 }

@@ -1,0 +1,59 @@
+//! Scores beside the truth, clip by clip.
+
+use super::Scores;
+use crate::Result;
+
+/// Scores on a split's clips, with what is true.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// In the order of the model's outputs.
+    pub moods: Vec<String>,
+    /// The clips' paths as the manifest has them.
+    pub names: Vec<String>,
+    /// [clips, moods]
+    pub targets: Vec<bool>,
+    /// [clips, moods]
+    pub scores: Vec<f32>,
+}
+
+impl Judged {
+    /// How many there are.
+    pub fn clips(&self) -> usize {
+        self.names.len()
+    }
+
+    /// How well the scores rank the clips.
+    ///
+    /// # Errors
+    /// A score that is not a number.
+    pub fn metrics(&self) -> Result<Scores> {
+        Scores::new(&self.targets, &self.scores, self.moods.len())
+    }
+
+    /// Whether a clip has a mood.
+    pub fn has(&self, clip: usize, mood: usize) -> bool {
+        self.targets[clip * self.moods.len() + mood]
+    }
+
+    /// A clip's score of a mood.
+    pub fn score(&self, clip: usize, mood: usize) -> f32 {
+        self.scores[clip * self.moods.len() + mood]
+    }
+
+    /// Targets and scores of one mood.
+    pub fn column(&self, mood: usize) -> (Vec<bool>, Vec<f32>) {
+        (0..self.clips()).map(|clip| (self.has(clip, mood), self.score(clip, mood))).unzip()
+    }
+
+    /// A clip's moods, the highest score first.
+    pub fn ranked(&self, clip: usize) -> Vec<usize> {
+        let mut moods: Vec<usize> = (0..self.moods.len()).collect();
+        moods.sort_by(|&a, &b| self.score(clip, b).total_cmp(&self.score(clip, a)));
+        moods
+    }
+
+    /// Each clip's mood with the highest score, the first on ties.
+    pub fn top_moods(&self) -> Vec<usize> {
+        (0..self.clips()).map(|clip| self.ranked(clip)[0]).collect()
+    }
+}
