@@ -1,150 +1,31 @@
 //! `moodshader train` as people use it: what a run writes, how it goes on after every way of being
 //! stopped, and what it says to input that is wrong.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use moodshader::metrics::Scores;
 use moodshader::model::checkpoint::Checkpoint;
-use tempfile::TempDir;
+use place::{CLIPS, Place, texts};
 
-/// 11 training clips make three updates an epoch, the last one of three clips.
-const PRESET: &str = r#"
-moods = ["happy", "dark", "epic"]
-[audio]
-clip_seconds = 1.0
-[features]
-n_fft = 512
-hop = 256
-mels = 32
-[[model.branch]]
-name = "horizontal"
-kernel = [1, 5]
-channels = [3, 4]
-pool = [2, 2]
-lstm = [8, 4]
-[[model.branch]]
-name = "vertical"
-kernel = [5, 1]
-channels = [4, 5]
-pool = [4, 4]
-lstm = [8, 4]
-[train]
-epochs = 3
-batch = 4
-"#;
-const CLIPS: usize = 14;
-const MOODS: [&str; 3] = ["happy", "dark", "epic"];
-
-/// A small corpus and a cache of its own.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let place = Self(TempDir::new().unwrap());
-        fs::create_dir(place.path("größe")).unwrap();
-        fs::write(place.path("tiny.toml"), PRESET).unwrap();
-        let rows: Vec<String> = (0..CLIPS).map(|index| place.clip(index)).collect();
-        place.manifest("data.csv", &rows);
-        place
-    }
-
-    /// Writes clip `index` and gives its row.
-    fn clip(&self, index: usize) -> String {
-        let listed = format!("größe/{index}, take 1.wav");
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: 22_050,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut file = hound::WavWriter::create(self.path(&listed), spec).unwrap();
-        let mut noise = index as u32 + 1;
-        for n in 0..24_000 {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let pitch = 0.05 * (1 + index % 3) as f32;
-            let sample = 8000.0 * (pitch * n as f32).sin() + (noise >> 21) as f32;
-            file.write_sample(sample as i16).unwrap();
-        }
-        file.finalize().unwrap();
-        let second = if index.is_multiple_of(4) { "|epic" } else { "" };
-        format!("\"{listed}\",{}{second}", MOODS[index % 3])
-    }
-
-    fn manifest(&self, name: &str, rows: &[String]) {
-        fs::write(self.path(name), format!("path,tags\n{}\n", rows.join("\n"))).unwrap();
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_moodshader"));
-        command
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .env("MOODSHADER_CACHE", self.path("cache"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, arguments: &str) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// Runs what must succeed; what it wrote to standard output and standard error.
-    fn ok(&self, arguments: &str) -> (String, String) {
-        let output = self.run(arguments);
-        let (out, err) = texts(&output);
-        assert_eq!(output.status.code(), Some(0), "{arguments}: {err}");
-        (out, err)
-    }
-
-    fn train(&self, more: &str) -> (String, String) {
-        self.ok(&format!("train --config tiny.toml --data data.csv {more}"))
-    }
-
-    /// Every file of a run folder.
-    fn files(&self, run: &str) -> BTreeMap<String, Vec<u8>> {
-        fs::read_dir(self.path(run))
-            .unwrap()
-            .map(|entry| {
-                let path = entry.unwrap().path();
-                let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                (name, fs::read(path).unwrap())
-            })
-            .collect()
-    }
-
-    fn same(&self, one: &str, other: &str) {
-        let (one, other) = (self.files(one), self.files(other));
-        assert!(one.keys().eq(other.keys()), "{:?} and {:?}", one.keys(), other.keys());
-        for (name, bytes) in &one {
-            assert!(*bytes == other[name], "{name} differs");
-        }
-    }
-
-    fn checkpoint(&self, path: &str) -> Checkpoint {
-        Checkpoint::read(&self.path(path)).unwrap()
-    }
-}
-
-fn texts(output: &Output) -> (String, String) {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (text(&output.stdout), text(&output.stderr))
-}
+#[path = "support/place.rs"]
+mod place;
 
 fn updates(checkpoint: &Checkpoint) -> u64 {
     checkpoint.description().unwrap().update
 }
 
-const FINISHED: [&str; 5] =
-    ["best.safetensors", "config.toml", "last.safetensors", "metrics.jsonl", "predictions.csv"];
+const FINISHED: [&str; 7] = [
+    "best.safetensors",
+    "config.toml",
+    "events.out.tfevents.0.moodshader",
+    "last.safetensors",
+    "metrics.jsonl",
+    "predictions.csv",
+    "report.html",
+];
 
 #[test]
 fn one_seed_gives_the_same_bytes() {

@@ -79,6 +79,22 @@ impl AudioFile {
         Ok((0..count).map(move |index| self.clip(index as u64 * step, clip_samples)))
     }
 
+    /// `clip_samples` samples from `start` on; beyond either end of the file is silence.
+    ///
+    /// # Errors
+    /// The file is broken there.
+    pub fn window(&mut self, start: i64, clip_samples: usize) -> Result<Vec<f32>> {
+        let end = (start + clip_samples as i64).max(0) as u64;
+        let inside = (start.max(0) as u64).min(self.length)..end.min(self.length);
+        let before = (start.min(0).unsigned_abs() as usize).min(clip_samples);
+        let mut samples = vec![0.0; before];
+        if !inside.is_empty() {
+            samples.extend(self.excerpt(inside)?);
+        }
+        samples.resize(clip_samples, 0.0);
+        Ok(samples)
+    }
+
     fn clip(&mut self, start: u64, clip_samples: usize) -> Result<Clip> {
         let end = self.length.min(start + clip_samples as u64);
         let mut samples = self.excerpt(start..end)?;

@@ -3,6 +3,7 @@
 mod branch;
 pub mod checkpoint;
 mod handcrafted;
+pub mod layers;
 mod lstm;
 mod network;
 pub mod parameters;

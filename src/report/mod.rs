@@ -1,5 +1,9 @@
-//! What people see of a run.
+//! What people see of a run: progress while it goes, TensorBoard events, and `report.html`.
 
+mod events;
+pub mod page;
 mod progress;
+mod tensorboard;
 
+pub use events::{EVENTS_FILE, Events};
 pub use progress::{Bar, Progress, audio_files};

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::prepare::Prepared;
 use crate::error::Kind;
-use crate::metrics::Scores;
+use crate::metrics::{Judged, Scores};
 use crate::model::checkpoint::{Checkpoint, Description, write_atomically};
+use crate::report::EVENTS_FILE;
+use crate::report::page::FINISHED_MARK;
 use crate::{Error, Result};
 
 /// One line of `metrics.jsonl`. Nothing in it depends on the clock, so that a resumed run writes
@@ -104,6 +106,8 @@ impl RunFolder {
             folder.metrics(),
             folder.predictions(),
             folder.test_predictions(),
+            folder.events(),
+            folder.report(),
         ];
         match files.iter().find(|file| file.exists()) {
             Some(file) => Err(Error::input(format!(
@@ -178,6 +182,21 @@ impl RunFolder {
 
     pub fn test_predictions(&self) -> PathBuf {
         self.path.join("predictions-test.csv")
+    }
+
+    /// TensorBoard's.
+    pub fn events(&self) -> PathBuf {
+        self.path.join(EVENTS_FILE)
+    }
+
+    /// The run to look at.
+    pub fn report(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
+    /// Whether the report says that nothing is left to do.
+    pub fn report_is_finished(&self) -> bool {
+        std::fs::read_to_string(self.report()).is_ok_and(|text| text.contains(FINISHED_MARK))
     }
 
     /// The state that training goes on from.
@@ -261,27 +280,34 @@ pub fn write_predictions(
     write_atomically(path, &bytes)
 }
 
-/// What [`write_predictions`] wrote, compared: the moods in their order, and their scores.
-pub fn read_predictions(path: &Path) -> Result<(Vec<String>, Scores)> {
+/// What [`write_predictions`] wrote.
+pub fn read_predictions(path: &Path) -> Result<Judged> {
     let damaged = |what: &str| Error::input(format!("{} is damaged: {what}", path.display()));
     let mut reader = csv::Reader::from_path(path).map_err(|error| damaged(&error.to_string()))?;
     let header = reader.headers().map_err(|error| damaged(&error.to_string()))?;
     let moods: Vec<String> =
         header.iter().filter_map(|cell| cell.strip_prefix("label_")).map(str::to_owned).collect();
-    let (mut targets, mut scores) = (Vec::new(), Vec::new());
+    if moods.is_empty() {
+        return Err(damaged("it has no mood"));
+    }
+    let (mut names, mut targets, mut scores) = (Vec::new(), Vec::new(), Vec::new());
     for record in reader.records() {
         let record = record.map_err(|error| damaged(&error.to_string()))?;
-        let cells: Vec<&str> = record.iter().skip(2).collect();
+        let cells: Vec<&str> = record.iter().collect();
+        let [_, name, cells @ ..] = &cells[..] else { return Err(damaged("a row is too short")) };
         let Some((labels, numbers)) = cells.split_at_checked(moods.len()) else {
             return Err(damaged("a row is too short"));
         };
+        if numbers.len() != moods.len() {
+            return Err(damaged("a row is too short"));
+        }
+        names.push((*name).to_owned());
         targets.extend(labels.iter().map(|&label| label == "1"));
         for number in numbers {
             scores.push(number.parse::<f32>().map_err(|_| damaged("a score is not a number"))?);
         }
     }
-    let scores = Scores::new(&targets, &scores, moods.len())?;
-    Ok((moods, scores))
+    Ok(Judged { moods, names, targets, scores })
 }
 
 /// The metrics of an epoch, by mood.

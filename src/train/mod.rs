@@ -3,14 +3,15 @@
 mod config;
 mod data;
 mod folder;
+mod report;
 mod session;
+mod state;
 
 pub use config::{Config, Data};
 pub use data::{recipe, synthesise};
 pub use folder::{EpochMetrics, RunFolder, best};
 pub use session::{Predictions, Session};
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,15 +29,14 @@ use crate::exec::Device;
 use crate::metrics::Scores;
 use crate::model::Network;
 use crate::model::checkpoint::{Checkpoint, Description};
-use crate::model::parameters::{
-    buffer_shapes, initialise, initialise_buffers, optimizer_shapes, parameter_shapes,
-};
-use crate::model::preset::{ClassWeights, Preset};
+use crate::model::parameters::{buffer_shapes, parameter_shapes};
+use crate::model::preset::ClassWeights;
 use crate::plan::Storage;
-use crate::report::Progress;
+use crate::report::{Events, Progress};
 use crate::{Error, Result};
 use data::Clips;
-use folder::{by_mood, damaged, read_predictions, write_predictions};
+use folder::{by_mood, read_predictions, write_predictions};
+use state::{initial_weights, not_finite};
 
 /// Updates between two looks at the status word.
 const CHECK_EVERY: u64 = 50;
@@ -158,8 +158,13 @@ pub fn finished(path: &Path) -> Result<Option<Outcome>> {
         return Ok(None);
     };
     let untested = config.data.test.is_some() && !folder.test_predictions().exists();
+    let unreported = !folder.report_is_finished();
     // A kill may have come between the metrics and the state.
-    if untested || !folder.last().exists() || folder.description()?.update < line.update {
+    if untested
+        || unreported
+        || !folder.last().exists()
+        || folder.description()?.update < line.update
+    {
         return Ok(None);
     }
     let update = line.update;
@@ -177,39 +182,6 @@ fn error_with_way_on(error: Error, folder: &RunFolder) -> Error {
     }
 }
 
-/// The lines of two presets that differ.
-fn difference(then: &Preset, now: &Preset) -> Result<String> {
-    let (then, now) = (then.to_toml()?, now.to_toml()?);
-    let only = |these: &str, those: &str| -> Vec<String> {
-        let those: HashSet<&str> = those.lines().collect();
-        these.lines().filter(|line| !those.contains(line)).map(str::to_owned).collect()
-    };
-    Ok(format!("{} then, {} now", only(&then, &now).join(", "), only(&now, &then).join(", ")))
-}
-
-/// Weights and batch-norm statistics for `preset`, from a file.
-fn initial_weights(path: &Path, preset: &Preset) -> Result<Vec<(String, Vec<f32>)>> {
-    let named = |error: Error| {
-        error.context("--init").followed_by(
-            "it takes a checkpoint of a model with the same layers, or safetensors with its names",
-        )
-    };
-    let values = Checkpoint::read_weights(path, preset).map_err(named)?;
-    match not_finite(&values) {
-        None => Ok(values),
-        Some(name) => Err(Error::input(format!(
-            "--init: {}: tensor `{name}` holds a number that is not finite",
-            path.display()
-        ))),
-    }
-}
-
-/// The first tensor with an infinity or a NaN.
-fn not_finite(tensors: &[(String, Vec<f32>)]) -> Option<&str> {
-    let broken = |(_, values): &&(String, Vec<f32>)| values.iter().any(|value| !value.is_finite());
-    tensors.iter().find(broken).map(|(name, _)| name.as_str())
-}
-
 impl Outcome {
     fn new(
         folder: RunFolder,
@@ -223,7 +195,7 @@ impl Outcome {
             if !path.exists() {
                 return Ok(None);
             }
-            read_predictions(path).map(|(_, scores)| Some(scores))
+            read_predictions(path)?.metrics().map(Some)
         };
         let validation = if metrics.is_empty() { None } else { scores(&folder.predictions())? };
         let test = if interrupted { None } else { scores(&folder.test_predictions())? };
@@ -241,8 +213,9 @@ struct Run {
     /// Updates done.
     update: u64,
     metrics: Vec<EpochMetrics>,
-    /// Clips trained on by this process in the epoch under way, and for how long.
-    pace: (usize, Duration),
+    device: Device,
+    /// Epoch, clips trained on in it by this process, and the seconds that took.
+    pace: Vec<(u64, usize, f64)>,
 }
 
 impl Run {
@@ -283,102 +256,11 @@ impl Run {
             session,
             update: 0,
             metrics: Vec::new(),
-            pace: (0, Duration::ZERO),
+            device: device.clone(),
+            pace: Vec::new(),
         };
         run.load()?;
         Ok(run)
-    }
-
-    /// The state to start from: the run's last checkpoint, given weights, or fresh ones.
-    fn load(&mut self) -> Result<()> {
-        let preset = &self.config.preset;
-        let last = self.folder.last();
-        if last.exists() {
-            let checkpoint = self.folder.read_last()?;
-            let description = checkpoint.description()?;
-            self.check_same(&description)?;
-            let in_file = |error: Error| damaged(error.context(last.display()));
-            let values = |shapes: Vec<_>| checkpoint.values(&shapes).map_err(in_file);
-            let parameters = values(parameter_shapes(preset))?;
-            let buffers = values(buffer_shapes(preset))?;
-            let moments = values(optimizer_shapes(preset))?;
-            self.session.upload(Storage::Parameters, &parameters)?;
-            self.session.upload(Storage::Buffers, &buffers)?;
-            for (storage, prefix) in MOMENTS {
-                let named: Vec<_> = moments
-                    .iter()
-                    .filter_map(|(name, values)| {
-                        Some((name.strip_prefix(prefix)?.to_owned(), values.clone()))
-                    })
-                    .collect();
-                self.session.upload(storage, &named)?;
-            }
-            self.session.set_epoch_loss(description.epoch_loss.unwrap_or(0.0))?;
-            self.update = description.update;
-            // An epoch whose line was written but whose state was not runs again.
-            self.metrics = self.folder.read_metrics()?;
-            self.metrics.retain(|line| line.update <= self.update);
-            return self.check_metrics();
-        }
-        let (parameters, buffers) = match &self.config.init {
-            None => (initialise(preset, self.config.seed), initialise_buffers(preset)),
-            Some(path) => {
-                let mut values = initial_weights(path, preset)?;
-                let buffers = values.split_off(parameter_shapes(preset).len());
-                (values, buffers)
-            }
-        };
-        self.session.upload(Storage::Parameters, &parameters)?;
-        self.session.upload(Storage::Buffers, &buffers)?;
-        self.save_last()
-    }
-
-    /// Every epoch before the state's has its line; that of an epoch which has just ended may come.
-    fn check_metrics(&self) -> Result<()> {
-        let per_epoch = self.updates_per_epoch();
-        let ended = self.update / per_epoch;
-        let just_ended = self.update > 0 && self.update.is_multiple_of(per_epoch);
-        let lines = self.metrics.len() as u64;
-        if lines == ended || (just_ended && lines + 1 == ended) {
-            return Ok(());
-        }
-        Err(Error::input(format!(
-            "metrics.jsonl in {} has the lines of {lines} epochs, and last.safetensors is from \
-             after epoch {ended}; restore the file, or start a new run with --init",
-            self.folder.path().display()
-        )))
-    }
-
-    /// Refuses to go on with other data than before, since the result would be neither run.
-    fn check_same(&self, description: &Description) -> Result<()> {
-        let last = self.folder.last();
-        if description.preset != self.config.preset {
-            return Err(Error::input(format!(
-                "{} was trained with another preset than {} says ({}); restore the file, or start \
-                 a new run",
-                last.display(),
-                self.folder.config().display(),
-                difference(&description.preset, &self.config.preset)?
-            )));
-        }
-        if description.split != self.clips.split {
-            return Err(Error::input(format!(
-                "the training or validation tracks have changed since {} was written, or other \
-                 audio files are broken; restore them, or start a new run with --init {}",
-                last.display(),
-                last.display()
-            )));
-        }
-        if description.normalization != self.clips.normalization {
-            return Err(Error::input(format!(
-                "the training audio has changed since {} was written (its log-mel mean and \
-                 deviation were {:?}, now {:?}); restore the files, or start a new run with --init",
-                last.display(),
-                description.normalization,
-                self.clips.normalization
-            )));
-        }
-        Ok(())
     }
 
     fn updates_per_epoch(&self) -> u64 {
@@ -392,6 +274,7 @@ impl Run {
         if self.update > 0 {
             progress.note(&format!("going on after update {} of {end}", self.update));
         }
+        let mut events = self.open_events()?;
         let mut interrupted = false;
         loop {
             // The epoch that just ended is judged before the next begins.
@@ -400,12 +283,12 @@ impl Run {
                 && self.update.is_multiple_of(per_epoch)
                 && (self.metrics.len() as u64) < ended
             {
-                self.end_epoch(ended, progress)?;
+                self.end_epoch(ended, &events, progress)?;
             }
             if self.update >= end {
                 break;
             }
-            self.epoch(end, until.stop, progress)?;
+            self.epoch(end, &mut events, until.stop, progress)?;
             if until.stop.load(Ordering::Relaxed) {
                 interrupted = true;
                 break;
@@ -413,9 +296,15 @@ impl Run {
         }
         self.save_last()?;
         interrupted |= self.update < last_update;
-        if !interrupted {
-            self.test(progress)?;
-        }
+        let timelines = match interrupted {
+            true => Vec::new(),
+            false => {
+                self.load_best()?;
+                self.test(progress)?;
+                self.timelines(until.stop, progress)?
+            }
+        };
+        self.report(&events, timelines, !(interrupted || until.stop.load(Ordering::Relaxed)))?;
         let Self { config, folder, clips, update, metrics, .. } = self;
         Outcome::new(folder, &config, update, metrics, clips.broken, interrupted)
     }
@@ -431,8 +320,25 @@ impl Run {
         order
     }
 
+    fn open_events(&self) -> Result<Events> {
+        let (train, per_epoch) = (&self.config.preset.train, self.updates_per_epoch());
+        Events::open(self.folder.events(), train, per_epoch, self.update, &self.metrics)
+    }
+
+    /// Mean training loss of the epoch under way, after `done` of its updates.
+    fn mean_loss(&mut self, done: u64) -> Result<f64> {
+        let clips = (done as usize * self.config.preset.train.batch).min(self.clips.train.len());
+        Ok(f64::from(self.session.epoch_loss()?) / clips as f64)
+    }
+
     /// Trains to the end of the epoch, to `end`, or until told to stop.
-    fn epoch(&mut self, end: u64, stop: &AtomicBool, progress: &Progress) -> Result<()> {
+    fn epoch(
+        &mut self,
+        end: u64,
+        events: &mut Events,
+        stop: &AtomicBool,
+        progress: &Progress,
+    ) -> Result<()> {
         let per_epoch = self.updates_per_epoch();
         let epoch = self.update / per_epoch;
         let within = self.update % per_epoch;
@@ -463,12 +369,15 @@ impl Run {
             bar.at(done as usize);
             if self.update.is_multiple_of(CHECK_EVERY) {
                 self.session.check()?;
+                // The epoch's end has an event of its own.
+                if done < per_epoch {
+                    let loss = self.mean_loss(done)?;
+                    events.inside(self.update, loss as f32)?;
+                }
             }
             if looked.elapsed() > LOOK_EVERY {
                 looked = Instant::now();
-                let batch = self.config.preset.train.batch;
-                let seen = (done as usize * batch).min(self.clips.train.len());
-                let loss = f64::from(self.session.epoch_loss()?) / seen as f64;
+                let loss = self.mean_loss(done)?;
                 bar.message(format!(
                     "epoch {}/{}  loss {loss:.4}  {:.1} clips/s",
                     epoch + 1,
@@ -478,15 +387,16 @@ impl Run {
             }
         }
         self.session.check()?;
-        self.pace = (clips, started.elapsed());
+        if clips > 0 {
+            self.pace.push((epoch + 1, clips, started.elapsed().as_secs_f64()));
+        }
         Ok(())
     }
 
     /// Judges the model after an epoch, keeps it if it is the best, and saves the state.
-    fn end_epoch(&mut self, epoch: u64, progress: &Progress) -> Result<()> {
+    fn end_epoch(&mut self, epoch: u64, events: &Events, progress: &Progress) -> Result<()> {
         self.session.check()?;
-        let (seen, time) = self.pace;
-        let train_loss = f64::from(self.session.epoch_loss()?) / self.clips.train.len() as f64;
+        let train_loss = self.mean_loss(self.updates_per_epoch())?;
         let predictions =
             self.predict("validation", &Arc::clone(&self.clips.validation), progress)?;
         let moods = &self.config.preset.moods;
@@ -517,16 +427,18 @@ impl Run {
             )?;
         }
         self.folder.write_metrics(&self.metrics)?;
+        events.epoch(&line)?;
         self.session.set_epoch_loss(0.0)?;
         self.save_last()?;
+        self.report(events, Vec::new(), false)?;
         progress.note(&format!(
             "epoch {epoch}/{epochs}  loss {train_loss:.4}  validation loss {:.4}  ROC-AUC {}{}{}",
             line.validation_loss,
             line.macro_roc_auc().map_or("undefined".to_owned(), |auc| format!("{auc:.4}")),
-            match seen {
+            match self.pace.last() {
                 // The epoch ended in another process, which was stopped there.
-                0 => String::new(),
-                _ => format!("  {:.1} clips/s", seen as f64 / time.as_secs_f64()),
+                None => String::new(),
+                Some((_, clips, seconds)) => format!("  {:.1} clips/s", *clips as f64 / seconds),
             },
             if is_best { "  (best)" } else { "" }
         ));
@@ -550,20 +462,25 @@ impl Run {
         Ok(predictions)
     }
 
-    /// Scores the best model on the test manifest.
+    /// Puts the best model on the device.
+    fn load_best(&mut self) -> Result<()> {
+        let preset = &self.config.preset;
+        let checkpoint = Checkpoint::read(&self.folder.best())?;
+        let parameters = checkpoint.values(&parameter_shapes(preset))?;
+        let buffers = checkpoint.values(&buffer_shapes(preset))?;
+        self.session.upload(Storage::Parameters, &parameters)?;
+        self.session.upload(Storage::Buffers, &buffers)
+    }
+
+    /// Scores the model on the device on the test manifest.
     fn test(&mut self, progress: &Progress) -> Result<()> {
-        if self.clips.test.is_empty() || !self.folder.best().exists() {
+        if self.clips.test.is_empty() {
             return Ok(());
         }
-        let preset = self.config.preset.clone();
-        let checkpoint = Checkpoint::read(&self.folder.best())?;
-        let parameters = checkpoint.values(&parameter_shapes(&preset))?;
-        self.session.upload(Storage::Parameters, &parameters)?;
-        self.session.upload(Storage::Buffers, &checkpoint.values(&buffer_shapes(&preset))?)?;
         let clips = Arc::clone(&self.clips.test);
         let predictions = self.predict("test", &clips, progress)?;
         let path = self.folder.test_predictions();
-        write_predictions(&path, &preset.moods, &clips, &predictions.probabilities)
+        write_predictions(&path, &self.config.preset.moods, &clips, &predictions.probabilities)
     }
 
     /// The model as it is, with the optimiser's state or without.

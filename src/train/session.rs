@@ -165,6 +165,11 @@ impl Session {
         self.executor.run(program.index, &inputs)
     }
 
+    /// The smallest batch that a plan predicts.
+    pub fn smallest_prediction(&self) -> Option<usize> {
+        self.inference.iter().map(|program| program.batch).min()
+    }
+
     /// Predicts a batch; waits for the result.
     pub fn predict(&mut self, batch: &Batch, into: &mut Predictions) -> Result<()> {
         let program = find(&self.inference, batch.clips)?;

@@ -1,6 +1,7 @@
 //! What people who work on moodshader run: `cargo xtask COMMAND`.
 
 mod bench;
+mod browser;
 mod test;
 mod verify_kernels;
 

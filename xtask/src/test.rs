@@ -1,20 +1,23 @@
-//! `cargo xtask test`: makes sure that there is an adapter, then runs every test.
+//! `cargo xtask test`: makes sure that there are an adapter and a browser, and runs every test.
 
 use std::io::{IsTerminal, stderr, stdin};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus};
 
 use clap::Args;
 use moodshader::exec::{AdapterSummary, adapters};
 use moodshader::{Error, Result};
 
-/// Run every test; offers to install a software adapter where there is none.
+use crate::browser;
+
+/// Run every test; offers to install a software adapter and Chromium where there is none.
 ///
 /// The tests run shaders, so they need an adapter: any GPU with a driver, or on a machine without
-/// one Mesa's software adapter. On Debian and Ubuntu this command installs that adapter once you
-/// agree; elsewhere it prints what to do.
+/// one Mesa's software adapter. The report is looked at in headless Chromium, after all other tests.
+/// On Debian and Ubuntu this command installs both once you agree; elsewhere it prints what to do.
 #[derive(Args, Debug)]
 pub struct Test {
-    /// Install a missing adapter without asking, as CI=true in the environment does.
+    /// Install what is missing without asking, as CI=true in the environment does.
     #[arg(long)]
     yes: bool,
 }
@@ -24,14 +27,26 @@ const PACKAGE: &str = "mesa-vulkan-drivers";
 
 impl Test {
     pub fn run(&self) -> Result<ExitCode> {
-        ensure_adapter(self.yes || runs_in_ci())?;
+        let agreed = self.yes || runs_in_ci();
+        ensure_adapter(agreed)?;
         // The cargo that runs this runs the tests.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = run(Command::new(cargo).args(["test", "--release", "--workspace"]))?;
-        let code = status.code().and_then(|code| u8::try_from(code).ok());
-        // A signal leaves no status.
-        Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+        let status = run(Command::new(&cargo).args(["test", "--release", "--workspace"]))?;
+        if !status.success() {
+            return Ok(exit_code(status));
+        }
+        let browser = ensure_browser(agreed)?;
+        eprintln!("browser: {}", browser.display());
+        let report = ["test", "--release", "--test", "report", "--", "--ignored"];
+        let mut command = Command::new(&cargo);
+        Ok(exit_code(run(command.args(report).env("MOODSHADER_BROWSER", browser))?))
     }
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    // A signal leaves no status.
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn runs_in_ci() -> bool {
@@ -44,14 +59,14 @@ fn ensure_adapter(agreed: bool) -> Result<()> {
         return Ok(());
     }
     let system = System::of_this_machine();
-    if system != System::Debian || !(agreed || agrees_to_install()) {
+    let question = format!("No adapter was found. Install Mesa's software adapter ({PACKAGE})");
+    if system != System::Debian || !(agreed || agrees_to(&question)) {
         return Err(Error::input(format!(
             "no adapter was found, and the tests run shaders; {}",
             system.advice()
         )));
     }
-    apt_get(&["update"])?;
-    apt_get(&["install", "--yes", "--no-install-recommends", PACKAGE])?;
+    install(PACKAGE)?;
     if found_adapter() {
         return Ok(());
     }
@@ -59,6 +74,20 @@ fn ensure_adapter(agreed: bool) -> Result<()> {
         "{PACKAGE} is installed and still no adapter is found; see whether VK_DRIVER_FILES or \
          VK_ICD_FILENAMES hides it"
     )))
+}
+
+/// Installs a browser if need be, and says where it is.
+fn ensure_browser(agreed: bool) -> Result<PathBuf> {
+    let advice = || Error::input(browser::ADVICE);
+    if let Some(browser) = browser::find() {
+        return Ok(browser);
+    }
+    let question = format!("The report is checked in Chromium. Install it ({})", browser::PACKAGE);
+    if System::of_this_machine() != System::Debian || !(agreed || agrees_to(&question)) {
+        return Err(advice());
+    }
+    install(browser::PACKAGE)?;
+    browser::find().ok_or_else(advice)
 }
 
 fn found_adapter() -> bool {
@@ -134,16 +163,20 @@ impl System {
 }
 
 /// Asks, on a terminal; elsewhere nobody agrees.
-fn agrees_to_install() -> bool {
+fn agrees_to(question: &str) -> bool {
     if !(stdin().is_terminal() && stderr().is_terminal()) {
         return false;
     }
-    eprint!(
-        "No adapter was found. Install Mesa's software adapter ({PACKAGE}) with apt-get? [y/N] "
-    );
+    eprint!("{question} with apt-get? [y/N] ");
     let mut answer = String::new();
     let read = stdin().read_line(&mut answer);
     read.is_ok() && matches!(&*answer.trim().to_lowercase(), "y" | "yes")
+}
+
+/// Installs a Debian package.
+fn install(package: &str) -> Result<()> {
+    apt_get(&["update"])?;
+    apt_get(&["install", "--yes", "--no-install-recommends", package])
 }
 
 /// Runs apt-get, through sudo where this is not root.
@@ -156,9 +189,8 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
         return Ok(());
     }
     Err(Error::failure(format!(
-        "apt-get {} failed ({status}); {}",
-        arguments[0],
-        System::Debian.advice()
+        "apt-get {} failed ({status}); run it by hand to see why",
+        arguments.join(" ")
     )))
 }
 

@@ -1,0 +1,184 @@
+//! What a run puts into `report.html`.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::folder::read_predictions;
+use super::{Run, recipe};
+use crate::audio::AudioFile;
+use crate::dataset::batches::Batch;
+use crate::dataset::features::Extractor;
+use crate::metrics::Judged;
+use crate::model::checkpoint::{Checkpoint, write_atomically};
+use crate::report::page::{Exhibit, Filters, Page, Throughput, Timeline, data_url, most_wrong};
+use crate::report::{Events, Progress};
+use crate::{Error, Result};
+
+/// Windows of a timeline start this share of a clip after one another, ...
+const WINDOWS_A_CLIP: f64 = 8.0;
+/// ... or further apart in a long track, so that there are no more than these and one.
+const MOST_WINDOWS: f64 = 16.0;
+
+impl Run {
+    /// Writes `report.html` anew. Without `timelines` they are said to come later.
+    pub(super) fn report(
+        &self,
+        events: &Events,
+        timelines: Vec<Timeline>,
+        finished: bool,
+    ) -> Result<()> {
+        let preset = &self.config.preset;
+        let read = |path: &Path| -> Result<Option<Judged>> {
+            match path.exists() && !self.metrics.is_empty() {
+                true => read_predictions(path).map(Some),
+                false => Ok(None),
+            }
+        };
+        let validation = read(&self.folder.predictions())?;
+        if let Some(validation) = &validation {
+            self.check_clips(validation)?;
+        }
+        let test = read(&self.folder.test_predictions())?;
+        let mels = preset.features.mels;
+        let mut exhibits = Vec::new();
+        let mut timelines = timelines.into_iter();
+        for clip in validation.as_ref().map(most_wrong).unwrap_or_default() {
+            let features = self.cache.get(self.clips.validation[clip].key);
+            let spectrogram = features
+                .map(|values| data_url(&values[..mels * preset.frames()], mels))
+                .transpose()?;
+            let timeline = timelines.next().unwrap_or_default();
+            exhibits.push(Exhibit { clip, spectrogram, timeline });
+        }
+        let page = Page {
+            preset_name: &self.config.preset_name,
+            preset,
+            seed: self.config.seed,
+            update: self.update,
+            updates_per_epoch: self.updates_per_epoch(),
+            finished,
+            clips: [&self.clips.train, &self.clips.validation, &self.clips.test]
+                .map(|clips| clips.len()),
+            epochs: &self.metrics,
+            losses: events.losses(),
+            validation: validation.as_ref(),
+            test: test.as_ref(),
+            exhibits: &exhibits,
+            filters: &self.filters()?,
+            throughput: Throughput { device: &self.device.describe(), pace: &self.pace },
+        };
+        write_atomically(&self.folder.report(), page.html()?.as_bytes())
+    }
+
+    /// Rows of predictions.csv stand for the validation clips, in their order.
+    fn check_clips(&self, judged: &Judged) -> Result<()> {
+        let clips = &self.clips.validation;
+        let same = judged.clips() == clips.len()
+            && clips.iter().zip(&judged.names).all(|(clip, name)| clip.track.track.listed == *name);
+        match same && judged.moods == self.config.preset.moods {
+            true => Ok(()),
+            false => Err(Error::input(format!(
+                "{} has other clips or moods than the run; restore it",
+                self.folder.predictions().display()
+            ))),
+        }
+    }
+
+    /// The best model's kernels that meet the spectrogram.
+    fn filters(&self) -> Result<Vec<Filters>> {
+        if self.metrics.is_empty() || !self.folder.best().exists() {
+            return Ok(Vec::new());
+        }
+        let checkpoint = Checkpoint::read(&self.folder.best())?;
+        let filters = |branch: &crate::model::preset::Branch| {
+            let values =
+                &checkpoint.tensors[&format!("{}.blocks.0.conv.weight", branch.name)].values;
+            Filters { branch: branch.name.clone(), kernel: branch.kernel, values: values.clone() }
+        };
+        Ok(self.config.preset.model.branch.iter().map(filters).collect())
+    }
+
+    /// How the model on the device judges the tracks that the report shows, along their length. Ends
+    /// early once `stop` is set.
+    pub(super) fn timelines(
+        &mut self,
+        stop: &AtomicBool,
+        progress: &Progress,
+    ) -> Result<Vec<Timeline>> {
+        let validation = read_predictions(&self.folder.predictions())?;
+        self.check_clips(&validation)?;
+        let wrong = most_wrong(&validation);
+        if wrong.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut extractor = Extractor::new(&self.device, recipe(&self.config.preset))?;
+        let bar = progress.bar("timelines for the report", wrong.len());
+        let mut timelines = Vec::new();
+        for clip in wrong {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let path = self.clips.validation[clip].track.track.path.clone();
+            let windows = match self.windows(&path) {
+                Ok(windows) => windows,
+                // The file was there when its features were computed; the rest goes on.
+                Err(error) => {
+                    timelines.push(Timeline::Missing(error.to_string()));
+                    continue;
+                }
+            };
+            let Windows { seconds, samples, clip } = windows;
+            let samples: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
+            let scores = self.scores(&extractor.extract(&samples)?)?;
+            timelines.push(Timeline::Scores { seconds, scores, clip });
+            bar.at(timelines.len());
+        }
+        Ok(timelines)
+    }
+
+    /// Windows as long as a clip, centred at equal distances from the track's start to its end.
+    fn windows(&self, path: &Path) -> Result<Windows> {
+        let preset = &self.config.preset;
+        let (rate, length) = (f64::from(preset.audio.sample_rate), preset.clip_samples());
+        let mut file = AudioFile::open(path, preset.audio.sample_rate)?;
+        let (track, clip) = (file.seconds(), length as f64 / rate);
+        let parts = (track / clip * WINDOWS_A_CLIP).round().clamp(1.0, MOST_WINDOWS) as usize;
+        let seconds: Vec<f64> =
+            (0..=parts).map(|part| track * part as f64 / parts as f64).collect();
+        let start = |centre: f64| (centre * rate).round() as i64 - length as i64 / 2;
+        let samples = seconds
+            .iter()
+            .map(|&centre| file.window(start(centre), length))
+            .collect::<Result<_>>()?;
+        let begin = ((track - clip) / 2.0).max(0.0);
+        Ok(Windows { seconds, samples, clip: [begin, (begin + clip).min(track)] })
+    }
+
+    /// Scores [clips, moods] of features that belong to no batch: plans are for whole batches, so
+    /// the last one is filled up with copies.
+    fn scores(&mut self, features: &[Vec<f32>]) -> Result<Vec<f32>> {
+        let batch = self.session.smallest_prediction().ok_or_else(|| {
+            Error::failure("no plan for predictions was made, and the report needs one")
+        })?;
+        let moods = self.config.preset.moods.len();
+        let mut predictions = super::Predictions::default();
+        for group in features.chunks(batch) {
+            let filled = (0..batch).map(|at| &group[at.min(group.len() - 1)]);
+            let features = filled.flatten().copied().collect();
+            let batch = Batch { features, targets: vec![0.0; batch * moods], clips: batch };
+            let before = predictions.probabilities.len();
+            self.session.predict(&batch, &mut predictions)?;
+            predictions.probabilities.truncate(before + group.len() * moods);
+        }
+        Ok(predictions.probabilities)
+    }
+}
+
+/// A track in overlapping parts.
+struct Windows {
+    /// Their centres.
+    seconds: Vec<f64>,
+    samples: Vec<Vec<f32>>,
+    /// Begin and end of the track's centre clip, in seconds.
+    clip: [f64; 2],
+}

@@ -1,0 +1,235 @@
+//! `report.html`: what it says of a run, that it is one sound file, and how a browser shows it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::process::Command;
+
+use place::{CLIPS, MOODS, Place};
+
+#[path = "support/place.rs"]
+mod place;
+
+fn read(place: &Place, run: &str) -> String {
+    fs::read_to_string(place.path(&format!("{run}/report.html"))).unwrap()
+}
+
+/// The tags of a document, without comments, as (name, attributes, is it an end).
+fn tags(html: &str) -> Vec<(&str, &str, bool)> {
+    let tag = |part: &'_ str| -> Option<(usize, usize)> { Some((0, part.find('>')?)) };
+    html.split('<')
+        .skip(1)
+        .map(|part| {
+            let (_, end) = tag(part).expect("a tag ends");
+            let inner = part[..end].trim_end_matches('/');
+            let (name, attributes) = inner.split_once(' ').unwrap_or((inner, ""));
+            match name.strip_prefix('/') {
+                Some(name) => (name, attributes, true),
+                None => (name, attributes, part[..end].ends_with('/')),
+            }
+        })
+        .collect()
+}
+
+fn values<'a>(html: &'a str, attribute: &str) -> Vec<&'a str> {
+    let start = format!(" {attribute}=\"");
+    html.split(&start).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+/// Every element is closed in its place, every reference leads somewhere, and nothing is fetched.
+fn assert_sound(html: &str) {
+    let mut open = Vec::new();
+    for (name, attributes, end) in tags(html) {
+        match (name, end) {
+            ("!DOCTYPE" | "meta" | "img", _) => {}
+            (_, false) => open.push(name),
+            (_, true) if open.last() == Some(&name) => drop(open.pop()),
+            ("path" | "rect" | "circle", true) => {}
+            _ => panic!("</{name}> closes {open:?} {attributes}"),
+        }
+    }
+    assert!(open.is_empty(), "{open:?} stay open");
+    let ids = values(html, "id");
+    let known: HashSet<&str> = ids.iter().copied().collect();
+    assert_eq!(known.len(), ids.len(), "an id is used twice");
+    for labels in values(html, "aria-labelledby") {
+        assert!(labels.split(' ').all(|id| known.contains(id)), "{labels}");
+    }
+    assert!(values(html, "href").iter().all(|href| known.contains(href.trim_start_matches('#'))));
+    assert!(values(html, "src").iter().all(|src| src.starts_with("data:image/png;base64,")));
+    assert!(!html.contains("http") && !html.contains("<script") && !html.contains("url("));
+}
+
+#[test]
+fn a_finished_run_has_every_part() {
+    let place = Place::new();
+    place.manifest("test.csv", &(8..14).map(|index| place.clip(index)).collect::<Vec<_>>());
+    place.train("--test test.csv --out run");
+    let html = read(&place, "run");
+    assert_sound(&html);
+    for part in [
+        "Finished: 3 epochs, 9 updates",
+        "Loss over updates",
+        "Learning rate over updates",
+        "Training against validation",
+        "<caption>Test: 6 clips",
+        "Moods that meet",
+        "Errors that meet",
+        "Most confidently wrong",
+        "convolution 1\u{a0}×\u{a0}5 → ReLU → batch norm → max pool 2\u{a0}×\u{a0}2",
+        "bidirectional LSTM 8",
+        "First-layer filters",
+        "clips/s",
+        "batch = 4",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    // A curve or a reason for each mood, and a filter for each channel of the first blocks.
+    let curves = html.matches("<title id=\"roc-").count() + html.matches("No curve").count();
+    assert_eq!(curves, MOODS.len());
+    assert_eq!(html.matches("<title>filter ").count(), 3 + 4);
+    // Clips that were taken for another mood have their picture and their timeline.
+    let wrong = html.matches("taken for <b>").count();
+    assert_eq!(html.matches("<img src=\"data:image/png").count(), wrong);
+    assert_eq!(html.matches("<title id=\"timeline-").count(), wrong);
+
+    // The best model's score as in predictions.csv: shown again in the table of the moods.
+    let metrics = fs::read_to_string(place.path("run/metrics.jsonl")).unwrap();
+    let aucs = metrics.lines().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["roc_auc"]["macro"].as_f64()
+    });
+    let best = aucs.fold(f64::NEG_INFINITY, f64::max);
+    assert!(html.contains(&format!("<dt>validation ROC-AUC</dt><dd>{best:.4}</dd>")));
+
+    // Deleted, it is made again; nothing else changes.
+    let before = place.files("run");
+    fs::remove_file(place.path("run/report.html")).unwrap();
+    place.ok("train --resume run");
+    let after = place.files("run");
+    assert!(before.iter().all(|(name, bytes)| name == "report.html" || *bytes == after[name]));
+    place.train("--test test.csv --out again");
+    place.same("run", "again");
+}
+
+#[test]
+fn a_run_that_goes_on_has_what_is_known() {
+    let place = Place::new();
+    place.train("--out run --max-steps 1");
+    let html = read(&place, "run");
+    assert_sound(&html);
+    assert!(html.contains("Not finished: 0 of 3 epochs, 1 updates so far"));
+    assert!(html.contains("No epoch has ended yet") && html.contains("bidirectional LSTM 8"));
+    place.ok("train --resume run --max-steps 5");
+    let html = read(&place, "run");
+    assert_sound(&html);
+    assert!(html.contains("Not finished: 1 of 3 epochs, 5 updates so far"));
+    let later = html.matches("timeline comes when the run is finished").count();
+    assert_eq!(later, html.matches("taken for <b>").count());
+}
+
+#[cfg(unix)]
+#[test]
+fn names_are_text_and_not_markup() {
+    let place = Place::new();
+    let mut rows = Vec::new();
+    for index in 0..CLIPS {
+        let row = place.clip(index);
+        let (listed, moods) = row.split_once("\",").unwrap();
+        let renamed = format!("<b onload=x>&{index}.wav");
+        fs::rename(place.path(listed.trim_matches('"')), place.path(&renamed)).unwrap();
+        rows.push(format!("{renamed},{}", moods.replace("dark", "<i>")));
+    }
+    place.manifest("data.csv", &rows);
+    place.train("--moods all --out run");
+    let html = read(&place, "run");
+    assert_sound(&html);
+    assert!(html.contains("&lt;i&gt;") && !html.contains("<i>") && !html.contains("<b onload"));
+}
+
+/// What the page's own browser says of it, as `name=value` lines.
+const PROBE: &str = r#"<script>
+const channels = colour => {
+    const numbers = colour.match(/[\d.]+/g).map(Number);
+    return colour.startsWith("color(") ? numbers.map((n, i) => i < 3 ? 255 * n : n) : numbers;
+};
+const luminance = colour => {
+    const [r, g, b] = channels(colour).map(c => c / 255)
+        .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ground = element => {
+    const colour = getComputedStyle(element).backgroundColor;
+    const clear = channels(colour)[3] === 0;
+    return clear && element.parentElement ? ground(element.parentElement) : colour;
+};
+for (const details of document.querySelectorAll("details")) details.open = true;
+let faint = "none", least = 99;
+for (const element of document.body.querySelectorAll("*")) {
+    const own = [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    if (!own || !element.getClientRects().length || element.closest("title, desc, script")) continue;
+    const style = getComputedStyle(element);
+    const colour = element instanceof SVGElement ? style.fill : style.color;
+    const [a, b] = [luminance(colour), luminance(ground(element))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < least) { least = contrast; faint = element.tagName + " " + element.className; }
+}
+const scrolls = [...document.body.querySelectorAll("*")]
+    .filter(e => getComputedStyle(e).overflowX === "auto" && e.scrollWidth > e.clientWidth);
+const results = {
+    width: innerWidth,
+    page: document.documentElement.scrollWidth,
+    dark: matchMedia("(prefers-color-scheme: dark)").matches,
+    pictures: [...document.images].every(i => i.complete && i.naturalWidth > 0),
+    charts: [...document.querySelectorAll("svg[role=img]")].every(s => s.getBoundingClientRect().width > 0),
+    reachable: scrolls.every(e => e.tabIndex === 0),
+    contrast: least,
+    faint,
+};
+parent.document.body.innerText =
+    Object.entries(results).map(([k, v]) => `result-${k}=${v}`).join("\n");
+</script>"#;
+
+#[test]
+#[ignore = "needs Chromium; `cargo xtask test` installs and runs it"]
+fn a_browser_shows_it_on_a_phone_and_in_the_dark() {
+    let place = Place::new();
+    place.train("--out run");
+    let page = place.path("page.html");
+    let html = read(&place, "run").replace("</body>", &format!("{PROBE}</body>"));
+    let html = html.replace('&', "&amp;").replace('"', "&quot;");
+    let browser = std::env::var("MOODSHADER_BROWSER").unwrap_or_else(|_| "chromium".to_owned());
+    for (width, dark) in [(375, false), (375, true), (1280, false), (1280, true)] {
+        // No window of Chromium's is as narrow as a phone; a frame is.
+        let frame = format!(
+            "<!DOCTYPE html><meta name=\"color-scheme\" content=\"light dark\"><body>\
+             <iframe style=\"width:{width}px;height:800px;border:0\" srcdoc=\"{html}\"></iframe>"
+        );
+        fs::write(&page, frame).unwrap();
+        let mut command = Command::new(&browser);
+        command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]);
+        command.args(["--window-size=1400,900", "--virtual-time-budget=10000", "--dump-dom"]);
+        command.arg(format!("--user-data-dir={}", place.path("profile").display()));
+        if dark {
+            command.arg("--force-dark-mode");
+        }
+        let output = command.arg(format!("file://{}", page.display())).output();
+        let output = output.unwrap_or_else(|error| {
+            panic!("{browser} cannot be run ({error}): `cargo xtask test` installs it on Debian")
+        });
+        let text = String::from_utf8_lossy(&output.stdout).replace("<br>", "\n");
+        let result = |name: &str| -> String {
+            let value = text.split(&format!("result-{name}=")).nth(1);
+            let value = value.unwrap_or_else(|| panic!("no {name} in {text}"));
+            value.split(['\n', '<']).next().unwrap().to_owned()
+        };
+        let number = |name: &str| result(name).parse::<f64>().unwrap();
+        assert_eq!(number("width"), f64::from(width));
+        assert_eq!(result("dark"), dark.to_string());
+        assert!(number("page") <= f64::from(width), "it scrolls sideways: {}", result("page"));
+        for name in ["pictures", "charts", "reachable"] {
+            assert_eq!(result(name), "true", "{name} at {width}");
+        }
+        // WCAG 2, level AA.
+        assert!(number("contrast") >= 4.5, "{} in {}", number("contrast"), result("faint"));
+    }
+}
