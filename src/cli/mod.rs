@@ -3,6 +3,7 @@
 
 mod dataset;
 mod devices;
+mod export;
 mod features;
 mod synth;
 mod train;
@@ -31,6 +32,7 @@ enum Command {
     Features(features::Features),
     Dataset(dataset::Dataset),
     Synth(synth::Synth),
+    Export(export::Export),
     Devices(devices::Devices),
 }
 
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Features(features) => features.run(),
         Command::Dataset(dataset) => dataset.run(),
         Command::Synth(synth) => synth.run(),
+        Command::Export(export) => export.run(),
         Command::Devices(devices) => devices.run(),
     };
     match result {

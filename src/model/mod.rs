@@ -6,6 +6,7 @@ mod handcrafted;
 pub mod layers;
 mod lstm;
 mod network;
+pub mod onnx;
 pub mod parameters;
 pub mod preset;
 mod rnn;

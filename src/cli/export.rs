@@ -1,0 +1,47 @@
+//! `moodshader export`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::print_line;
+use crate::model::checkpoint::{Checkpoint, write_atomically};
+use crate::model::onnx::{Input, export};
+use crate::{Error, Result};
+
+/// Write a model as ONNX, for onnxruntime and others.
+///
+/// The input is log_mel [batch, mels, frames] in dB, as the command features writes it, and the
+/// output probabilities [batch, moods]. The file's metadata holds labels, preset and normalisation.
+#[derive(Args, Debug)]
+pub struct Export {
+    /// The checkpoint, such as best.safetensors in a run folder.
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// The file to write; one that is there is replaced.
+    #[arg(long, value_name = "FILE.onnx")]
+    out: PathBuf,
+    /// Take samples [batch, samples] at the preset's rate, and compute the features in the graph.
+    #[arg(long)]
+    with_features: bool,
+}
+
+impl Export {
+    pub fn run(&self) -> Result<()> {
+        let checkpoint = Checkpoint::read(&self.model)?;
+        // A slip that would cost the model.
+        let same = |path: &PathBuf| path.canonicalize().ok();
+        if same(&self.out).is_some_and(|out| Some(out) == same(&self.model)) {
+            return Err(Error::input(format!(
+                "--out {} is the model itself; name another file",
+                self.out.display()
+            )));
+        }
+        let input = if self.with_features { Input::Samples } else { Input::LogMel };
+        let bytes =
+            export(&checkpoint, input).map_err(|error| error.context(self.model.display()))?;
+        write_atomically(&self.out, &bytes)?;
+        print_line(self.out.display());
+        Ok(())
+    }
+}
