@@ -133,3 +133,45 @@ fn wrong_use_is_named() {
     }
     assert!(before == place.files("run"));
 }
+
+/// Every kind of layer that a preset can ask for has its operators.
+#[test]
+fn other_presets_are_exported_too() {
+    let place = Place::new();
+    let front = "[[model.branch]]\nname = \"flat\"\nkernel = [1, 5]\nchannels = [3, 4]\npool = [2, 2]\n\
+                 lstm = []\nsummary = \"mean_max\"\n";
+    let rest = "[features]\nn_fft = 512\nhop = 256\nmels = 32\n[audio]\nclip_seconds = 1.0\n";
+    let handcrafted = "[model.handcrafted]\nhidden = [4, 3]\n";
+    let moods = "moods = [\"happy\", \"dark\", \"epic\"]\n";
+    for (name, preset, operators) in [
+        ("cnn", format!("{moods}{front}{rest}"), ["ReduceMean", "ReduceMax"]),
+        (
+            "rnn",
+            format!("{moods}[model.rnn]\nlstm = [4, 3]\n{handcrafted}{rest}"),
+            ["LSTM", "Relu"],
+        ),
+        ("sigmoid", format!("{moods}[model]\noutput = \"sigmoid\"\n{front}{rest}"), ["Sigmoid"; 2]),
+    ] {
+        fs::write(place.path("other.toml"), preset).unwrap();
+        let start = format!("train --config other.toml --data data.csv --out {name} --max-steps 0");
+        place.ok(&start);
+        let export = format!("export --model {name}/last.safetensors --out {name}.onnx");
+        place.ok(&export);
+        let bytes = fs::read(place.path(&format!("{name}.onnx"))).unwrap();
+        let graph = ModelProto::decode(&bytes[..]).unwrap().graph.unwrap();
+        let used: HashSet<&str> = graph.node.iter().map(|node| &*node.op_type).collect();
+        assert!(operators.iter().all(|operator| used.contains(operator)), "{name}: {used:?}");
+        let inputs: Vec<&str> = graph.input.iter().map(|input| &*input.name).collect();
+        let output = place.run(&format!("{export} --with-features"));
+        if name == "rnn" {
+            assert_eq!(inputs, ["log_mel", "handcrafted"]);
+            assert_eq!(shape(&graph.input[1].kind), ["batch", "6"]);
+            let (_, err) = place::texts(&output);
+            assert_eq!(output.status.code(), Some(2), "{err}");
+            assert!(err.contains("model.handcrafted"), "{err}");
+        } else {
+            assert_eq!(inputs, ["log_mel"]);
+            assert!(output.status.success());
+        }
+    }
+}

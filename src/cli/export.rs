@@ -12,7 +12,8 @@ use crate::{Error, Result};
 /// Write a model as ONNX, for onnxruntime and others.
 ///
 /// The input is log_mel [batch, mels, frames] in dB, as the command features writes it, and the
-/// output probabilities [batch, moods]. The file's metadata holds labels, preset and normalisation.
+/// output probabilities [batch, moods]. A model with hand-crafted features has a second input,
+/// handcrafted [batch, 6]. The file's metadata holds labels, preset and normalisation.
 #[derive(Args, Debug)]
 pub struct Export {
     /// The checkpoint, such as best.safetensors in a run folder.

@@ -16,8 +16,9 @@ use std::collections::HashMap;
 
 use prost::Message;
 
+use crate::dataset::features::HANDCRAFTED;
 use crate::error::{Error, Result};
-use crate::model::checkpoint::{Checkpoint, Description};
+use crate::model::checkpoint::{Checkpoint, Description, HandcraftedNormalization};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::{Branch, Output, Preset, Summary};
 use graph::{Attribute, Dimension, Graph};
@@ -34,7 +35,8 @@ const EPSILON: f32 = 1e-5;
 /// What a model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// `log_mel`, [batch, mels, frames]: dB, as `moodshader features` writes them.
+    /// `log_mel`, [batch, mels, frames]: dB, as `moodshader features` writes them. A model with
+    /// hand-crafted features has a second input, `handcrafted` [batch, 6].
     LogMel,
     /// `samples`, [batch, samples]: a clip at the preset's rate; the graph computes the features.
     Samples,
@@ -43,14 +45,14 @@ pub enum Input {
 /// The bytes of an ONNX file.
 ///
 /// # Errors
-/// A preset with parts that cannot be exported; a checkpoint that is damaged.
+/// Hand-crafted features are to be computed in the graph; a checkpoint that is damaged.
 pub fn export(checkpoint: &Checkpoint, input: Input) -> Result<Vec<u8>> {
     let description = checkpoint.description()?;
     let preset = &description.preset;
-    if preset.model.handcrafted.is_some() {
+    if preset.model.handcrafted.is_some() && input == Input::Samples {
         return Err(Error::input(
-            "model.handcrafted: the hand-crafted features cannot be exported to ONNX; export a \
-             model without them",
+            "model.handcrafted: the hand-crafted features cannot be computed in ONNX; export without \
+             --with-features, and give them as a second input",
         ));
     }
     let mut values = checkpoint.values(&parameter_shapes(preset))?;
@@ -118,15 +120,17 @@ impl Export<'_> {
                 self.graph.node("rnn.sequence", "Transpose", &[&standard], vec![("perm", order)]);
             summaries.push(self.lstms("rnn", &rnn.lstm, sequence));
         }
+        if let (Some(embedding), Some(normalization)) =
+            (&preset.model.handcrafted, description.normalization.handcrafted)
+        {
+            summaries.push(self.handcrafted(&embedding.hidden, normalization));
+        }
         let parts: Vec<&str> = summaries.iter().map(String::as_str).collect();
         let axis = vec![("axis", Attribute::Int(1))];
         let summary = self.graph.node("summary", "Concat", &parts, axis);
 
         let moods = preset.moods.len();
-        let weight = self.tensor("dense.weight", &[moods, preset.head_features()]);
-        let bias = self.tensor("dense.bias", &[moods]);
-        let transposed = vec![("transB", Attribute::Int(1))];
-        let logits = self.graph.node("logits", "Gemm", &[&summary, &weight, &bias], transposed);
+        let logits = self.dense("dense", "logits", &summary, [moods, preset.head_features()]);
         match preset.model.output {
             Output::Softmax => {
                 let axis = vec![("axis", Attribute::Int(1))];
@@ -189,6 +193,40 @@ impl Export<'_> {
                 self.graph.node(&name, "Concat", &[&mean, &max], axis)
             }
         }
+    }
+
+    /// The embedding of the second input, [batch, features].
+    fn handcrafted(&mut self, hidden: &[usize], normalization: HandcraftedNormalization) -> String {
+        let HandcraftedNormalization { mean, std } = normalization;
+        let shape = [Dimension::Batch, Dimension::Size(HANDCRAFTED)];
+        let input = self.graph.input(
+            "handcrafted",
+            &shape,
+            "mean and deviation of zero crossing rate, spectral centroid and rolloff, before \
+             standardisation",
+        );
+        let [mean, std] = [("mean", mean), ("std", std)].map(|(what, values)| {
+            let name = format!("handcrafted.{what}");
+            self.graph.floats(&name, &[HANDCRAFTED], &values.map(|value| value as f32))
+        });
+        let centred = self.graph.node("handcrafted.centred", "Sub", &[&input, &mean], vec![]);
+        let mut x = self.graph.node("handcrafted.standardised", "Div", &[&centred, &std], vec![]);
+        let mut inputs = HANDCRAFTED;
+        for (k, &units) in hidden.iter().enumerate() {
+            let name = format!("handcrafted.fc{k}");
+            let sums = self.dense(&name, &format!("{name}.sums"), &x, [units, inputs]);
+            x = self.graph.node(&format!("{name}.relu"), "Relu", &[&sums], vec![]);
+            inputs = units;
+        }
+        x
+    }
+
+    /// Weights · x + bias; `shape` is outputs × inputs.
+    fn dense(&mut self, name: &str, output: &str, x: &str, shape: [usize; 2]) -> String {
+        let weight = self.tensor(&format!("{name}.weight"), &shape);
+        let bias = self.tensor(&format!("{name}.bias"), &shape[..1]);
+        let transposed = vec![("transB", Attribute::Int(1))];
+        self.graph.node(output, "Gemm", &[x, &weight, &bias], transposed)
     }
 
     /// Bidirectional LSTMs, from a sequence [steps, batch, features] to the last states of the last
