@@ -106,7 +106,7 @@ impl<T: Reference> CpuPrograms<T> {
                 plan.tensors()
                     .iter()
                     .map(|tensor| match tensor.home {
-                        Home::Storage(..) => Data::new(tensor.element, 0),
+                        Home::Storage(..) | Home::Part(..) => Data::new(tensor.element, 0),
                         _ => Data::new(tensor.element, tensor.length),
                     })
                     .collect()
@@ -120,6 +120,9 @@ impl<T: Reference> CpuPrograms<T> {
         let tensor = self.plans[program].tensor(id);
         let data = match tensor.home {
             Home::Storage(storage, offset) => self.storages[&storage].part(offset, tensor.length),
+            Home::Part(whole, offset) => {
+                self.tensors[program][whole.index()].part(offset, tensor.length)
+            }
             _ => self.tensors[program][id.index()].clone(),
         };
         match data {
@@ -154,6 +157,9 @@ impl<T: Reference> CpuPrograms<T> {
                         Home::Storage(storage, offset) => {
                             self.storages[&storage].part(offset, plan.tensor(id).length)
                         }
+                        Home::Part(whole, offset) => {
+                            tensors[whole.index()].part(offset, plan.tensor(id).length)
+                        }
                         _ => std::mem::replace(&mut tensors[id.index()], Data::Words(Vec::new())),
                     })
                 })
@@ -166,7 +172,10 @@ impl<T: Reference> CpuPrograms<T> {
                     (None, Home::Storage(storage, offset)) => {
                         self.storages[&storage].read(offset, plan.tensor(id).length)
                     }
-                    (None, _) => tensors[id.index()].read(0, plan.tensor(id).length),
+                    (None, _) => {
+                        let (root, start) = plan.root(id);
+                        tensors[root.index()].read(start, plan.tensor(id).length)
+                    }
                 })
                 .collect();
             T::call(&*step.kernel, arguments);
@@ -178,6 +187,7 @@ impl<T: Reference> CpuPrograms<T> {
                             all.put(offset, data);
                         }
                     }
+                    Home::Part(whole, offset) => tensors[whole.index()].put(offset, data),
                     _ => tensors[id.index()] = data,
                 }
             }

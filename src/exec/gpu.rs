@@ -513,9 +513,10 @@ impl GpuPrograms {
         match plan.tensor(id).home {
             Home::Storage(storage, offset) => (&self.storages[&storage], 4 * offset as u64),
             _ => {
+                let (root, start) = plan.root(id);
                 let (arena, offset) =
-                    placement.get(id).expect("a tensor that a step binds has a place");
-                (&self.arenas[&arena], 4 * offset as u64)
+                    placement.get(root).expect("a tensor that a step binds has a place");
+                (&self.arenas[&arena], 4 * (offset + start) as u64)
             }
         }
     }

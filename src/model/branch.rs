@@ -162,17 +162,20 @@ impl Shape {
 impl Block {
     /// The first block of a branch, from planar features.
     fn entry(b: &mut Builder<'_>, shape: Shape, features: TensorId) -> Self {
-        let params = conv::entry_forward::Params::new(
-            b.batch,
-            shape.channels[1],
-            shape.lines,
-            shape.footprint.along.stored,
-            shape.window,
-        );
+        let params = |clips| {
+            conv::entry_forward::Params::new(
+                clips,
+                shape.channels[1],
+                shape.lines,
+                shape.footprint.along.stored,
+                shape.window,
+            )
+        };
+        let rows = params(b.batch).rows();
         let pooled = shape.pooled(b);
         let codes = b.batch * shape.quads() * shape.pooled_plane();
         let code = b.plan.scratch_words(format!("{}.code", shape.name), codes as usize);
-        let partial = shape.scratch(b, "sums", 8 * shape.quads() * params.rows());
+        let partial = shape.scratch(b, "sums", 8 * shape.quads() * rows);
         let tensors = conv::entry_forward::Tensors {
             input: features,
             weight: shape.parameter(b, "conv.weight"),
@@ -183,8 +186,17 @@ impl Block {
             code,
             partial,
         };
-        b.step(params, tensors);
-        let norm = shape.normalise(b, partial, params.rows());
+        for clips in b.clips([features, pooled, code, partial]) {
+            let tensors = conv::entry_forward::Tensors {
+                input: b.part(features, clips),
+                pooled: b.part(pooled, clips),
+                code: b.part(code, clips),
+                partial: b.part(partial, clips),
+                ..tensors.clone()
+            };
+            b.step(params(clips[1]), tensors);
+        }
+        let norm = shape.normalise(b, partial, rows);
         Self { shape, pooled, norm, activation: Activation::Places { code } }
     }
 
@@ -195,13 +207,16 @@ impl Block {
 
     /// The planar features, for a first block that the `entry_` kernels do not take.
     fn spread(b: &mut Builder<'_>, shape: &Shape, features: TensorId) -> Source {
-        let elements = b.batch * shape.plane[0] * shape.plane[1];
-        let values = shape.scratch(b, "spread", 4 * elements);
+        let plane = shape.plane[0] * shape.plane[1];
+        let values = shape.scratch(b, "spread", 4 * b.batch * plane);
         let affine = shape.scratch(b, "no affine", 8);
-        b.step(
-            conv::spread::Params::new(elements),
-            conv::spread::Tensors { input: features, output: values, affine },
-        );
+        for clips in b.clips([features, values]) {
+            let (input, output) = (b.part(features, clips), b.part(values, clips));
+            b.step(
+                conv::spread::Params::new(clips[1] * plane),
+                conv::spread::Tensors { input, output, affine },
+            );
+        }
         Source { values, affine, quads: 1 }
     }
 
@@ -215,9 +230,10 @@ impl Block {
         let weight = shape.parameter(b, "conv.weight");
         b.step(pack, conv::pack::Tensors { weight, forward: packed, backward: reversed });
 
-        let launches =
-            conv::forward::Params::launches(b.batch, shape.channels, shape.lines, shape.footprint);
-        let rows = launches[0].rows();
+        let launches = |clips| {
+            conv::forward::Params::launches(clips, shape.channels, shape.lines, shape.footprint)
+        };
+        let rows = launches(b.batch)[0].rows();
         let elements = 4 * b.batch * shape.quads() * shape.plane[0] * shape.plane[1];
         let activation = shape.scratch(b, "activation", elements);
         let partial = shape.scratch(b, "sums", 8 * shape.quads() * rows);
@@ -230,8 +246,16 @@ impl Block {
             output: activation,
             partial,
         };
-        for launch in launches {
-            b.step(launch, tensors.clone());
+        for clips in b.clips([source.values, activation, partial]) {
+            let tensors = conv::forward::Tensors {
+                input: b.part(source.values, clips),
+                output: b.part(activation, clips),
+                partial: b.part(partial, clips),
+                ..tensors.clone()
+            };
+            for launch in launches(clips[1]) {
+                b.step(launch, tensors.clone());
+            }
         }
         let norm = shape.normalise(b, partial, rows);
 
@@ -239,17 +263,20 @@ impl Block {
         let gamma = shape.parameter(b, "bn.weight");
         let [bands, steps] = shape.plane;
         let [window_bands, window_steps] = shape.window;
-        b.step(
-            pool::forward::Params {
-                batch: b.batch,
-                channels: outs,
-                bands,
-                steps,
-                window_bands,
-                window_steps,
-            },
-            pool::forward::Tensors { input: activation, gamma, output: pooled },
-        );
+        for clips in b.clips([activation, pooled]) {
+            let (input, output) = (b.part(activation, clips), b.part(pooled, clips));
+            b.step(
+                pool::forward::Params {
+                    batch: clips[1],
+                    channels: outs,
+                    bands,
+                    steps,
+                    window_bands,
+                    window_steps,
+                },
+                pool::forward::Tensors { input, gamma, output },
+            );
+        }
         Self { shape, pooled, norm, activation: Activation::Kept { activation, source, reversed } }
     }
 
@@ -267,10 +294,16 @@ impl Block {
         let moments =
             self.norm.moments.unwrap_or_else(|| unreachable!("training keeps the moments"));
         let partial = shape.scratch(b, "d_sums", 8 * batch * quads);
-        b.step(
-            batch_norm::gradient_sums::Params { clips: batch, quads, plane: shape.pooled_plane() },
-            batch_norm::gradient_sums::Tensors { d_output, pooled: *pooled, moments, partial },
-        );
+        for clips in b.clips([d_output, *pooled, partial]) {
+            let tensors = batch_norm::gradient_sums::Tensors {
+                d_output: b.part(d_output, clips),
+                pooled: b.part(*pooled, clips),
+                moments,
+                partial: b.part(partial, clips),
+            };
+            let plane = shape.pooled_plane();
+            b.step(batch_norm::gradient_sums::Params { clips: clips[1], quads, plane }, tensors);
+        }
         let terms = shape.scratch(b, "terms", 8 * quads);
         let d_gamma = shape.gradient(b, "bn.weight");
         let d_beta = shape.gradient(b, "bn.bias");
@@ -288,71 +321,81 @@ impl Block {
             Activation::Kept { activation, source, reversed } => {
                 let [bands, steps] = shape.plane;
                 let [window_bands, window_steps] = shape.window;
-                b.step(
-                    batch_norm::backward::Params {
-                        batch,
-                        quads,
-                        bands,
-                        steps,
-                        window_bands,
-                        window_steps,
-                    },
-                    batch_norm::backward::Tensors {
-                        d_output,
-                        pooled: *pooled,
+                for clips in b.clips([d_output, *pooled, activation]) {
+                    let tensors = batch_norm::backward::Tensors {
+                        d_output: b.part(d_output, clips),
+                        pooled: b.part(*pooled, clips),
                         moments,
                         terms,
-                        activation,
-                    },
-                );
+                        activation: b.part(activation, clips),
+                    };
+                    b.step(
+                        batch_norm::backward::Params {
+                            batch: clips[1],
+                            quads,
+                            bands,
+                            steps,
+                            window_bands,
+                            window_steps,
+                        },
+                        tensors,
+                    );
+                }
                 // What was the activation is now the gradient to the convolution's output.
                 self.weight_gradient(b, source, activation, [d_weight, d_bias]);
                 if first {
                     return None;
                 }
                 let d_input = shape.scratch(b, "d_input", 4 * batch * source.quads * bands * steps);
-                let tensors = conv::input_gradient::Tensors {
-                    d_output: activation,
-                    weight: reversed,
-                    d_input,
-                };
-                for launch in conv::input_gradient::Params::launches(
-                    batch,
-                    shape.channels,
-                    shape.lines,
-                    shape.footprint,
-                ) {
-                    b.step(launch, tensors.clone());
+                for clips in b.clips([activation, d_input]) {
+                    let tensors = conv::input_gradient::Tensors {
+                        d_output: b.part(activation, clips),
+                        weight: reversed,
+                        d_input: b.part(d_input, clips),
+                    };
+                    for launch in conv::input_gradient::Params::launches(
+                        clips[1],
+                        shape.channels,
+                        shape.lines,
+                        shape.footprint,
+                    ) {
+                        b.step(launch, tensors.clone());
+                    }
                 }
                 Some(d_input)
             }
             Activation::Places { code } => {
                 let taps = shape.footprint.along.stored;
-                let params = conv::entry_backward::Params::new(
-                    batch,
-                    channels,
-                    shape.lines,
-                    taps,
-                    shape.window,
-                );
-                let splits = params.splits();
-                let columns = conv::entry_backward::COLUMNS as u32;
-                let partial = shape.scratch(b, "shares", 4 * splits * quads * columns);
-                let tensors = conv::entry_backward::Tensors {
-                    input: features,
-                    weight: shape.parameter(b, "conv.weight"),
-                    bias: shape.parameter(b, "conv.bias"),
-                    d_output,
-                    code,
-                    moments,
-                    terms,
-                    partial,
-                };
-                b.step(params, tensors);
-                b.step(
-                    conv::entry_reduce::Params { out_channels: channels, taps, splits },
-                    conv::entry_reduce::Tensors { partial, d_weight, d_bias },
-                );
+                for clips in b.clips([features, d_output, code]) {
+                    let params = conv::entry_backward::Params::new(
+                        clips[1],
+                        channels,
+                        shape.lines,
+                        taps,
+                        shape.window,
+                    );
+                    let splits = params.splits();
+                    let columns = conv::entry_backward::COLUMNS as u32;
+                    let partial = shape.scratch(b, "shares", 4 * splits * quads * columns);
+                    let tensors = conv::entry_backward::Tensors {
+                        input: b.part(features, clips),
+                        weight: shape.parameter(b, "conv.weight"),
+                        bias: shape.parameter(b, "conv.bias"),
+                        d_output: b.part(d_output, clips),
+                        code: b.part(code, clips),
+                        moments,
+                        terms,
+                        partial,
+                    };
+                    b.step(params, tensors);
+                    let gradients = [d_weight, d_bias];
+                    b.gradients_of_part(gradients, clips[0] > 0, |b, [d_weight, d_bias]| {
+                        b.step(
+                            conv::entry_reduce::Params { out_channels: channels, taps, splits },
+                            conv::entry_reduce::Tensors { partial, d_weight, d_bias },
+                        );
+                    });
+                }
                 None
             }
         }
@@ -363,37 +406,44 @@ impl Block {
         b: &mut Builder<'_>,
         source: Source,
         d_output: TensorId,
-        [d_weight, d_bias]: [TensorId; 2],
+        gradients: [TensorId; 2],
     ) {
         let shape = &self.shape;
-        let params = conv::weight_gradient::Params::new(
-            b.batch,
-            shape.channels,
-            shape.lines,
-            shape.footprint,
-        );
-        let (splits, padded) = (params.splits(), params.padded());
-        let partial = shape.scratch(b, "shares", params.shares() as u32);
-        let bias_partial = shape.scratch(b, "bias shares", 4 * splits * shape.quads());
-        b.step(
-            params,
-            conv::weight_gradient::Tensors {
-                d_output,
-                input: source.values,
+        for clips in b.clips([d_output, source.values]) {
+            let params = conv::weight_gradient::Params::new(
+                clips[1],
+                shape.channels,
+                shape.lines,
+                shape.footprint,
+            );
+            let (splits, padded) = (params.splits(), params.padded());
+            let partial = shape.scratch(b, "shares", params.shares() as u32);
+            let bias_partial = shape.scratch(b, "bias shares", 4 * splits * shape.quads());
+            let tensors = conv::weight_gradient::Tensors {
+                d_output: b.part(d_output, clips),
+                input: b.part(source.values, clips),
                 affine: source.affine,
                 partial,
                 bias_partial,
-            },
-        );
-        b.step(
-            conv::weight_gradient_reduce::Params::new(
-                shape.channels,
-                shape.footprint,
-                padded,
-                splits,
-            ),
-            conv::weight_gradient_reduce::Tensors { partial, bias_partial, d_weight, d_bias },
-        );
+            };
+            b.step(params, tensors);
+            b.gradients_of_part(gradients, clips[0] > 0, |b, [d_weight, d_bias]| {
+                b.step(
+                    conv::weight_gradient_reduce::Params::new(
+                        shape.channels,
+                        shape.footprint,
+                        padded,
+                        splits,
+                    ),
+                    conv::weight_gradient_reduce::Tensors {
+                        partial,
+                        bias_partial,
+                        d_weight,
+                        d_bias,
+                    },
+                );
+            });
+        }
     }
 }
 

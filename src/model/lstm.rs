@@ -2,7 +2,6 @@
 //! backward.
 
 use crate::kernels::layers::lstm;
-use crate::kernels::optim;
 use crate::model::network::Builder;
 use crate::plan::TensorId;
 
@@ -158,16 +157,7 @@ impl Layer {
         compute: impl FnOnce(&mut Builder<'_>, TensorId),
     ) {
         let gradient = b.gradient(&format!("{}.{what}", self.name));
-        if !adds {
-            return compute(b, gradient);
-        }
-        let elements = b.plan.tensor(gradient).length;
-        let part = b.plan.scratch(format!("{}.part of {what}", self.name), elements);
-        compute(b, part);
-        b.step(
-            optim::accumulate::Params { elements: elements as u32 },
-            optim::accumulate::Tensors { part, gradient },
-        );
+        b.gradients_of_part([gradient], adds, |b, [gradient]| compute(b, gradient));
     }
 
     fn input_gradient(&self, b: &mut Builder<'_>, d_gates: TensorId) -> TensorId {

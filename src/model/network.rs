@@ -8,7 +8,7 @@ use crate::model::handcrafted::Embedding;
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::{ClassWeights, Loss, Output, Preset};
 use crate::model::rnn::Rnn;
-use crate::plan::{Layout, Plan, Storage, TensorId};
+use crate::plan::{Layout, Plan, Storage, Tensor, TensorId};
 
 /// A preset's model: where its tensors lie, and the plans that run it.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl Network {
     }
 }
 
-/// How large the pieces are that long LSTMs are worked on in.
+/// How large the pieces are that large batches and long LSTMs are worked on in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Elements of the largest tensor of a part of the batch, where the clips can be split so far.
@@ -143,6 +143,58 @@ impl<'a> Builder<'a> {
         tensors: <K as Declaration>::Tensors<TensorId>,
     ) {
         self.plan.step(kernel, tensors);
+    }
+
+    /// The clips of the batch in parts, as [first, count], so that no tensor's part is beyond the
+    /// limit and all begin where a binding may. One part, where the sizes allow no other cut.
+    pub fn clips<const N: usize>(&self, tensors: [TensorId; N]) -> Vec<[u32; 2]> {
+        let of_a_clip = tensors.map(|id| self.plan.tensor(id).length as u32 / self.batch);
+        let largest = of_a_clip.iter().copied().max().unwrap_or(1);
+        let most = (self.limits.part / largest.max(1)).max(1);
+        let begins = |&count: &u32| {
+            of_a_clip.iter().all(|&size| (u64::from(size) * u64::from(count)).is_multiple_of(64))
+        };
+        let count = match most {
+            most if most >= self.batch => self.batch,
+            most => (1..=most).rev().find(begins).unwrap_or(self.batch),
+        };
+        let firsts = (0..self.batch).step_by(count as usize);
+        firsts.map(|first| [first, count.min(self.batch - first)]).collect()
+    }
+
+    /// Some clips of a tensor that has as many elements for each.
+    pub fn part(&mut self, whole: TensorId, [first, count]: [u32; 2]) -> TensorId {
+        if count == self.batch {
+            return whole;
+        }
+        let of_a_clip = self.plan.tensor(whole).length / self.batch as usize;
+        self.plan.part(whole, first as usize * of_a_clip, count as usize * of_a_clip)
+    }
+
+    /// Has `compute` write gradients: for the first part of a batch into their places, for a
+    /// further one beside them, to be added.
+    pub fn gradients_of_part<const N: usize>(
+        &mut self,
+        gradients: [TensorId; N],
+        further: bool,
+        compute: impl FnOnce(&mut Self, [TensorId; N]),
+    ) {
+        if !further {
+            return compute(self, gradients);
+        }
+        let parts = gradients.map(|gradient| {
+            let Tensor { name, length, .. } = self.plan.tensor(gradient);
+            let (name, length) = (format!("part of {name}"), *length);
+            self.plan.scratch(name, length)
+        });
+        compute(self, parts);
+        for (part, gradient) in parts.into_iter().zip(gradients) {
+            let elements = self.plan.tensor(gradient).length as u32;
+            self.step(
+                optim::accumulate::Params { elements },
+                optim::accumulate::Tensors { part, gradient },
+            );
+        }
     }
 
     fn build(mut self) -> Program {
@@ -277,14 +329,21 @@ impl<'a> Builder<'a> {
         let Network { preset, normalization, .. } = self.network;
         let size = preset.features.mels * preset.frames();
         let output = self.plan.scratch("standardised", self.batch as usize * size);
-        let params = features::standardise::Params {
-            clips: self.batch,
-            size: size as u32,
-            stride: preset.feature_size() as u32,
-            mean: normalization.mean as f32,
-            inverse_deviation: normalization.std.recip() as f32,
-        };
-        self.step(params, features::standardise::Tensors { input: features, output });
+        let stride = preset.feature_size() as u32;
+        for clips in self.clips([features, output]) {
+            let params = features::standardise::Params {
+                clips: clips[1],
+                size: size as u32,
+                stride,
+                mean: normalization.mean as f32,
+                inverse_deviation: normalization.std.recip() as f32,
+            };
+            let tensors = features::standardise::Tensors {
+                input: self.part(features, clips),
+                output: self.part(output, clips),
+            };
+            self.step(params, tensors);
+        }
         output
     }
 
@@ -345,8 +404,7 @@ mod tests {
     use crate::model::checkpoint::HandcraftedNormalization;
     use crate::model::parameters::initialise;
 
-    /// The gradients of a small RNN, flat, and how many steps its plan has.
-    fn gradients(limits: Limits) -> (Vec<f64>, usize) {
+    fn rnn() -> Preset {
         let mut preset = Preset::named("rnn-handcrafted").unwrap();
         for (key, value) in [
             ("audio.clip_seconds", "0.5"),
@@ -356,14 +414,48 @@ mod tests {
         ] {
             preset.set(key, value).unwrap();
         }
-        let handcrafted = Some(HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] });
-        let network = Network::new(&preset, Normalization { mean: 0.0, std: 1.0, handcrafted });
-        let program = Builder::new(&network, 5, true, limits).build();
+        preset
+    }
+
+    /// One branch that the fused first block takes, and one that it does not.
+    fn branches() -> Preset {
+        let text = r#"
+            [audio]
+            clip_seconds = 0.35
+            [features]
+            mels = 8
+            [model]
+            dropout = 0.0
+            [[model.branch]]
+            name = "fused"
+            kernel = [1, 3]
+            channels = [3, 5]
+            pool = [2, 2]
+            lstm = [2]
+            [[model.branch]]
+            name = "general"
+            kernel = [3, 3]
+            channels = [4, 2]
+            pool = [2, 2]
+            lstm = [2]
+        "#;
+        Preset::from_toml(text, "test").unwrap()
+    }
+
+    /// The gradients of a model, flat, and how many steps its plan has.
+    fn gradients(preset: &Preset, batch: usize, limits: Limits) -> (Vec<f64>, usize) {
+        let handcrafted = preset
+            .model
+            .handcrafted
+            .as_ref()
+            .map(|_| HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] });
+        let network = Network::new(preset, Normalization { mean: 0.0, std: 1.0, handcrafted });
+        let program = Builder::new(&network, batch, true, limits).build();
         let plan = Arc::new(program.plan);
         let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);
         let layout = network.layout(Storage::Parameters);
         let mut parameters = vec![0.0; layout.length()];
-        for (name, values) in initialise(&preset, 1) {
+        for (name, values) in initialise(preset, 1) {
             let (offset, length) = layout.get(&name).unwrap();
             parameters[offset..offset + length].copy_from_slice(&values);
         }
@@ -383,14 +475,32 @@ mod tests {
 
     #[test]
     fn parts_and_launches_change_no_gradient() {
-        let (whole, steps) = gradients(Limits::PORTABLE);
+        let preset = rnn();
+        let (whole, steps) = gradients(&preset, 5, Limits::PORTABLE);
         assert!(whole.iter().any(|&g| g.abs() > 1e-3));
         // Two clips a part, then one; five steps a launch.
         for (part, launch) in [(2 * 22 * 32, 1 << 15), (1, 1 << 15), (32 << 20, 20), (1, 20)] {
-            let (pieces, more) = gradients(Limits { part, launch });
+            let (pieces, more) = gradients(&preset, 5, Limits { part, launch });
             assert!(more > steps);
             for (a, b) in whole.iter().zip(&pieces) {
                 assert!((a - b).abs() < 1e-12, "{a} {b} with {part}, {launch}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_in_parts_changes_no_gradient_of_a_branch() {
+        let preset = branches();
+        const BATCH: usize = 70;
+        let (whole, steps) = gradients(&preset, BATCH, Limits::PORTABLE);
+        assert!(whole.iter().any(|&g| g.abs() > 1e-3));
+        // Tensors have 20 to 512 elements a clip, and parts begin at multiples of 64.
+        for part in [64 * 512, 16 * 512] {
+            let limits = Limits { part, ..Limits::PORTABLE };
+            let (pieces, more) = gradients(&preset, BATCH, limits);
+            assert!(more > steps, "{more} steps");
+            for (a, b) in whole.iter().zip(&pieces) {
+                assert!((a - b).abs() < 1e-12, "{a} {b} in parts of {part}");
             }
         }
     }

@@ -7,7 +7,7 @@
 mod layout;
 mod placement;
 
-pub use layout::Layout;
+pub use layout::{ALIGNMENT, Layout};
 pub use placement::{Arena, Placement};
 
 use crate::kernels::{Access, Declaration, Element, Kernel, Launch};
@@ -61,6 +61,8 @@ pub enum Home {
     Output,
     /// Alive between its first and its last step; its room is then used again.
     Scratch,
+    /// From this element of another tensor on, which is not a part itself.
+    Part(TensorId, usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,6 +138,30 @@ impl Plan {
         length: usize,
     ) -> TensorId {
         self.add(name.into(), length, storage.element(), Home::Storage(storage, offset))
+    }
+
+    /// `length` elements of `whole` from `offset`, a multiple of [`ALIGNMENT`], on. Whoever binds
+    /// the part keeps the whole alive.
+    ///
+    /// # Panics
+    /// When the part does not lie in the whole, or the offset is not aligned: a planning error.
+    pub fn part(&mut self, whole: TensorId, offset: usize, length: usize) -> TensorId {
+        let Tensor { name, length: all, element, home } = self.tensor(whole);
+        assert!(offset.is_multiple_of(ALIGNMENT) && offset + length <= *all, "{name}");
+        let home = match *home {
+            Home::Storage(storage, start) => Home::Storage(storage, start + offset),
+            Home::Part(root, start) => Home::Part(root, start + offset),
+            _ => Home::Part(whole, offset),
+        };
+        self.add(format!("{name}[{offset}..]"), length, *element, home)
+    }
+
+    /// The tensor that a part is of, and where it begins there; any other tensor as it is.
+    pub fn root(&self, id: TensorId) -> (TensorId, usize) {
+        match self.tensor(id).home {
+            Home::Part(root, offset) => (root, offset),
+            _ => (id, 0),
+        }
     }
 
     /// Appends a step.

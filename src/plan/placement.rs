@@ -51,10 +51,11 @@ impl Placement {
         let mut lives: HashMap<TensorId, Life> = HashMap::new();
         let mut foes: HashMap<TensorId, Vec<TensorId>> = HashMap::new();
         for (index, step) in plan.steps().iter().enumerate() {
-            for (id, access) in step.uses() {
+            let uses: Vec<_> = step.uses().map(|(id, access)| (plan.root(id).0, access)).collect();
+            for &(id, access) in &uses {
                 let life = lives.entry(id).or_insert(Life { first: index, last: index });
                 life.last = index;
-                for (other, other_access) in step.uses() {
+                for &(other, other_access) in &uses {
                     if access.reads() != other_access.reads() {
                         foes.entry(id).or_default().push(other);
                     }
@@ -67,7 +68,7 @@ impl Placement {
         for (index, tensor) in plan.tensors().iter().enumerate() {
             let id = TensorId(index);
             match tensor.home {
-                Home::Storage(..) => {}
+                Home::Storage(..) | Home::Part(..) => {}
                 Home::Input => placement.append(id, Arena::Input, tensor.length),
                 Home::Output => placement.append(id, Arena::Output, tensor.length),
                 Home::Scratch => scratch.extend(lives.get(&id).map(|&life| (id, life))),
