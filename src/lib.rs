@@ -11,7 +11,10 @@ pub mod kernels;
 pub mod metrics;
 pub mod model;
 pub mod plan;
+pub mod predict;
 pub mod report;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use exec::Device;
+pub use predict::Tagger;

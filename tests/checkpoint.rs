@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use moodshader::model::checkpoint::{Checkpoint, Description, FORMAT, Normalization, Tensor};
+use moodshader::model::checkpoint::{
+    Checkpoint, Description, FORMAT, Normalization, Tensor, Training, Validation,
+};
 use moodshader::model::parameters::{
     buffer_shapes, initialise, initialise_buffers, optimizer_shapes, parameter_shapes,
 };
@@ -45,7 +47,18 @@ fn description(preset: &Preset) -> Description {
         epoch_loss: Some(11.25),
         split: "00ff".to_string(),
         version: "0.1.0".to_string(),
-        thresholds: Some(vec![0.3, 1.0 / 3.0]),
+        thresholds: Some(vec![Some(1.0 / 3.0), None]),
+        training: Some(Training {
+            clips: 5,
+            positives: vec![3, 2],
+            validation_clips: 2,
+            validation: Some(Validation {
+                epoch: 2,
+                loss: 0.1 + 0.2,
+                roc_auc: Some(2.0 / 3.0),
+                pr_auc: None,
+            }),
+        }),
     }
 }
 

@@ -73,9 +73,8 @@ impl AudioFile {
         clip_samples: usize,
     ) -> Result<impl ExactSizeIterator<Item = Result<Clip>> + '_> {
         check_length(clip_samples)?;
+        let count = successive_count(self.length, clip_samples);
         let step = clip_samples as u64;
-        let (whole, tail) = (self.length / step, self.length % step);
-        let count = (whole + u64::from(tail * 2 >= step)).max(1) as usize;
         Ok((0..count).map(move |index| self.clip(index as u64 * step, clip_samples)))
     }
 
@@ -113,6 +112,14 @@ impl AudioFile {
         let start = input.start;
         resampler.resample(&self.file.read_mono(input)?, start, range)
     }
+}
+
+/// Clips of `clip_samples` that `length` samples are cut into, one after another: a tail shorter
+/// than half a clip is dropped unless it is the only one.
+pub fn successive_count(length: u64, clip_samples: usize) -> usize {
+    let step = (clip_samples as u64).max(1);
+    let (whole, tail) = (length / step, length % step);
+    (whole + u64::from(tail * 2 >= step)).max(1) as usize
 }
 
 /// The clip in the middle of the file at `path`: `clip_samples` samples at `sample_rate` (Hz).

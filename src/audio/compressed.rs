@@ -252,6 +252,19 @@ impl CompressedFile {
         Ok(end)
     }
 
+    /// Hands the bytes of every packet of the track to `take`, in order.
+    pub fn for_each_packet(&mut self, mut take: impl FnMut(&[u8])) -> Result<()> {
+        let (path, format) = (self.path.clone(), self.format);
+        guarded(&path, format, || {
+            self.reopen()?;
+            while let Some(packet) = self.next_packet()? {
+                take(&packet.data);
+            }
+            self.position = None;
+            Ok(())
+        })
+    }
+
     fn reopen(&mut self) -> Result<()> {
         self.reader = demux(&self.path, self.format, self.first_byte)?;
         self.position = Some(i64::MIN);

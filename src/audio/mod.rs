@@ -23,15 +23,19 @@ mod compressed;
 mod edit_list;
 mod find;
 mod format;
+mod packets;
 mod recording;
 mod resample;
 mod wav;
 
 use std::path::Path;
 
-pub use clip::{AudioFile, Clip, Inspection, centre_clip, inspect, successive_clips};
+pub use clip::{
+    AudioFile, Clip, Inspection, centre_clip, inspect, successive_clips, successive_count,
+};
 pub use find::find_audio;
 pub use format::{Format, format_of};
+pub use packets::sound_hash;
 
 use crate::error::Result;
 use recording::Recording;

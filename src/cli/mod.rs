@@ -3,13 +3,17 @@
 
 mod dataset;
 mod devices;
+mod evaluate;
 mod export;
 mod features;
+mod predict;
 mod synth;
 mod train;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -29,6 +33,8 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Train(Box<train::Train>),
+    Evaluate(evaluate::Evaluate),
+    Predict(predict::Predict),
     Features(features::Features),
     Dataset(dataset::Dataset),
     Synth(synth::Synth),
@@ -67,8 +73,28 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
              software adapter)",
         );
     }
-    progress.note(&format!("device: {}", device.describe()));
+    let line = format!("device: {}", device.describe());
+    match choice {
+        // Which device it is was not asked for, so it is told in any case.
+        DeviceChoice::Auto => progress.always(&line),
+        _ => progress.note(&line),
+    }
     Ok(device)
+}
+
+/// The first Ctrl-C sets the flag and says what follows, the second one ends the program.
+fn stop_on_interrupt(progress: &Progress, what_follows: &'static str) -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let progress = progress.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        progress.note(&format!("stopping {what_follows}; press Ctrl-C again to stop at once"));
+    })
+    .map_err(|error| Error::failure(format!("cannot listen for Ctrl-C: {error}")))?;
+    Ok(stop)
 }
 
 /// Runs the program; the exit status is 0 when done or stopped, 2 for wrong usage or input, else 1.
@@ -77,6 +103,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(train) => train.run(),
+        Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Predict(predict) => predict.run(),
         Command::Features(features) => features.run(),
         Command::Dataset(dataset) => dataset.run(),
         Command::Synth(synth) => synth.run(),

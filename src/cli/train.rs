@@ -1,13 +1,11 @@
 //! `moodshader train`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use clap::Args;
 
-use super::{Common, open_device, print_line};
+use super::{Common, open_device, print_line, stop_on_interrupt};
 use crate::metrics::Scores;
 use crate::model::preset::Preset;
 use crate::report::Progress;
@@ -77,7 +75,7 @@ fn synthetic_clips(preset: &Preset) -> usize {
 impl Train {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
-        let stop = stop_on_interrupt(&progress)?;
+        let stop = stop_on_interrupt(&progress, "as soon as the state is saved")?;
         let until = Until { stop: &stop, max_steps: self.max_steps };
         let outcome = match &self.resume {
             Some(path) => {
@@ -163,21 +161,6 @@ fn absolute(flag: &str) -> impl Fn(&Path) -> Result<PathBuf> {
             }
         })
     }
-}
-
-/// The first Ctrl-C ends training after the current update, the second one at once.
-fn stop_on_interrupt(progress: &Progress) -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let progress = progress.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        progress.note("stopping as soon as the state is saved; press Ctrl-C again to stop at once");
-    })
-    .map_err(|error| Error::failure(format!("cannot listen for Ctrl-C: {error}")))?;
-    Ok(stop)
 }
 
 /// The result, on standard output.

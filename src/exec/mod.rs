@@ -62,6 +62,15 @@ impl Device {
         })
     }
 
+    /// The best there is: a discrete GPU, then an integrated one, then a software adapter, then the
+    /// CPU references.
+    ///
+    /// # Errors
+    /// The adapter cannot be opened.
+    pub fn auto() -> Result<Self> {
+        Self::open(&DeviceChoice::Auto, GpuOptions::default())
+    }
+
     /// One line for people: the adapter's name, type, backend and driver.
     pub fn describe(&self) -> String {
         match self {

@@ -1,6 +1,6 @@
 //! The curves under which ROC-AUC and average precision are areas.
 
-use super::ranking::{ties, totals};
+use super::Ranking;
 use crate::error::Result;
 
 /// Both curves of one mood; scikit-learn's `roc_curve` and `precision_recall_curve`, without points
@@ -21,14 +21,15 @@ pub struct Curves {
 /// # Errors
 /// A score that is not a number; lengths that differ.
 pub fn curves(targets: &[bool], scores: &[f32]) -> Result<Option<Curves>> {
-    let ties = ties(targets, scores)?;
-    let (positives, negatives) = totals(&ties);
+    let ranking = Ranking::new(targets, scores)?;
+    let once = vec![1; targets.len()];
+    let (positives, negatives) = ranking.totals(&once);
     if positives == 0 || negatives == 0 {
         return Ok(None);
     }
     let mut curves = Curves { roc: vec![[0.0; 2]], precision_recall: Vec::new() };
     let (mut found, mut mistaken) = (0, 0);
-    for tie in &ties {
+    for tie in ranking.ties(&once) {
         found += tie.positives;
         mistaken += tie.negatives;
         let recall = found as f64 / positives as f64;

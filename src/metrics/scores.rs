@@ -2,8 +2,8 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{average_precision, roc_auc};
-use crate::error::{Error, Result};
+use super::{Interval, Intervals, Table, average_precision, roc_auc};
+use crate::error::Result;
 
 /// What a model reached on a split.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,26 +33,18 @@ impl Scores {
     /// # Errors
     /// A score that is not a number; lengths that differ or are no multiple of `moods`.
     pub fn new(targets: &[bool], scores: &[f32], moods: usize) -> Result<Self> {
-        if moods == 0 || targets.len() != scores.len() || !targets.len().is_multiple_of(moods) {
-            return Err(Error::failure(format!(
-                "{} targets and {} scores are not clips × {moods} moods",
-                targets.len(),
-                scores.len()
-            )));
-        }
+        let table = Table::new(targets, scores, moods)?;
         let mut positives = Vec::with_capacity(moods);
         let mut roc_aucs = Vec::with_capacity(moods);
         let mut pr_aucs = Vec::with_capacity(moods);
         for mood in 0..moods {
-            let targets: Vec<bool> = targets.iter().copied().skip(mood).step_by(moods).collect();
-            let scores: Vec<f32> = scores.iter().copied().skip(mood).step_by(moods).collect();
-            let in_mood = |error: Error| error.context(format_args!("mood {mood}"));
+            let (targets, scores) = table.mood(mood);
             positives.push(targets.iter().filter(|positive| **positive).count());
-            roc_aucs.push(roc_auc(&targets, &scores).map_err(in_mood)?);
-            pr_aucs.push(average_precision(&targets, &scores).map_err(in_mood)?);
+            roc_aucs.push(roc_auc(&targets, &scores)?);
+            pr_aucs.push(average_precision(&targets, &scores)?);
         }
         Ok(Self {
-            clips: targets.len() / moods,
+            clips: table.clips(),
             positives,
             roc_auc: PerMood::new(roc_aucs),
             pr_auc: PerMood::new(pr_aucs),
@@ -70,23 +62,31 @@ impl PerMood {
     }
 
     /// With the moods' names, as JSON shows it.
-    pub fn labelled<'a>(&'a self, labels: &'a [String]) -> Labelled<'a> {
-        Labelled { values: self, labels }
+    pub fn labelled<'a>(&'a self, labels: &'a [String]) -> Labelled<'a, f64> {
+        Labelled { macro_mean: &self.macro_mean, moods: &self.moods, labels }
+    }
+}
+
+impl Intervals {
+    /// With the moods' names, as JSON shows it.
+    pub fn labelled<'a>(&'a self, labels: &'a [String]) -> Labelled<'a, Interval> {
+        Labelled { macro_mean: &self.macro_mean, moods: &self.moods, labels }
     }
 }
 
 /// Serialises as `{"macro": 0.7, "happy": 0.8, "film": null, …}`, in the order of the labels.
 #[derive(Clone, Copy, Debug)]
-pub struct Labelled<'a> {
-    values: &'a PerMood,
+pub struct Labelled<'a, T> {
+    macro_mean: &'a Option<T>,
+    moods: &'a [Option<T>],
     labels: &'a [String],
 }
 
-impl Serialize for Labelled<'_> {
+impl<T: Serialize> Serialize for Labelled<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(1 + self.labels.len()))?;
-        map.serialize_entry("macro", &self.values.macro_mean)?;
-        for (label, value) in self.labels.iter().zip(&self.values.moods) {
+        map.serialize_entry("macro", self.macro_mean)?;
+        for (label, value) in self.labels.iter().zip(self.moods) {
             map.serialize_entry(label, value)?;
         }
         map.end()

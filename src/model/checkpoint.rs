@@ -58,8 +58,38 @@ pub struct Description {
     pub split: String,
     /// The program's version that wrote the file.
     pub version: String,
-    /// The score from which on a clip counts as having the mood, by label.
-    pub thresholds: Option<Vec<f64>>,
+    /// The score from which on a clip counts as having the mood, by label; `None` for a mood that no
+    /// validation clip had.
+    pub thresholds: Option<Vec<Option<f64>>>,
+    /// What the model was trained on, and what it reached.
+    pub training: Option<Training>,
+}
+
+/// A training in numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Clips that were trained on.
+    pub clips: usize,
+    /// Clips that have each mood, in the order of the labels.
+    pub positives: Vec<usize>,
+    /// Clips that were held back for validation.
+    pub validation_clips: usize,
+    /// The validation after the epoch at whose end the file was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
+}
+
+/// What a model reached on the validation clips.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Mean over the clips.
+    pub loss: f64,
+    /// Macro ROC-AUC, where a mood can be ranked.
+    pub roc_auc: Option<f64>,
+    /// Macro average precision, where a mood can be ranked.
+    pub pr_auc: Option<f64>,
 }
 
 /// Standardisation: (dB − mean) / std, over all bands and frames of the training clips.
@@ -214,6 +244,10 @@ impl Checkpoint {
                 true => Some(self.json("thresholds")?),
                 false => None,
             },
+            training: match self.metadata.contains_key("training") {
+                true => Some(self.json("training")?),
+                false => None,
+            },
         };
         description.check()?;
         Ok(description)
@@ -273,6 +307,21 @@ impl Checkpoint {
 }
 
 impl Description {
+    /// Of a model of `preset` that no data was seen with yet: update 0, mean 0 and deviation 1.
+    pub fn untrained(preset: &Preset) -> Self {
+        Self {
+            labels: preset.moods.clone(),
+            preset: preset.clone(),
+            normalization: Normalization { mean: 0.0, std: 1.0 },
+            update: 0,
+            epoch_loss: None,
+            split: String::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            thresholds: None,
+            training: None,
+        }
+    }
+
     /// The metadata of a checkpoint file.
     fn to_text(&self) -> Result<BTreeMap<String, String>> {
         self.check()?;
@@ -290,6 +339,9 @@ impl Description {
         }
         if let Some(thresholds) = &self.thresholds {
             text.insert("thresholds", json_text(thresholds)?);
+        }
+        if let Some(training) = &self.training {
+            text.insert("training", json_text(training)?);
         }
         Ok(text.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
     }
@@ -328,7 +380,8 @@ impl Description {
             }
         }
         if let Some(thresholds) = &self.thresholds
-            && (thresholds.len() != self.labels.len() || thresholds.iter().any(|t| !t.is_finite()))
+            && (thresholds.len() != self.labels.len()
+                || thresholds.iter().flatten().any(|threshold| !threshold.is_finite()))
         {
             return Err(Error::input("the metadata's `thresholds` are not one number per label"));
         }

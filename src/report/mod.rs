@@ -4,6 +4,8 @@ mod events;
 pub mod page;
 mod progress;
 mod tensorboard;
+mod timeline;
 
 pub use events::{EVENTS_FILE, Events};
 pub use progress::{Bar, Progress, audio_files};
+pub use timeline::{clock, sparkline};

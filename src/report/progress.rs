@@ -40,8 +40,21 @@ impl Progress {
     /// A line for people. Warnings show even when quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet || text.starts_with("warning") {
-            self.bars.suspend(|| line(text));
+            self.always(text);
         }
+    }
+
+    /// A line that shows even when quiet.
+    pub fn always(&self, text: &str) {
+        self.bars.suspend(|| line(text));
+    }
+
+    /// A line of the result, on standard output, clear of any bar. Whoever reads it may have closed
+    /// the pipe, as `head` does.
+    pub fn result(&self, text: impl std::fmt::Display) {
+        self.bars.suspend(|| {
+            let _ = writeln!(std::io::stdout(), "{text}");
+        });
     }
 
     pub fn bar(&self, what: &str, parts: usize) -> Bar {

@@ -9,7 +9,7 @@ mod state;
 
 pub use config::{Config, Data};
 pub use data::{recipe, synthesise};
-pub use folder::{EpochMetrics, RunFolder, best};
+pub use folder::{EpochMetrics, RunFolder, best, read_predictions, write_predictions};
 pub use session::{Predictions, Session};
 
 use std::path::Path;
@@ -26,16 +26,16 @@ use crate::dataset::cache::FeatureCache;
 use crate::dataset::prepare::{Broken, Prepared};
 use crate::error::Kind;
 use crate::exec::Device;
-use crate::metrics::Scores;
+use crate::metrics::{Scores, Table, thresholds};
 use crate::model::Network;
-use crate::model::checkpoint::{Checkpoint, Description};
+use crate::model::checkpoint::{Checkpoint, Description, Training, Validation};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::ClassWeights;
 use crate::plan::Storage;
 use crate::report::{Events, Progress};
 use crate::{Error, Result};
 use data::Clips;
-use folder::{by_mood, read_predictions, write_predictions};
+use folder::by_mood;
 use state::{initial_weights, not_finite};
 
 /// Updates between two looks at the status word.
@@ -204,6 +204,20 @@ impl Outcome {
     }
 }
 
+/// What a checkpoint is written for.
+enum Purpose {
+    /// `last.safetensors`: training goes on from it.
+    GoOn,
+    /// `best.safetensors`: it predicts.
+    Use(Verdict),
+}
+
+/// What the validation clips said of a model.
+struct Verdict {
+    thresholds: Vec<Option<f64>>,
+    validation: Validation,
+}
+
 struct Run {
     config: Config,
     folder: RunFolder,
@@ -277,7 +291,7 @@ impl Run {
         let mut events = self.open_events()?;
         let mut interrupted = false;
         loop {
-            // The epoch that just ended is judged before the next begins.
+            // The epoch that just ended is verdict before the next begins.
             let ended = self.update / per_epoch;
             if self.update > 0
                 && self.update.is_multiple_of(per_epoch)
@@ -417,7 +431,17 @@ impl Run {
         self.metrics.push(line.clone());
         let is_best = best(&self.metrics).is_some_and(|best| best.epoch == epoch);
         if is_best || (epoch == 1 && best(&self.metrics).is_none()) {
-            self.checkpoint(false)?.write(&self.folder.best())?;
+            let table = Table::new(&predictions.targets, &predictions.probabilities, moods.len())?;
+            let verdict = Verdict {
+                thresholds: thresholds(table)?,
+                validation: Validation {
+                    epoch,
+                    loss: line.validation_loss,
+                    roc_auc: scores.roc_auc.macro_mean,
+                    pr_auc: scores.pr_auc.macro_mean,
+                },
+            };
+            self.checkpoint(Purpose::Use(verdict))?.write(&self.folder.best())?;
             let clips = Arc::clone(&self.clips.validation);
             write_predictions(
                 &self.folder.predictions(),
@@ -483,11 +507,13 @@ impl Run {
         write_predictions(&path, &self.config.preset.moods, &clips, &predictions.probabilities)
     }
 
-    /// The model as it is, with the optimiser's state or without.
+    /// The model as it is: to go on from with the optimiser's state, or to use with what the
+    /// validation said.
     ///
     /// # Errors
     /// A number is not finite: such a state is never saved.
-    fn checkpoint(&mut self, resumable: bool) -> Result<Checkpoint> {
+    fn checkpoint(&mut self, purpose: Purpose) -> Result<Checkpoint> {
+        let resumable = matches!(purpose, Purpose::GoOn);
         let epoch_loss = if resumable { Some(self.session.epoch_loss()?) } else { None };
         let mut tensors = self.session.download(Storage::Parameters)?;
         tensors.extend(self.session.download(Storage::Buffers)?);
@@ -509,6 +535,18 @@ impl Run {
                 self.update
             )));
         }
+        let verdict = match purpose {
+            Purpose::GoOn => None,
+            Purpose::Use(verdict) => Some(verdict),
+        };
+        let train = &self.clips.train;
+        let positives = |mood: usize| train.iter().filter(|clip| clip.track.targets[mood]).count();
+        let training = Training {
+            clips: train.len(),
+            positives: (0..self.config.preset.moods.len()).map(positives).collect(),
+            validation_clips: self.clips.validation.len(),
+            validation: verdict.as_ref().map(|verdict| verdict.validation.clone()),
+        };
         let description = Description {
             labels: self.config.preset.moods.clone(),
             preset: self.config.preset.clone(),
@@ -517,14 +555,15 @@ impl Run {
             epoch_loss,
             split: self.clips.split.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            thresholds: None,
+            thresholds: verdict.map(|verdict| verdict.thresholds),
+            training: Some(training),
         };
         Checkpoint::new(&description, tensors)
     }
 
     fn save_last(&mut self) -> Result<()> {
         self.session.check()?;
-        self.checkpoint(true)?.write(&self.folder.last())
+        self.checkpoint(Purpose::GoOn)?.write(&self.folder.last())
     }
 }
 

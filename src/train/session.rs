@@ -68,7 +68,11 @@ fn sizes(clips: usize, batch: usize) -> Vec<usize> {
 }
 
 impl Session {
-    /// Plans for training on `training` clips and predicting on each number in `inference`.
+    /// Plans for training on `training` clips and predicting on each number in `inference`, in
+    /// batches of the preset's size.
+    ///
+    /// # Errors
+    /// The device cannot hold a batch, or a kernel does not compile.
     pub fn new(
         device: &Device,
         network: Network,
@@ -76,6 +80,27 @@ impl Session {
         inference: &[usize],
     ) -> Result<Self> {
         let batch = network.preset().train.batch;
+        let mut predicted: Vec<usize> =
+            inference.iter().flat_map(|&clips| sizes(clips, batch)).collect();
+        predicted.sort_unstable();
+        predicted.dedup();
+        Self::load(device, network, &sizes(training, batch), &predicted)
+    }
+
+    /// Plans for predicting batches of exactly these sizes, whatever the preset trained with.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn for_prediction(device: &Device, network: Network, batches: &[usize]) -> Result<Self> {
+        Self::load(device, network, &[], batches)
+    }
+
+    fn load(
+        device: &Device,
+        network: Network,
+        training: &[usize],
+        inference: &[usize],
+    ) -> Result<Self> {
         let mut plans = Vec::new();
         let mut load = |program: Program| {
             let index = plans.len();
@@ -91,17 +116,12 @@ impl Session {
                 loss: program.loss,
             }
         };
-        let trained: Vec<_> =
-            sizes(training, batch).into_iter().map(|size| load(network.training(size))).collect();
-        let mut predicted: Vec<usize> =
-            inference.iter().flat_map(|&clips| sizes(clips, batch)).collect();
-        predicted.sort_unstable();
-        predicted.dedup();
-        let predicted: Vec<_> =
-            predicted.into_iter().map(|size| load(network.inference(size))).collect();
+        let training: Vec<_> = training.iter().map(|&size| load(network.training(size))).collect();
+        let inference: Vec<_> =
+            inference.iter().map(|&size| load(network.inference(size))).collect();
         let executor = device.load(plans)?;
         let class_weights = vec![1.0; network.preset().moods.len()];
-        Ok(Self { network, executor, training: trained, inference: predicted, class_weights })
+        Ok(Self { network, executor, training, inference, class_weights })
     }
 
     /// What the positive term of each mood is multiplied with, for a preset with

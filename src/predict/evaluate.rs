@@ -1,0 +1,210 @@
+//! Judging a model on labelled music.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::dataset::batches::Batches;
+use crate::dataset::cache::FeatureCache;
+use crate::dataset::labels::Labelled;
+use crate::dataset::manifest;
+use crate::dataset::prepare::{Broken, Prepared, prepare};
+use crate::error::Kind;
+use crate::exec::Device;
+use crate::metrics::{
+    Bootstrap, PerMood, Resampling, Scores, Table, bootstrap, expected_calibration_error, f1,
+    top1_hit_rate,
+};
+use crate::model::Network;
+use crate::model::checkpoint::{Checkpoint, Description};
+use crate::model::parameters::{buffer_shapes, parameter_shapes};
+use crate::plan::Storage;
+use crate::report::Progress;
+use crate::train::{Predictions, Session, recipe};
+use crate::{Error, Result};
+
+/// Clips that are predicted at a time; as many as the largest batch of [`super::Tagger`].
+const BATCH: usize = 16;
+
+/// How good a model is on some clips.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Names of the model's outputs, in their order.
+    pub moods: Vec<String>,
+    /// ROC-AUC and average precision.
+    pub scores: Scores,
+    /// Their 95 % intervals.
+    pub intervals: Bootstrap,
+    /// How the intervals were drawn.
+    pub resampling: Resampling,
+    /// Mean over the clips.
+    pub loss: f64,
+    /// The checkpoint's, chosen on its validation clips.
+    pub thresholds: Option<Vec<Option<f64>>>,
+    /// At the thresholds; `None` for a mood without a threshold or without a positive.
+    pub f1: PerMood,
+    /// The share of clips whose most probable mood is one that they have.
+    pub top1_hit_rate: Option<f64>,
+    /// [`expected_calibration_error`] of each mood.
+    pub calibration_error: Vec<Option<f64>>,
+    /// The same over all pairs of clip and mood.
+    pub overall_calibration_error: Option<f64>,
+}
+
+/// A labelled manifest as a model sees it.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// How good the model is.
+    pub evaluation: Evaluation,
+    /// What was predicted, in the manifest's order.
+    pub clips: Arc<Vec<Prepared>>,
+    /// Probabilities, losses and targets of [`Self::clips`].
+    pub predictions: Predictions,
+    /// Files that could not be used.
+    pub broken: Vec<Broken>,
+}
+
+/// Predicts the centre clips of the tracks of the manifest at `data` that have one of the
+/// checkpoint's moods, and compares. Relative paths start at `audio_root`, else at the manifest.
+///
+/// # Errors
+/// The manifest cannot be read, no track has one of the moods, or none can be heard; the device
+/// fails; [`Kind::Stopped`] soon after `stop` is set.
+pub fn evaluate(
+    checkpoint: &Checkpoint,
+    data: &Path,
+    audio_root: Option<&Path>,
+    device: &Device,
+    stop: &AtomicBool,
+    progress: &Progress,
+) -> Result<Evaluated> {
+    let description = checkpoint.description()?;
+    let preset = &description.preset;
+    let labelled = Labelled::new(manifest::read(data, audio_root)?, &description.labels)
+        .map_err(|error| error.context(data.display()))?;
+    for warning in &labelled.warnings {
+        progress.note(&format!("warning: {warning}"));
+    }
+    if labelled.left_out > 0 {
+        progress.note(&format!(
+            "{} tracks without any of the {} moods are left out",
+            labelled.left_out,
+            description.labels.len()
+        ));
+    }
+    let cache = Arc::new(FeatureCache::open(None)?);
+    let count = labelled.tracks.len();
+    let bar = progress.bar("features", count);
+    let corpus =
+        prepare(labelled.tracks, device, &recipe(preset), &cache, stop, &|done| bar.at(done))?;
+    drop(bar);
+    if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
+        return Err(Error::input(format!(
+            "none of the {count} tracks can be read; the first: {}; if the paths are relative to \
+             another folder, name it with --audio-root",
+            first.error
+        )));
+    }
+    let clips = Arc::new(corpus.clips);
+
+    let network = Network::new(preset, description.normalization);
+    let batch = BATCH.min(clips.len());
+    let load = |batch: usize| {
+        let mut sizes = vec![batch, clips.len() % batch];
+        sizes.retain(|&size| size > 0);
+        Session::for_prediction(device, network.clone(), &sizes)
+    };
+    let (mut session, batch) = match load(batch) {
+        // The adapter cannot bind so much at a time.
+        Err(error) if error.kind == Kind::Input && batch > 1 => (load(1)?, 1),
+        session => (session?, batch),
+    };
+    session.upload(Storage::Parameters, &checkpoint.values(&parameter_shapes(preset))?)?;
+    session.upload(Storage::Buffers, &checkpoint.values(&buffer_shapes(preset))?)?;
+    let indices: Vec<usize> = (0..clips.len()).collect();
+    let order = indices.chunks(batch).map(<[_]>::to_vec).collect();
+    let bar = progress.bar("predicting", clips.len());
+    let mut predictions = Predictions::default();
+    for batch in Batches::new(cache, Arc::clone(&clips), order) {
+        session.predict(&batch?, &mut predictions)?;
+        bar.at(predictions.loss.len());
+    }
+    drop(bar);
+    let evaluation = Evaluation::new(&description, &predictions, Resampling::default())?;
+    Ok(Evaluated { evaluation, clips, predictions, broken: corpus.broken })
+}
+
+impl Evaluation {
+    /// Compares `predictions` with their targets.
+    ///
+    /// # Errors
+    /// A probability that is not a number.
+    pub fn new(
+        description: &Description,
+        predictions: &Predictions,
+        resampling: Resampling,
+    ) -> Result<Self> {
+        let moods = description.labels.clone();
+        let table = Table::new(&predictions.targets, &predictions.probabilities, moods.len())?;
+        let thresholds = description.thresholds.clone();
+        let of_mood = |mood: usize| {
+            let (targets, scores) = table.mood(mood);
+            let threshold = thresholds.as_ref().and_then(|thresholds| thresholds[mood]);
+            (
+                threshold.and_then(|threshold| f1(&targets, &scores, threshold)),
+                expected_calibration_error(&targets, &scores),
+            )
+        };
+        let (f1, calibration_error) = (0..moods.len()).map(of_mood).unzip();
+        Ok(Self {
+            scores: predictions.scores(moods.len())?,
+            intervals: bootstrap(table, resampling)?,
+            resampling,
+            loss: predictions.mean_loss(),
+            f1: PerMood::new(f1),
+            top1_hit_rate: top1_hit_rate(table),
+            calibration_error,
+            overall_calibration_error: expected_calibration_error(
+                &predictions.targets,
+                &predictions.probabilities,
+            ),
+            thresholds,
+            moods,
+        })
+    }
+}
+
+/// A value for each label, by name.
+struct ByMood<'a, T>(&'a [String], &'a [T]);
+
+impl<T: Serialize> Serialize for ByMood<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().zip(self.1))
+    }
+}
+
+/// As `moodshader evaluate --format json` prints it.
+impl Serialize for Evaluation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let moods = &self.moods;
+        let thresholds = self.thresholds.as_ref().map(|values| ByMood(moods, values));
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("roc_auc", &self.scores.roc_auc.labelled(moods))?;
+        map.serialize_entry("pr_auc", &self.scores.pr_auc.labelled(moods))?;
+        map.serialize_entry("loss", &self.loss)?;
+        map.serialize_entry("clips", &self.scores.clips)?;
+        map.serialize_entry("positives", &ByMood(moods, &self.scores.positives))?;
+        map.serialize_entry("roc_auc_interval", &self.intervals.roc_auc.labelled(moods))?;
+        map.serialize_entry("pr_auc_interval", &self.intervals.pr_auc.labelled(moods))?;
+        map.serialize_entry("bootstrap", &self.resampling)?;
+        map.serialize_entry("f1", &self.f1.labelled(moods))?;
+        map.serialize_entry("thresholds", &thresholds)?;
+        map.serialize_entry("top1_hit_rate", &self.top1_hit_rate)?;
+        map.serialize_entry("calibration_error", &self.overall_calibration_error)?;
+        let by_mood = ByMood(moods, &self.calibration_error);
+        map.serialize_entry("calibration_error_by_mood", &by_mood)?;
+        map.end()
+    }
+}

@@ -1,0 +1,210 @@
+//! Predicting a music library: threads decode while the device computes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use super::prediction::Prediction;
+use super::tagger::Tagger;
+use crate::Result;
+use crate::audio::AudioFile;
+
+/// Clips that wait for the device, in batches: enough that it need not wait itself, few enough that
+/// they fit in tens of megabytes.
+const WAITING: usize = 2;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Amount {
+    /// Files that were predicted.
+    pub files: usize,
+    /// Clips that the device saw.
+    pub clips: usize,
+    /// Of audio in the predicted files.
+    pub seconds: f64,
+}
+
+/// What a decoding thread hands over. The clips of a file come in order, then its end.
+enum Decoded {
+    Clip { file: usize, samples: Vec<f32> },
+    End { file: usize, result: Result<About> },
+}
+
+/// What only the decoder knows of a file.
+struct About {
+    duration: f64,
+    truncated: bool,
+    damaged: bool,
+}
+
+/// A file that is not done yet.
+#[derive(Default)]
+struct Open {
+    clips: Vec<Vec<f32>>,
+    /// Clips that are not predicted yet.
+    awaited: usize,
+    end: Option<Result<About>>,
+}
+
+/// Predicts `files` and hands each result to `done` with its place in the list, in the list's order.
+/// A file that cannot be used does not stop the rest. Once `stop` is set, no more is decoded, and
+/// the files that are not complete are left out.
+///
+/// # Errors
+/// The device fails, or `done` returns an error.
+pub fn predict_files(
+    tagger: &mut Tagger,
+    files: &[PathBuf],
+    stop: &AtomicBool,
+    done: &mut dyn FnMut(usize, Result<Prediction>) -> Result<()>,
+) -> Result<Amount> {
+    let (sample_rate, clip_samples) = (tagger.sample_rate(), tagger.clip_samples());
+    let threads = rayon::current_num_threads().min(files.len());
+    let next = AtomicUsize::new(0);
+    let mut gathering = Gathering::new(tagger, done);
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(WAITING * gathering.tagger.batch());
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let file = next.fetch_add(1, Ordering::Relaxed)
+                    && let Some(path) = files.get(file)
+                {
+                    let result = match decode(path, file, sample_rate, clip_samples, stop, &sender)
+                    {
+                        Ok(None) => return,
+                        Ok(Some(about)) => Ok(about),
+                        Err(error) => Err(error),
+                    };
+                    if sender.send(Decoded::End { file, result }).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for decoded in receiver {
+            gathering.take(decoded)?;
+        }
+        gathering.finish()
+    })
+}
+
+/// Sends the clips of a file; `None` where nobody wants them any more.
+fn decode(
+    path: &Path,
+    file: usize,
+    sample_rate: u32,
+    clip_samples: usize,
+    stop: &AtomicBool,
+    sender: &SyncSender<Decoded>,
+) -> Result<Option<About>> {
+    let mut audio = AudioFile::open(path, sample_rate)?;
+    let mut about = About { duration: audio.seconds(), truncated: false, damaged: false };
+    for clip in audio.successive_clips(clip_samples)? {
+        let clip = clip?;
+        about.truncated |= clip.truncated;
+        about.damaged |= clip.damaged;
+        let clip = Decoded::Clip { file, samples: clip.samples };
+        if stop.load(Ordering::Relaxed) || sender.send(clip).is_err() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(about))
+}
+
+/// Collects clips into batches, and what becomes of them into files.
+struct Gathering<'a> {
+    tagger: &'a mut Tagger,
+    done: &'a mut dyn FnMut(usize, Result<Prediction>) -> Result<()>,
+    batch: Vec<(usize, Vec<f32>)>,
+    open: BTreeMap<usize, Open>,
+    /// Complete, but an earlier file is not.
+    complete: BTreeMap<usize, Result<Prediction>>,
+    /// The next file for `done`.
+    next: usize,
+    amount: Amount,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(
+        tagger: &'a mut Tagger,
+        done: &'a mut dyn FnMut(usize, Result<Prediction>) -> Result<()>,
+    ) -> Self {
+        Self {
+            tagger,
+            done,
+            batch: Vec::new(),
+            open: BTreeMap::new(),
+            complete: BTreeMap::new(),
+            next: 0,
+            amount: Amount::default(),
+        }
+    }
+
+    fn take(&mut self, decoded: Decoded) -> Result<()> {
+        match decoded {
+            Decoded::Clip { file, samples } => {
+                self.open.entry(file).or_default().awaited += 1;
+                self.batch.push((file, samples));
+                if self.batch.len() == self.tagger.batch() {
+                    self.predict()?;
+                }
+            }
+            Decoded::End { file, result } => {
+                self.open.entry(file).or_default().end = Some(result);
+                self.close(file);
+            }
+        }
+        self.hand_over()
+    }
+
+    fn predict(&mut self) -> Result<()> {
+        let clips: Vec<&[f32]> = self.batch.iter().map(|(_, samples)| &**samples).collect();
+        let predicted = self.tagger.predict_clips(&clips)?;
+        self.amount.clips += clips.len();
+        for ((file, _), probabilities) in std::mem::take(&mut self.batch).into_iter().zip(predicted)
+        {
+            let open = self.open.entry(file).or_default();
+            open.clips.push(probabilities);
+            open.awaited -= 1;
+            self.close(file);
+        }
+        Ok(())
+    }
+
+    /// Completes a file if all of it is there.
+    fn close(&mut self, file: usize) {
+        if !self.open.get(&file).is_some_and(|open| open.awaited == 0 && open.end.is_some()) {
+            return;
+        }
+        let Some(Open { clips, end: Some(end), .. }) = self.open.remove(&file) else { return };
+        let prediction = end.map(|about| {
+            let About { duration, truncated, damaged } = about;
+            let seconds = self.tagger.clip_seconds();
+            let of = Prediction::of_clips(self.tagger.moods(), clips, seconds, duration);
+            self.amount.files += 1;
+            self.amount.seconds += duration;
+            Prediction { truncated, damaged, ..of }
+        });
+        self.complete.insert(file, prediction);
+    }
+
+    fn hand_over(&mut self) -> Result<()> {
+        while let Some(result) = self.complete.remove(&self.next) {
+            (self.done)(self.next, result)?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// The last batch, and what a stop left complete behind a gap.
+    fn finish(mut self) -> Result<Amount> {
+        self.predict()?;
+        for (file, result) in std::mem::take(&mut self.complete) {
+            (self.done)(file, result)?;
+        }
+        Ok(self.amount)
+    }
+}

@@ -1,0 +1,16 @@
+//! Using a trained model: from audio to the probabilities of moods.
+//!
+//! [`Tagger`] is the whole of it for one recording, from samples or from a file; [`predict_files`]
+//! does a music library, decoding on all cores while the device computes. [`evaluate`] judges a
+//! model on a manifest. [`playlist`] and [`tags`] write down for players what was found.
+
+pub mod evaluate;
+mod files;
+pub mod playlist;
+mod prediction;
+mod tagger;
+pub mod tags;
+
+pub use files::{Amount, predict_files};
+pub use prediction::{Moods, Prediction, Span};
+pub use tagger::Tagger;

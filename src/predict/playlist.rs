@@ -1,0 +1,75 @@
+//! Playlists: extended M3U in UTF-8, which every player reads.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::model::checkpoint::write_atomically;
+use crate::{Error, Result};
+
+/// Begins every file that this module writes, so that only those are written over.
+const MARK: &str = "#EXTM3U\n# written by moodshader\n";
+
+/// A track of a playlist.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The audio file.
+    pub path: PathBuf,
+    /// In seconds.
+    pub duration: f64,
+    /// Of the playlist's mood.
+    pub probability: f32,
+}
+
+/// The name of a mood's playlist: `MOOD.m3u8`, with what no file may be called replaced by `_`.
+pub fn file_name(mood: &str) -> String {
+    let allowed = |letter: char| !letter.is_control() && !r#"/\:*?"<>|"#.contains(letter);
+    let name: String = mood.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+    format!("{name}.m3u8")
+}
+
+/// Refuses a place where a file lies that is not one of these playlists.
+///
+/// # Errors
+/// There is such a file, or it cannot be read.
+pub fn check_free(path: &Path) -> Result<()> {
+    match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("read", path, &error)),
+        Ok(bytes) if bytes.starts_with(MARK.as_bytes()) => Ok(()),
+        Ok(_) => Err(Error::input(format!(
+            "{} is in the way, and was not written as a playlist by moodshader; move it, or name \
+             another folder with --playlist-out",
+            path.display()
+        ))),
+    }
+}
+
+/// Writes a playlist of `entries`, the most probable first. Files below the playlist's folder are
+/// named from there, so that the folder can move; others by their whole path.
+///
+/// # Errors
+/// The file cannot be written, or a path has a line break in it, which no playlist can hold.
+pub fn write(path: &Path, mood: &str, entries: &[Entry]) -> Result<()> {
+    let absolute =
+        |path: &Path| std::path::absolute(path).map_err(|error| Error::io("find", path, &error));
+    let folder = absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+    let mut text = format!("{MARK}#PLAYLIST:{mood}\n");
+    for entry in sorted {
+        let place = absolute(&entry.path)?;
+        let shown = place.strip_prefix(&folder).unwrap_or(&place).to_string_lossy();
+        if shown.contains(['\n', '\r']) {
+            return Err(Error::input(format!(
+                "{} cannot stand in a playlist: its name has a line break; rename it",
+                entry.path.display()
+            )));
+        }
+        let title = place.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        // A name that begins with # would be taken for a comment.
+        let here = if shown.starts_with('#') { "./" } else { "" };
+        let _ = writeln!(text, "#EXTINF:{:.0},{title}\n{here}{shown}", entry.duration);
+    }
+    write_atomically(path, text.as_bytes())
+}

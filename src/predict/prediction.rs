@@ -1,0 +1,114 @@
+//! What predicting gives.
+
+use std::sync::Arc;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// The probability of every mood, with its name.
+///
+/// Serialises as a map in the order of the model's outputs: `{"happy": 0.12, "film": 0.4, …}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moods {
+    names: Arc<[String]>,
+    probabilities: Vec<f32>,
+}
+
+/// A stretch of a recording and its moods.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Span {
+    /// Seconds from the start of the recording.
+    pub start: f64,
+    /// Seconds from the start of the recording; no later than its end.
+    pub end: f64,
+    /// Of this clip alone.
+    pub moods: Moods,
+}
+
+/// The moods of one recording.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Prediction {
+    /// Length of the recording in seconds.
+    pub duration: f64,
+    /// The recording is shorter than the model's clip and was padded with silence.
+    pub padded: bool,
+    /// The file is shorter than its header says; what is there was used.
+    #[serde(skip)]
+    pub truncated: bool,
+    /// Parts of the file could not be decoded and count as silence.
+    #[serde(skip)]
+    pub damaged: bool,
+    /// The average over all clips.
+    pub moods: Moods,
+    /// Clip after clip; at least one.
+    pub timeline: Vec<Span>,
+}
+
+impl Moods {
+    pub(super) fn new(names: &Arc<[String]>, probabilities: Vec<f32>) -> Self {
+        Self { names: Arc::clone(names), probabilities }
+    }
+
+    /// The average of several, in f64.
+    pub(super) fn average(names: &Arc<[String]>, all: &[Vec<f32>]) -> Self {
+        let mean = |mood: usize| {
+            let sum: f64 = all.iter().map(|clip| f64::from(clip[mood])).sum();
+            (sum / all.len() as f64) as f32
+        };
+        Self::new(names, (0..names.len()).map(mean).collect())
+    }
+
+    /// Names and probabilities, in the order of the model's outputs.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, f32)> {
+        self.names.iter().map(String::as_str).zip(self.probabilities.iter().copied())
+    }
+
+    /// The probability of the mood `name`, where the model knows it.
+    pub fn get(&self, name: &str) -> Option<f32> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, probability)| probability)
+    }
+
+    /// The probabilities alone, in the order of the model's outputs.
+    pub fn probabilities(&self) -> &[f32] {
+        &self.probabilities
+    }
+
+    /// The most probable first; equals stay in the model's order.
+    pub fn ranked(&self) -> Vec<(&str, f32)> {
+        let mut ranked: Vec<_> = self.iter().collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        ranked
+    }
+}
+
+impl Serialize for Moods {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.names.len()))?;
+        for (name, probability) in self.iter() {
+            map.serialize_entry(name, &probability)?;
+        }
+        map.end()
+    }
+}
+
+impl Prediction {
+    /// From the probabilities of successive clips of `clip_seconds`.
+    pub(super) fn of_clips(
+        names: &Arc<[String]>,
+        clips: Vec<Vec<f32>>,
+        clip_seconds: f64,
+        duration: f64,
+    ) -> Self {
+        let moods = Moods::average(names, &clips);
+        let timeline = clips
+            .into_iter()
+            .enumerate()
+            .map(|(place, clip)| {
+                let start = place as f64 * clip_seconds;
+                let end = (start + clip_seconds).min(duration);
+                Span { start, end, moods: Moods::new(names, clip) }
+            })
+            .collect();
+        let padded = duration < clip_seconds;
+        Self { duration, padded, truncated: false, damaged: false, moods, timeline }
+    }
+}

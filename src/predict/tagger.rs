@@ -1,0 +1,226 @@
+//! A checkpoint on a device, ready to predict.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::prediction::Prediction;
+use crate::audio::{AudioFile, Waveform, successive_count};
+use crate::dataset::batches::Batch;
+use crate::dataset::features::Extractor;
+use crate::error::Kind;
+use crate::exec::Device;
+use crate::model::Network;
+use crate::model::checkpoint::{Checkpoint, Description};
+use crate::model::parameters::{buffer_shapes, parameter_shapes};
+use crate::plan::Storage;
+use crate::train::{Predictions, Session, recipe};
+use crate::{Error, Result};
+
+/// Clips that are predicted at a time where there are enough; the rest goes in smaller batches. An
+/// adapter that cannot bind the largest does without it.
+const BATCHES: [usize; 3] = [16, 4, 1];
+
+/// A trained model, ready to predict: its recipe, moods and normalisation come from the checkpoint.
+///
+/// ```
+/// # use moodshader::model::checkpoint::{Checkpoint, Description, Normalization};
+/// # use moodshader::model::parameters::{initialise, initialise_buffers};
+/// # use moodshader::model::preset::Preset;
+/// # let preset = Preset::from_toml(
+/// #     "moods = ['dark', 'happy']\n[audio]\nclip_seconds = 1.0\n[features]\nmels = 16\n\
+/// #      [[model.branch]]\nname = 'horizontal'\nkernel = [1, 3]\nchannels = [4, 4]\n\
+/// #      pool = [2, 2]\nlstm = [4]",
+/// #     "example",
+/// # )?;
+/// # let description = Description {
+/// #     normalization: Normalization { mean: -40.0, std: 20.0 },
+/// #     ..Description::untrained(&preset)
+/// # };
+/// # let mut tensors = initialise(&preset, 0);
+/// # tensors.extend(initialise_buffers(&preset));
+/// # let folder = std::env::temp_dir().join(format!("moodshader-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("best.safetensors");
+/// # Checkpoint::new(&description, tensors)?.write(&path)?;
+/// # let samples: Vec<f32> = (0..110_250).map(|n| (0.05 * n as f32).sin()).collect();
+/// use moodshader::{Device, Tagger};
+///
+/// let mut tagger = Tagger::open(&path, &Device::auto()?)?;
+/// let prediction = tagger.predict(&samples, 44_100)?;
+/// for (mood, probability) in prediction.moods.ranked() {
+///     println!("{mood} {probability:.3}");
+/// }
+/// # assert_eq!(prediction.duration, 2.5);
+/// # assert_eq!(prediction.timeline.len(), 3);
+/// # assert!((prediction.moods.probabilities().iter().sum::<f32>() - 1.0).abs() < 1e-5);
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Tagger {
+    description: Description,
+    moods: Arc<[String]>,
+    extractor: Extractor,
+    session: Session,
+    /// Sizes of batches that were planned, the largest first; the last is 1.
+    batches: &'static [usize],
+}
+
+impl Tagger {
+    /// Reads the checkpoint at `path` and makes it ready on `device`.
+    ///
+    /// # Errors
+    /// The file is no checkpoint, or the device cannot hold the model.
+    pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        Self::new(&Checkpoint::read(path.as_ref())?, device)
+            .map_err(|error| error.context(path.as_ref().display()))
+    }
+
+    /// Makes `checkpoint` ready on `device`.
+    ///
+    /// # Errors
+    /// A tensor is missing, or the device cannot hold the model.
+    pub fn new(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
+        let description = checkpoint.description()?;
+        let preset = &description.preset;
+        let network = Network::new(preset, description.normalization);
+        let extractor = Extractor::new(device, recipe(preset))?;
+        let mut batches = &BATCHES[..];
+        let mut session = loop {
+            match Session::for_prediction(device, network.clone(), batches) {
+                Err(error) if error.kind == Kind::Input && batches.len() > 1 => {
+                    batches = &batches[1..];
+                }
+                session => break session?,
+            }
+        };
+        session.upload(Storage::Parameters, &checkpoint.values(&parameter_shapes(preset))?)?;
+        session.upload(Storage::Buffers, &checkpoint.values(&buffer_shapes(preset))?)?;
+        let moods = description.labels.clone().into();
+        Ok(Self { description, moods, extractor, session, batches })
+    }
+
+    /// What the checkpoint says of itself.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Names of the model's outputs, in their order.
+    pub fn moods(&self) -> &Arc<[String]> {
+        &self.moods
+    }
+
+    /// Hz that the model hears.
+    pub fn sample_rate(&self) -> u32 {
+        self.description.preset.audio.sample_rate
+    }
+
+    /// Samples of one clip at [`Self::sample_rate`].
+    pub fn clip_samples(&self) -> usize {
+        self.description.preset.clip_samples()
+    }
+
+    /// Seconds of one clip.
+    pub fn clip_seconds(&self) -> f64 {
+        self.clip_samples() as f64 / f64::from(self.sample_rate())
+    }
+
+    /// Clips that are best given at a time.
+    pub fn batch(&self) -> usize {
+        self.batches[0]
+    }
+
+    /// The moods of a recording: mono `samples`, full scale ±1, at any `sample_rate` (Hz). It is cut
+    /// into successive clips, whose probabilities are averaged; a tail shorter than half a clip is
+    /// dropped unless it is all there is, and what is short is padded with silence.
+    ///
+    /// # Errors
+    /// No samples, one that is not finite, a rate outside 1 kHz to 768 kHz; the device fails.
+    pub fn predict(&mut self, samples: &[f32], sample_rate: u32) -> Result<Prediction> {
+        if samples.is_empty() {
+            return Err(Error::input("a recording needs at least one sample"));
+        }
+        if let Some(place) = samples.iter().position(|sample| !sample.is_finite()) {
+            return Err(Error::input(format!("sample {place} is not a finite number")));
+        }
+        let duration = samples.len() as f64 / f64::from(sample_rate);
+        let wave = Waveform { sample_rate, samples: samples.to_vec() };
+        let mut samples = wave.resampled(self.sample_rate())?.samples;
+        let length = self.clip_samples();
+        samples.resize(successive_count(samples.len() as u64, length) * length, 0.0);
+        let clips: Vec<&[f32]> = samples.chunks(length).collect();
+        let clips = self.predict_clips(&clips)?;
+        Ok(Prediction::of_clips(&self.moods, clips, self.clip_seconds(), duration))
+    }
+
+    /// The moods of the audio file at `path`, as [`Self::predict`]. A file of hours needs the memory
+    /// of a few clips.
+    ///
+    /// # Errors
+    /// The file cannot be read or decoded; the device fails.
+    pub fn predict_file(&mut self, path: impl AsRef<Path>) -> Result<Prediction> {
+        let mut file = AudioFile::open(path.as_ref(), self.sample_rate())?;
+        let duration = file.seconds();
+        let (mut truncated, mut damaged) = (false, false);
+        let mut waiting = Vec::with_capacity(self.batch());
+        let mut clips = Vec::new();
+        let mut successive = file.successive_clips(self.clip_samples())?;
+        loop {
+            let clip = successive.next().transpose()?;
+            let ended = clip.is_none();
+            if let Some(clip) = clip {
+                truncated |= clip.truncated;
+                damaged |= clip.damaged;
+                waiting.push(clip.samples);
+            }
+            if ended || waiting.len() == self.batch() {
+                let batch: Vec<&[f32]> = waiting.iter().map(Vec::as_slice).collect();
+                clips.extend(self.predict_clips(&batch)?);
+                waiting.clear();
+            }
+            if ended {
+                break;
+            }
+        }
+        let prediction = Prediction::of_clips(&self.moods, clips, self.clip_seconds(), duration);
+        Ok(Prediction { truncated, damaged, ..prediction })
+    }
+
+    /// Probabilities \[moods\] of each clip of [`Self::clip_samples`] samples at
+    /// [`Self::sample_rate`]. A clip's are the same whatever it is predicted with.
+    ///
+    /// # Errors
+    /// A clip has another length; the device fails, or gives a probability that is not finite.
+    pub fn predict_clips(&mut self, clips: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        let moods = self.moods.len();
+        let mut predicted = Vec::with_capacity(clips.len());
+        let mut rest = clips;
+        for &size in self.batches {
+            while let Some((batch, others)) = rest.split_at_checked(size) {
+                rest = others;
+                let batch = Batch {
+                    features: self.extractor.extract(batch)?.concat(),
+                    targets: vec![0.0; size * moods],
+                    clips: size,
+                };
+                let mut predictions = Predictions::default();
+                self.session.predict(&batch, &mut predictions)?;
+                let probabilities = predictions.probabilities;
+                if !probabilities.iter().all(|probability| probability.is_finite()) {
+                    return Err(Error::failure(
+                        "the model gives a probability that is not finite: the checkpoint's \
+                         weights or the device are broken (cargo xtask verify-kernels checks the \
+                         device)",
+                    ));
+                }
+                predicted.extend(probabilities.chunks(moods).map(<[f32]>::to_vec));
+            }
+        }
+        Ok(predicted)
+    }
+}
+
+impl std::fmt::Debug for Tagger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tagger({:?})", self.moods)
+    }
+}
