@@ -17,21 +17,26 @@ pub enum Kind {
 /// Says what is wrong, where, and what to do next.
 #[derive(Debug)]
 pub struct Error {
+    /// Whose fault it was.
     pub kind: Kind,
     message: String,
 }
 
+/// With [`Error`] unless told.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// What the caller can mend; the message says how.
     pub fn input(message: impl Into<String>) -> Self {
         Self { kind: Kind::Input, message: message.into() }
     }
 
+    /// What the machine or the program did.
     pub fn failure(message: impl Into<String>) -> Self {
         Self { kind: Kind::Failure, message: message.into() }
     }
 
+    /// The caller's wish to stop, followed.
     pub fn stopped(message: impl Into<String>) -> Self {
         Self { kind: Kind::Stopped, message: message.into() }
     }

@@ -2,6 +2,8 @@
 //!
 //! ARCHITECTURE.md follows the data through these modules.
 
+#![deny(missing_docs)]
+
 pub mod audio;
 pub mod cli;
 pub mod dataset;

@@ -229,9 +229,14 @@ fn what_a_run_writes() {
     assert!(Path::new(config["data"]["data"].as_str().unwrap()).is_absolute());
     assert_eq!(config["preset"]["train"]["batch"].as_integer(), Some(4));
 
-    // Quiet means that only results and warnings are left (here: test clips that also train); a stopped run is not tested.
+    // Quiet leaves results, warnings (here: test clips that also train) and the device that auto took;
+    // a stopped run is not tested.
     let (out, err) = place.train("--test test.csv --out quiet --quiet");
-    assert!(!out.is_empty() && err.lines().all(|line| line.starts_with("warning")), "{err}");
+    assert!(
+        !out.is_empty()
+            && err.lines().all(|line| line.starts_with("warning") || line.starts_with("device: ")),
+        "{err}"
+    );
     place.same("run", "quiet");
     place.train("--test test.csv --out short --max-steps 4");
     assert!(!place.path("short/predictions-test.csv").exists());

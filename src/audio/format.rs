@@ -10,12 +10,19 @@ use crate::error::{Error, Result};
 /// The audio formats that are recognised. Recognising one does not mean that it can be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// RIFF or RF64 with PCM or float samples.
     Wav,
+    /// MPEG audio, layer III.
     Mp3,
+    /// FLAC in its own stream.
     Flac,
+    /// Ogg; Vorbis and FLAC in it are decoded.
     Ogg,
+    /// MP4 and M4A; AAC-LC and ALAC in it are decoded.
     Mp4,
+    /// AAC in ADTS frames.
     Aac,
+    /// AIFF and AIFF-C.
     Aiff,
 }
 

@@ -38,6 +38,7 @@ struct Selection {
     /// The folder that the manifests' paths are relative to.
     #[arg(long, value_name = "DIR")]
     audio_root: Option<PathBuf>,
+    /// Text for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

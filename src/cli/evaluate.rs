@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Common, open_device, print_line, stop_on_interrupt};
+use super::{Common, open_device, print_line};
 use crate::metrics::Interval;
 use crate::model::checkpoint::Checkpoint;
 use crate::predict::evaluate::{Evaluation, evaluate};
@@ -52,10 +52,9 @@ impl Evaluate {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
         let checkpoint = Checkpoint::read(&self.model)?;
-        let stop = stop_on_interrupt(&progress, "soon; nothing is scored")?;
         let device = open_device(&self.common.device, &progress)?;
         let root = self.audio_root.as_deref();
-        let evaluated = evaluate(&checkpoint, &self.data, root, &device, &stop, &progress)?;
+        let evaluated = evaluate(&checkpoint, &self.data, root, &device, &progress)?;
         let evaluation = &evaluated.evaluation;
         if let Some(path) = &self.predictions {
             let scores = &evaluated.predictions.probabilities;

@@ -6,6 +6,8 @@ mod devices;
 mod evaluate;
 mod export;
 mod features;
+mod info;
+mod manual;
 mod predict;
 mod synth;
 mod train;
@@ -39,7 +41,10 @@ enum Command {
     Dataset(dataset::Dataset),
     Synth(synth::Synth),
     Export(export::Export),
+    Info(info::Info),
     Devices(devices::Devices),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 /// What every command that computes takes.
@@ -109,7 +114,10 @@ pub fn main() -> ExitCode {
         Command::Dataset(dataset) => dataset.run(),
         Command::Synth(synth) => synth.run(),
         Command::Export(export) => export.run(),
+        Command::Info(info) => info.run(),
         Command::Devices(devices) => devices.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -145,5 +153,29 @@ pub fn exit_status(error: &Error) -> ExitCode {
         Kind::Input => ExitCode::from(2),
         Kind::Failure => ExitCode::from(1),
         Kind::Stopped => ExitCode::SUCCESS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Cli;
+
+    /// Every command and option has a line that says what it is for.
+    fn assert_helpful(command: &Command) {
+        let name = command.get_name();
+        assert!(command.get_about().is_some(), "{name} has no help");
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{name}: {} has no help", argument.get_id());
+        }
+        command.get_subcommands().for_each(assert_helpful);
+    }
+
+    #[test]
+    fn everything_has_help() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        assert_helpful(&command);
     }
 }

@@ -15,8 +15,10 @@ pub struct Synth {
     /// The folder to write.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Songs to compose.
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..))]
     clips: u32,
+    /// Another seed gives other songs.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Deal the labels out anew, so that there is nothing to learn: a control.

@@ -18,6 +18,7 @@ pub struct Batch {
     pub features: Vec<f32>,
     /// [clips, moods], 0 or 1.
     pub targets: Vec<f32>,
+    /// Rows of both.
     pub clips: usize,
 }
 

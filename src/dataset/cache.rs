@@ -79,7 +79,9 @@ impl Key {
 /// How much the cache holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSize {
+    /// Clips whose features are kept.
     pub entries: u64,
+    /// What they take on disk.
     pub bytes: u64,
 }
 

@@ -35,6 +35,7 @@ pub struct Findings {
 /// Something that more than one manifest has, so that a model is tested on what it has heard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crossing {
+    /// The kind of thing that is shared.
     pub what: Shared,
     /// The id of the track, artist or album, or the files.
     pub name: String,
@@ -45,14 +46,18 @@ pub struct Crossing {
 /// What manifests may share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shared {
+    /// The same track id.
     Track,
     /// Files with the same bytes under different ids.
     Audio,
+    /// The same artist id.
     Artist,
+    /// The same album id.
     Album,
 }
 
 impl Shared {
+    /// The plural, for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Track => "track",

@@ -24,7 +24,9 @@ const RECIPE: &str = "recipe.txt";
 /// A file to read and the array to write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
+    /// The file to read.
     pub audio: PathBuf,
+    /// The `.npy` to write.
     pub array: PathBuf,
 }
 
@@ -36,9 +38,13 @@ fn log_mel(recipe: &FeatureRecipe) -> FeatureRecipe {
 /// What became of the jobs.
 #[derive(Debug, Default)]
 pub struct Exported {
+    /// Arrays that were written.
     pub written: usize,
+    /// Files shorter than a clip.
     pub padded: usize,
+    /// Files that end before their header says.
     pub truncated: usize,
+    /// Files with parts that cannot be decoded.
     pub damaged: usize,
     /// Files that cannot be used, in order, and why.
     pub failed: Vec<(PathBuf, Error)>,

@@ -280,6 +280,7 @@ impl Extractor {
         Ok(Self { recipe, tables, executor, programs, group: Vec::new() })
     }
 
+    /// What the spectrograms are computed by.
     pub fn recipe(&self) -> &FeatureRecipe {
         &self.recipe
     }

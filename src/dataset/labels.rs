@@ -70,6 +70,7 @@ impl MoodChoice {
 /// A track that takes part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelledTrack {
+    /// As the manifest has it.
     pub track: Track,
     /// One entry a label, in the order of the labels.
     pub targets: Vec<bool>,

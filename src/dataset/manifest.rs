@@ -24,7 +24,9 @@ const TSV_HEADER: [&str; 6] = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DUR
 pub struct Track {
     /// Unique in its manifest. Where the manifest has no ids, the same as `listed`.
     pub id: String,
+    /// Id of the artist, where the manifest has one.
     pub artist: Option<String>,
+    /// Id of the album, where the manifest has one.
     pub album: Option<String>,
     /// The audio file, absolute. Whether it exists is found out when it is read.
     pub path: PathBuf,

@@ -23,7 +23,9 @@ const GROUP: usize = 16;
 /// A track whose features are in the cache.
 #[derive(Clone, Debug)]
 pub struct Prepared {
+    /// The track and its moods.
     pub track: LabelledTrack,
+    /// Names its features in the cache.
     pub key: Key,
     /// Of the log-mel spectrogram, for the normalisation.
     moments: Moments,
@@ -41,7 +43,9 @@ impl Prepared {
 /// A track that cannot be used, and why.
 #[derive(Debug)]
 pub struct Broken {
+    /// The file as the manifest writes it.
     pub listed: String,
+    /// Why it cannot be used.
     pub error: Error,
 }
 
@@ -50,6 +54,7 @@ pub struct Broken {
 pub struct Corpus {
     /// In the order of the manifest.
     pub clips: Vec<Prepared>,
+    /// Tracks that cannot be used.
     pub broken: Vec<Broken>,
     /// Clips shorter than the preset's, padded with zeros.
     pub padded: usize,

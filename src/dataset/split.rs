@@ -22,7 +22,9 @@ const ABSENT: f64 = 1e6;
 /// Two sets of tracks, each in the order of the manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
+    /// To be trained on.
     pub train: Vec<LabelledTrack>,
+    /// Held back.
     pub validation: Vec<LabelledTrack>,
 }
 

@@ -17,6 +17,7 @@ pub struct Stats {
     pub untagged: usize,
     /// `None` where the manifest names none.
     pub artists: Option<usize>,
+    /// Distinct albums, where the manifests name them.
     pub albums: Option<usize>,
     /// Sum of the durations that the manifest states, in hours; `None` where it states none.
     pub hours: Option<f64>,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::model::preset::nearest_first;
 use crate::{Error, Result};
 
 /// What `--device` asks for.
@@ -14,6 +15,7 @@ pub enum DeviceChoice {
     Auto,
     /// Like `Auto`, but an error instead of the CPU reference.
     Gpu,
+    /// The CPU references.
     Cpu,
     /// An adapter whose name or backend contains this, ignoring case; or its number in `devices`.
     Named(String),
@@ -35,14 +37,18 @@ impl std::str::FromStr for DeviceChoice {
 /// What people need to know of an adapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterSummary {
+    /// As the driver gives it.
     pub name: String,
     /// "discrete GPU", "integrated GPU", "virtual GPU", "software", "other".
     pub kind: &'static str,
+    /// "vulkan", "metal", "dx12" or "gl".
     pub backend: String,
+    /// Name and version; empty where the backend does not say.
     pub driver: String,
 }
 
 impl AdapterSummary {
+    /// What wgpu says, in our words.
     pub fn of(info: &wgpu::AdapterInfo) -> Self {
         Self {
             name: info.name.clone(),
@@ -124,6 +130,16 @@ fn named(name: &str, mut adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> 
     if let Some(place) = position(name, &summaries) {
         return Ok(adapters.swap_remove(place));
     }
+    // Letters are often swapped in the short names; a whole adapter's name is rarely typed.
+    let words = ["auto", "gpu", "cpu"].map(str::to_owned).into_iter().chain(
+        summaries.iter().flat_map(|summary| {
+            let name = summary.name.to_lowercase();
+            let words = name.split(|letter: char| !letter.is_alphanumeric());
+            words.filter(|word| word.len() > 2).map(str::to_owned).collect::<Vec<_>>()
+        }),
+    );
+    let words: Vec<String> = words.collect();
+    let nearest = nearest_first(&name.to_lowercase(), words.iter().map(String::as_str))[0];
     let known: Vec<String> = summaries
         .iter()
         .enumerate()
@@ -133,8 +149,8 @@ fn named(name: &str, mut adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> 
         format!("no adapter matches --device {name}: {NO_ADAPTER}")
     } else {
         format!(
-            "no adapter matches --device {name}; use auto, gpu, cpu, or a part of one of these \
-             names or its number:{}",
+            "no adapter matches --device {name}; the nearest is `{nearest}`; use auto, gpu, cpu, or \
+             a part of one of these names or its number:{}",
             known.concat()
         )
     }))

@@ -87,6 +87,7 @@ pub struct CpuPrograms<T> {
 }
 
 impl<T: Reference> CpuPrograms<T> {
+    /// Makes plans ready; storages and tensors are zero, status words clear.
     pub fn new(plans: Vec<Arc<Plan>>) -> Self {
         let storages = Storage::ALL
             .into_iter()

@@ -41,7 +41,9 @@ struct Pipeline {
 /// How making one pipeline went.
 #[derive(Debug)]
 pub struct Compilation {
+    /// Its identity.
     pub kernel: &'static str,
+    /// By the host's clock.
     pub seconds: f64,
     /// What the driver said to it.
     pub result: Result<()>,
@@ -65,6 +67,10 @@ impl fmt::Debug for Gpu {
 }
 
 impl Gpu {
+    /// Opens an adapter with all that it allows.
+    ///
+    /// # Errors
+    /// The driver refuses.
     pub fn open(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Self> {
         let summary = AdapterSummary::of(&adapter.get_info());
         let descriptor = wgpu::DeviceDescriptor {
@@ -85,10 +91,12 @@ impl Gpu {
         Ok(Self { device, queue, summary, options, pipelines: Mutex::default(), trouble })
     }
 
+    /// The adapter, for people.
     pub fn summary(&self) -> &AdapterSummary {
         &self.summary
     }
 
+    /// What the adapter allows.
     pub fn limits(&self) -> wgpu::Limits {
         self.device.limits()
     }
@@ -380,6 +388,10 @@ pub struct GpuPrograms {
 }
 
 impl GpuPrograms {
+    /// Compiles what the plans need and makes their buffers; storages are zero, status words clear.
+    ///
+    /// # Errors
+    /// A tensor is larger than the adapter can bind, or a kernel does not compile.
     pub fn new(gpu: Arc<Gpu>, plans: Vec<Arc<Plan>>) -> Result<Self> {
         let limits = gpu.limits();
         for plan in &plans {

@@ -4,12 +4,14 @@ mod adapter;
 mod cpu;
 mod gpu;
 mod profile;
+mod record;
 pub mod verification;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters, choose};
 pub use cpu::CpuPrograms;
 pub use gpu::{Compilation, Gpu, GpuOptions, GpuPrograms};
 pub use profile::Profile;
+pub use record::Record;
 
 pub use wgpu::Adapter;
 
@@ -21,7 +23,9 @@ use crate::plan::{Plan, Storage, TensorId};
 /// Values for a [`crate::plan::Home::Input`] tensor.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
+    /// Numbers.
     F32(&'a [f32]),
+    /// Words.
     U32(&'a [u32]),
 }
 
@@ -48,6 +52,7 @@ pub trait Executor: Send {
 /// What a user's `--device` led to.
 #[derive(Clone, Debug)]
 pub enum Device {
+    /// An adapter, opened.
     Gpu(Arc<Gpu>),
     /// The CPU references, in `f32`.
     Cpu,

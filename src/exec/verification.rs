@@ -11,14 +11,18 @@ use crate::{Error, Result};
 /// What verifying one case found.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Its identity.
     pub kernel: &'static str,
+    /// The case's name.
     pub case: &'static str,
     /// The parameters of the launch, for people.
     pub shape: String,
+    /// What the inputs were drawn from.
     pub seed: u64,
     /// The largest ‖gpu − reference‖ / ‖reference‖ over the outputs; infinite where a value is not
     /// finite, a word differs, an input was written to, or the kernel did not run.
     pub error: f64,
+    /// What the error may be.
     pub tolerance: f64,
     /// The element that is furthest off, or why the kernel did not run.
     pub worst: String,
@@ -27,6 +31,7 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether the error is within the tolerance.
     pub fn passed(&self) -> bool {
         self.error <= self.tolerance
     }
@@ -129,7 +134,9 @@ pub fn shape(launch: &dyn Launch) -> String {
 /// What the reference computes, in f64.
 #[derive(Debug)]
 pub enum Expected {
+    /// Elements of an f32 tensor.
     Numbers(Vec<f64>),
+    /// Elements of a u32 tensor.
     Words(Vec<u32>),
 }
 

@@ -9,6 +9,7 @@ use super::verify::{Case, Draw};
 /// How a kernel uses a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
+    /// No element is written.
     Read,
     /// Read through a uniform binding of [`UNIFORM_WINDOW`] bytes, which adapters read faster where
     /// all threads want the same element: weights.
@@ -32,22 +33,29 @@ pub const UNIFORM_WINDOW: u64 = 1 << 16;
 /// What a tensor holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
+    /// Numbers.
     F32,
+    /// Words: indices, masks, control.
     U32,
 }
 
 /// One tensor of a kernel. Its binding number is its place in the list + 1; 0 is the uniform block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
+    /// In the shader and in Rust.
     pub name: &'static str,
+    /// What the kernel does to it.
     pub access: Access,
+    /// What it holds.
     pub element: Element,
 }
 
 /// One member of a kernel's uniform block; all are 4 bytes wide and lie in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
+    /// In the shader and in Rust.
     pub name: &'static str,
+    /// `u32`, `i32` or `f32`.
     pub ty: &'static str,
 }
 
@@ -63,9 +71,13 @@ pub struct Cost {
 /// One argument of a CPU reference.
 #[derive(Debug)]
 pub enum Argument<'a, T> {
+    /// Numbers to read.
     Read(&'a [T]),
+    /// Numbers to write or update.
     Write(&'a mut [T]),
+    /// Words to read.
     ReadWords(&'a [u32]),
+    /// Words to write or update.
     WriteWords(&'a mut [u32]),
 }
 
@@ -74,11 +86,17 @@ pub type Constants = Vec<(&'static str, f64)>;
 
 /// The part of a kernel that [`kernel!`] writes.
 pub trait Declaration: bytemuck::Pod + std::fmt::Debug + Send + Sync {
+    /// One value for each tensor, by name.
     type Tensors<H>;
+    /// The tensors' elements, by name.
     type Slices<'a, T: Real>;
+    /// The shader's path without its ending.
     const ID: &'static str;
+    /// WGSL.
     const SOURCE: &'static str;
+    /// In binding order, from 1.
     const BINDINGS: &'static [Binding];
+    /// Of the uniform block, in order.
     const FIELDS: &'static [Field];
 
     /// The values in binding order.
@@ -97,6 +115,7 @@ pub trait Kernel: Declaration {
     fn constants(&self) -> Constants {
         Vec::new()
     }
+    /// Operations and bytes of this launch.
     fn cost(&self) -> Cost;
     /// Steps that must follow one another inside the launch, each after a barrier: what bounds a
     /// recurrence on an adapter with room to spare.
@@ -118,18 +137,29 @@ pub trait Kernel: Declaration {
 
 /// [`Kernel`] behind a pointer: what a plan's step holds.
 pub trait Launch: std::fmt::Debug + Send + Sync {
+    /// [`Declaration::ID`].
     fn id(&self) -> &'static str;
+    /// [`Declaration::SOURCE`].
     fn source(&self) -> &'static str;
+    /// [`Declaration::BINDINGS`].
     fn bindings(&self) -> &'static [Binding];
+    /// Elements of each tensor, in binding order.
     fn lengths(&self) -> Vec<usize>;
+    /// The uniform block.
     fn params(&self) -> &[u8];
+    /// [`Kernel::workgroups`].
     fn workgroups(&self) -> [u32; 3];
+    /// [`Kernel::constants`].
     fn constants(&self) -> Constants;
+    /// [`Kernel::cost`].
     fn cost(&self) -> Cost;
     fn serial_steps(&self) -> u32;
     fn uniform_start(&self) -> usize;
+    /// [`Kernel::draw`], in binding order.
     fn draws(&self) -> Vec<Draw>;
+    /// [`Kernel::reference`] on arguments in binding order.
     fn reference_f32(&self, arguments: Vec<Argument<'_, f32>>);
+    /// [`Kernel::reference`] on arguments in binding order.
     fn reference_f64(&self, arguments: Vec<Argument<'_, f64>>);
 }
 
@@ -191,6 +221,7 @@ macro_rules! kernel {
         tensors { $($(#[$tensor_doc:meta])* $tensor:ident: $access:ident $element:ident),+ $(,)? } $(,)?
     ) => {
         /// The uniform block, and with it the launch.
+        #[allow(missing_docs)] // The shader's names.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
         pub struct Params {
@@ -198,12 +229,14 @@ macro_rules! kernel {
         }
 
         /// One value for each tensor.
+        #[allow(missing_docs)]
         #[derive(Clone, Debug)]
         pub struct Tensors<H> {
             $($(#[$tensor_doc])* pub $tensor: H,)+
         }
 
         /// The tensors' elements, for the CPU reference.
+        #[allow(missing_docs)]
         pub struct Slices<'a, T: $crate::kernels::Real> {
             $(pub $tensor: kernel!(@slice 'a T $access $element),)+
         }

@@ -22,10 +22,15 @@ use verify::{AnyCase, Case};
 
 /// What the registry knows of a kernel without an instance of it.
 pub struct Entry {
+    /// The identity: the shader's path without its ending.
     pub id: &'static str,
+    /// WGSL.
     pub source: &'static str,
+    /// In binding order, from 1.
     pub bindings: &'static [Binding],
+    /// Of the uniform block, in order.
     pub fields: &'static [Field],
+    /// What it is verified at.
     pub cases: fn() -> Vec<AnyCase>,
 }
 

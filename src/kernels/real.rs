@@ -9,6 +9,7 @@ pub trait Real:
 {
     /// The nearest value to `x`.
     fn of(x: f64) -> Self;
+    /// The same number in f64.
     fn double(self) -> f64;
 }
 

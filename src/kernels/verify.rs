@@ -18,12 +18,14 @@ pub const MINIMAL_TOLERANCE: f64 = 1e-4;
 pub struct Case<K> {
     /// "minimal", "odd" (no size a multiple of a tile) or "typical", or what is special about it.
     pub name: &'static str,
+    /// The launch.
     pub params: K,
     /// Bound on ‖gpu − reference‖ / ‖reference‖ of every output.
     pub tolerance: f64,
 }
 
 impl<K: Kernel> Case<K> {
+    /// Held to [`TOLERANCE`], or to [`MINIMAL_TOLERANCE`] if it is called "minimal".
     pub fn new(name: &'static str, params: K) -> Self {
         let tolerance = if name == "minimal" { MINIMAL_TOLERANCE } else { TOLERANCE };
         Self { name, params, tolerance }
@@ -40,8 +42,11 @@ impl<K: Kernel> Case<K> {
 /// [`Case`] of any kernel.
 #[derive(Debug)]
 pub struct AnyCase {
+    /// As [`Case::name`].
     pub name: &'static str,
+    /// [`Case::params`] behind a pointer.
     pub launch: Box<dyn Launch>,
+    /// As [`Case::tolerance`].
     pub tolerance: f64,
 }
 
@@ -65,17 +70,21 @@ pub enum Draw {
 }
 
 impl Draw {
+    /// Standard normal numbers.
     pub const NORMAL: Self = Self::Normal(0.0, 1.0);
 }
 
 /// The elements of one tensor, as the GPU gets them.
 #[derive(Clone, Debug)]
 pub enum Values {
+    /// Numbers.
     F32(Vec<f32>),
+    /// Words.
     U32(Vec<u32>),
 }
 
 impl Values {
+    /// As they lie in a buffer.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::F32(values) => bytemuck::cast_slice(values),

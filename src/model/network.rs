@@ -24,7 +24,9 @@ pub struct Network {
 /// A plan with the tensors that the host writes and reads.
 #[derive(Debug)]
 pub struct Program {
+    /// The steps.
     pub plan: Plan,
+    /// Clips that it takes.
     pub batch: usize,
     /// Input, [batch, size]: features before standardisation, as
     /// [`Extractor`](crate::dataset::features::Extractor) makes them.
@@ -42,6 +44,7 @@ pub struct Program {
 }
 
 impl Network {
+    /// Lays out the tensors of a preset that [`Preset::validate`] accepts.
     pub fn new(preset: &Preset, normalization: Normalization) -> Self {
         let layout = |shapes: Vec<(String, Vec<usize>)>| {
             Layout::new(shapes.into_iter().map(|(name, shape)| (name, shape.iter().product())))
@@ -54,6 +57,7 @@ impl Network {
         }
     }
 
+    /// What the model is made by.
     pub fn preset(&self) -> &Preset {
         &self.preset
     }

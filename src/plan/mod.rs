@@ -16,9 +16,13 @@ use crate::kernels::{Access, Declaration, Element, Kernel, Launch};
 /// [`Layout`], so that the optimiser is a single step over four flat arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Storage {
+    /// Trained tensors.
     Parameters,
+    /// Of the parameters.
     Gradients,
+    /// Adam's first moment.
     ExpAvg,
+    /// Adam's second moment.
     ExpAvgSq,
     /// Batch-norm running statistics.
     Buffers,
@@ -29,6 +33,7 @@ pub enum Storage {
 }
 
 impl Storage {
+    /// All of them.
     pub const ALL: [Self; 7] = [
         Self::Parameters,
         Self::Gradients,
@@ -39,6 +44,7 @@ impl Storage {
         Self::Status,
     ];
 
+    /// What its elements are.
     pub const fn element(self) -> Element {
         match self {
             Self::Status => Element::U32,
@@ -65,25 +71,34 @@ pub enum Home {
     Part(TensorId, usize),
 }
 
+/// A tensor's place in its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(usize);
 
 impl TensorId {
+    /// In [`Plan::tensors`].
     pub const fn index(self) -> usize {
         self.0
     }
 }
 
+/// A tensor of a plan: flat, since each kernel knows its shape.
 #[derive(Clone, Debug)]
 pub struct Tensor {
+    /// For people.
     pub name: String,
+    /// Elements.
     pub length: usize,
+    /// What they are.
     pub element: Element,
+    /// Where it lives.
     pub home: Home,
 }
 
+/// One launch.
 #[derive(Debug)]
 pub struct Step {
+    /// With its parameters.
     pub kernel: Box<dyn Launch>,
     /// In the kernel's binding order.
     pub tensors: Vec<TensorId>,
@@ -96,6 +111,7 @@ impl Step {
     }
 }
 
+/// Steps in the order of execution, and the tensors that they bind.
 #[derive(Debug, Default)]
 pub struct Plan {
     tensors: Vec<Tensor>,
@@ -103,6 +119,7 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// No steps.
     pub fn new() -> Self {
         Self::default()
     }
@@ -113,18 +130,22 @@ impl Plan {
         TensorId(self.tensors.len() - 1)
     }
 
+    /// A tensor that the host writes before a replay.
     pub fn input(&mut self, name: impl Into<String>, length: usize, element: Element) -> TensorId {
         self.add(name.into(), length, element, Home::Input)
     }
 
+    /// A tensor of numbers that the host reads after a replay.
     pub fn output(&mut self, name: impl Into<String>, length: usize) -> TensorId {
         self.add(name.into(), length, Element::F32, Home::Output)
     }
 
+    /// A tensor of numbers between steps; its memory is used again.
     pub fn scratch(&mut self, name: impl Into<String>, length: usize) -> TensorId {
         self.add(name.into(), length, Element::F32, Home::Scratch)
     }
 
+    /// A tensor of words between steps; its memory is used again.
     pub fn scratch_words(&mut self, name: impl Into<String>, length: usize) -> TensorId {
         self.add(name.into(), length, Element::U32, Home::Scratch)
     }
@@ -207,10 +228,12 @@ impl Plan {
         plan
     }
 
+    /// All tensors, by [`TensorId::index`].
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
 
+    /// One of this plan's tensors.
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.tensors[id.0]
     }
@@ -220,6 +243,7 @@ impl Plan {
         self.tensors.iter().position(|tensor| tensor.name == name).map(TensorId)
     }
 
+    /// In the order of execution.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }

@@ -10,10 +10,14 @@ use std::collections::HashMap;
 use super::layout::ALIGNMENT;
 use super::{Home, Plan, TensorId};
 
+/// A buffer that holds many tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Arena {
+    /// What the host writes.
     Input,
+    /// What the host reads.
     Output,
+    /// What lives between steps; as many as the largest buffer asks for.
     Scratch(usize),
 }
 

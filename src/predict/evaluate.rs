@@ -71,13 +71,12 @@ pub struct Evaluated {
 ///
 /// # Errors
 /// The manifest cannot be read, no track has one of the moods, or none can be heard; the device
-/// fails; [`Kind::Stopped`] soon after `stop` is set.
+/// fails.
 pub fn evaluate(
     checkpoint: &Checkpoint,
     data: &Path,
     audio_root: Option<&Path>,
     device: &Device,
-    stop: &AtomicBool,
     progress: &Progress,
 ) -> Result<Evaluated> {
     let description = checkpoint.description()?;
@@ -97,8 +96,9 @@ pub fn evaluate(
     let cache = Arc::new(FeatureCache::open(None)?);
     let count = labelled.tracks.len();
     let bar = progress.bar("features", count);
+    let never = AtomicBool::new(false);
     let corpus =
-        prepare(labelled.tracks, device, &recipe(preset), &cache, stop, &|done| bar.at(done))?;
+        prepare(labelled.tracks, device, &recipe(preset), &cache, &never, &|done| bar.at(done))?;
     drop(bar);
     if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
         return Err(Error::input(format!(

@@ -57,6 +57,7 @@ impl Progress {
         });
     }
 
+    /// Shows a task of `parts` parts.
     pub fn bar(&self, what: &str, parts: usize) -> Bar {
         let style = ProgressStyle::with_template("{msg:34} {bar:24} {pos}/{len}  {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -91,6 +92,7 @@ fn line(text: &str) {
 }
 
 impl Bar {
+    /// So many parts are done.
     pub fn at(&self, done: usize) {
         self.bar.set_position(done as u64);
         let Some(mut due) = self.due.as_ref().and_then(|due| due.try_lock().ok()) else { return };
@@ -103,6 +105,7 @@ impl Bar {
         line(&format!("{}  {done}/{all}", self.bar.message()));
     }
 
+    /// What stands beside the bar from now on.
     pub fn message(&self, text: String) {
         self.bar.set_message(text);
     }

@@ -15,13 +15,16 @@ use crate::{Error, Result};
 pub struct Config {
     /// The preset's name, or the file it was read from.
     pub preset_name: String,
+    /// Of everything that is drawn.
     pub seed: u64,
     /// As asked for.
     pub device: String,
     /// Weights to start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
+    /// Where the clips come from.
     pub data: Data,
+    /// Everything that is computed with.
     pub preset: Preset,
 }
 
@@ -32,12 +35,16 @@ pub struct Data {
     /// Clips of the synthetic corpus; `data` then names its manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synthetic_clips: Option<usize>,
+    /// The training manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// What relative paths in the manifests start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audio_root: Option<PathBuf>,
+    /// The validation manifest; without, a part of `data` is held back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<PathBuf>,
+    /// The test manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
     /// `--moods` as given: the labels themselves are the preset's `moods`.
@@ -46,6 +53,10 @@ pub struct Data {
 }
 
 impl Config {
+    /// Reads `config.toml`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its preset cannot work.
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(|error| Error::io("read", path, &error))?;
@@ -56,6 +67,10 @@ impl Config {
         Ok(config)
     }
 
+    /// Writes `config.toml`, at once for whoever looks.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let text = toml::to_string(self)
             .map_err(|error| Error::input(format!("cannot write {}: {error}", path.display())))?;

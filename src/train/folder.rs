@@ -28,6 +28,7 @@ pub struct EpochMetrics {
     pub validation_loss: f64,
     /// `macro` and each mood; null where a mood has no positive or no negative.
     pub roc_auc: serde_json::Map<String, serde_json::Value>,
+    /// Average precision, likewise.
     pub pr_auc: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -50,6 +51,7 @@ pub fn best(metrics: &[EpochMetrics]) -> Option<&EpochMetrics> {
     })
 }
 
+/// A folder that holds a run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -156,18 +158,22 @@ impl RunFolder {
         Ok(Self { path })
     }
 
+    /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// What the run was started with.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")
     }
 
+    /// The model to use.
     pub fn best(&self) -> PathBuf {
         self.path.join("best.safetensors")
     }
 
+    /// The state to go on from.
     pub fn last(&self) -> PathBuf {
         self.path.join("last.safetensors")
     }
@@ -176,10 +182,12 @@ impl RunFolder {
         self.path.join("metrics.jsonl")
     }
 
+    /// The best model's scores on the validation clips.
     pub fn predictions(&self) -> PathBuf {
         self.path.join("predictions.csv")
     }
 
+    /// The best model's scores on the test clips.
     pub fn test_predictions(&self) -> PathBuf {
         self.path.join("predictions-test.csv")
     }
@@ -229,6 +237,10 @@ impl RunFolder {
             .collect()
     }
 
+    /// Writes `metrics.jsonl`, at once for whoever looks.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write_metrics(&self, lines: &[EpochMetrics]) -> Result<()> {
         let mut text = String::new();
         for line in lines {

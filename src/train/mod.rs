@@ -50,12 +50,15 @@ const DIVERGED: &str = "training has diverged; the last checkpoint is from befor
 /// How a training ended.
 #[derive(Debug)]
 pub struct Outcome {
+    /// What it wrote.
     pub folder: RunFolder,
     /// Updates in all.
     pub update: u64,
     /// Stopped by Ctrl-C or `max_steps` before the last epoch's end.
     pub interrupted: bool,
+    /// One line for each epoch that ended.
     pub metrics: Vec<EpochMetrics>,
+    /// In the order of the model's outputs.
     pub moods: Vec<String>,
     /// Of the best model on the validation clips, once an epoch has ended.
     pub validation: Option<Scores>,
@@ -291,7 +294,7 @@ impl Run {
         let mut events = self.open_events()?;
         let mut interrupted = false;
         loop {
-            // The epoch that just ended is verdict before the next begins.
+            // The epoch that just ended is judged before the next begins.
             let ended = self.update / per_epoch;
             if self.update > 0
                 && self.update.is_multiple_of(per_epoch)

@@ -24,6 +24,7 @@ struct Handles {
     loss: TensorId,
 }
 
+/// A model's plans on a device.
 pub struct Session {
     network: Network,
     executor: Box<dyn Executor>,
@@ -45,6 +46,10 @@ pub struct Predictions {
 }
 
 impl Predictions {
+    /// How well the probabilities rank the clips.
+    ///
+    /// # Errors
+    /// A probability that is not a number.
     pub fn scores(&self, moods: usize) -> Result<Scores> {
         Scores::new(&self.targets, &self.probabilities, moods)
     }
@@ -131,6 +136,7 @@ impl Session {
         self.class_weights = weights;
     }
 
+    /// The model.
     pub fn network(&self) -> &Network {
         &self.network
     }
@@ -163,10 +169,18 @@ impl Session {
             .collect()
     }
 
+    /// The sum of the losses of the clips trained on since it was last set.
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn epoch_loss(&mut self) -> Result<f32> {
         Ok(self.executor.download(Storage::EpochLoss)?.first().copied().unwrap_or(0.0))
     }
 
+    /// Begins an epoch, or goes on with one.
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn set_epoch_loss(&mut self, sum: f32) -> Result<()> {
         self.executor.upload(Storage::EpochLoss, &[sum])
     }

@@ -6,7 +6,9 @@ use std::time::{Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
 use moodshader::exec::verification::{Report, cases, verify};
-use moodshader::exec::{Adapter, AdapterSummary, DeviceChoice, Gpu, GpuOptions, adapters, choose};
+use moodshader::exec::{
+    Adapter, AdapterSummary, DeviceChoice, Gpu, GpuOptions, Record, adapters, choose,
+};
 use moodshader::kernels::verify::AnyCase;
 use moodshader::{Error, Result};
 use serde::Serialize;
@@ -158,6 +160,16 @@ impl VerifyKernels {
             start.elapsed().as_secs_f64()
         );
         let passed = failures.is_empty();
+        // A part of the kernels says nothing of the rest.
+        if self.filter.is_empty() {
+            let mut failed: Vec<_> =
+                failures.iter().map(|report| report.kernel.to_owned()).collect();
+            failed.dedup();
+            let record = Record { adapter: summary.to_string(), cases: reports.len(), failed };
+            if let Err(error) = record.keep(&summary) {
+                eprintln!("note: `moodshader devices` will not know of this: {error}");
+            }
+        }
         Document { adapter: summary, kernels: reports.into_iter().map(Row::of).collect(), passed }
     }
 }

@@ -37,6 +37,7 @@ pub use character::MOODS;
 /// Part of the cache key: goes up with every change to what a corpus contains.
 pub const GENERATOR_VERSION: u32 = 1;
 
+/// Of the corpus, in Hz.
 pub const SAMPLE_RATE: u32 = 22_050;
 
 /// The manifest's name in the corpus folder.
@@ -59,8 +60,11 @@ const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 /// What a corpus contains.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CorpusSpec {
+    /// Songs in the corpus.
     pub clips: usize,
+    /// Length of a song in seconds.
     pub clip_seconds: f64,
+    /// Another seed gives other songs.
     pub seed: u64,
     /// Deals the label sets out anew among the songs, so that there is nothing to learn.
     pub shuffle_labels: bool,

@@ -22,6 +22,7 @@ kernel! {
 }
 
 impl Params {
+    /// For the running statistics of `channels`.
     pub fn new(channels: u32) -> Self {
         Self { channels, epsilon: EPSILON }
     }

@@ -194,17 +194,21 @@ pub fn launches(quads: u32, others: u32, footprint: Footprint) -> Vec<(u32, u32)
 /// The windows of max pooling, seen along lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// Positions of a window along a line, and lines of a window.
+    /// Positions of a window along a line.
     pub along: u32,
+    /// Lines of a window.
     pub lines: u32,
-    /// What one position or one line adds to a place in a window, counted row by row.
+    /// What one position adds to a place in a window, counted row by row.
     pub code_along: u32,
+    /// What one line adds to it.
     pub code_across: u32,
-    /// Whole windows along a line, and whole rows of windows.
+    /// Whole windows along a line.
     pub count: u32,
+    /// Whole rows of windows.
     pub rows: u32,
-    /// Distance in the pooled plane between neighbours.
+    /// Distance in the pooled plane between neighbours along a line.
     pub pooled_along: u32,
+    /// The same across lines.
     pub pooled_across: u32,
 }
 
@@ -426,13 +430,16 @@ const MOST_SPLITS: u32 = 16;
 /// How a weight gradient walks the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Walk {
+    /// Positions of a line that are walked at a time.
     pub segment: u32,
+    /// Of each line.
     pub segments: u32,
     /// Workgroups that share the segments of `clips` clips.
     pub splits: u32,
 }
 
 impl Walk {
+    /// Segments of nearly equal length, and workgroups enough for a GPU.
     pub fn new(lines: Lines, clips: u32) -> Self {
         let segments = lines.length.div_ceil(SEGMENT);
         let segment = lines.length.div_ceil(segments);

@@ -87,6 +87,7 @@ impl Params {
         16 * (pairs * self.rows * self.padded()) as usize
     }
 
+    /// Partial sums that `weight_gradient_reduce` adds up.
     pub fn splits(&self) -> u32 {
         Walk::new(self.geometry(), self.clips).splits
     }

@@ -1,0 +1,151 @@
+//! `moodshader info`: what a checkpoint holds.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::print_line;
+use crate::model::checkpoint::{Checkpoint, Description, FORMAT, Training};
+use crate::model::layers::{Layer, layers};
+use crate::{Error, Result};
+
+/// Show what a checkpoint holds: moods, recipe, layers, training and scores.
+#[derive(Args, Debug)]
+pub struct Info {
+    /// The checkpoint, such as best.safetensors of a run.
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Text for people, or JSON for programs.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Info {
+    pub fn run(&self) -> Result<()> {
+        let checkpoint = Checkpoint::read(&self.model)?;
+        let description = checkpoint.description()?;
+        let layers = layers(&description.preset);
+        let resumable = checkpoint.has_optimizer();
+        match self.format {
+            Format::Text => self.text(&description, &layers, resumable),
+            Format::Json => {
+                let document = json!({
+                    "format": FORMAT,
+                    "version": description.version,
+                    "moods": description.labels,
+                    "update": description.update,
+                    "optimizer": resumable,
+                    "split": description.split,
+                    "normalization": description.normalization,
+                    "thresholds": description.thresholds,
+                    "training": description.training,
+                    "preset": description.preset,
+                    "layers": layers,
+                    "parameters": layers.iter().map(|layer| layer.parameters).sum::<usize>(),
+                });
+                let text = serde_json::to_string_pretty(&document);
+                print_line(text.map_err(|error| Error::failure(error.to_string()))?);
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&self, description: &Description, layers: &[Layer], resumable: bool) {
+        let Description { labels, preset, normalization, .. } = description;
+        let line = |what: &str, text: String| print_line(format_args!("{what:<12}{text}"));
+        let optimizer =
+            if resumable { ", with the optimiser's state" } else { ", without the optimiser's" };
+        line(
+            "file",
+            format!("{} ({FORMAT}, version {})", self.model.display(), description.version),
+        );
+        line("state", format!("after update {}{optimizer}", description.update));
+        line("moods", labels.join(", "));
+        if let Some(thresholds) = &description.thresholds {
+            let shown: Vec<String> = labels
+                .iter()
+                .zip(thresholds)
+                .map(|(mood, threshold)| match threshold {
+                    Some(threshold) => format!("{mood} {threshold:.3}"),
+                    None => format!("{mood} -"),
+                })
+                .collect();
+            line("thresholds", shown.join(", "));
+        }
+        match &description.training {
+            Some(training) => trained(training, labels, &line),
+            None => line("training", "the file does not say".into()),
+        }
+        let (audio, features) = (&preset.audio, &preset.features);
+        line("audio", format!("mono, {} Hz, clips of {} s", audio.sample_rate, audio.clip_seconds));
+        line(
+            "features",
+            format!(
+                "log-mel: n_fft {}, hop {}, {} bands from {} to {} Hz, top_db {}",
+                features.n_fft,
+                features.hop,
+                features.mels,
+                features.fmin,
+                features.fmax,
+                features.top_db
+            ),
+        );
+        line(
+            "",
+            format!(
+                "standardised by mean {:.2} dB, deviation {:.2} dB",
+                normalization.mean, normalization.std
+            ),
+        );
+        print_line("");
+        table(layers);
+    }
+}
+
+fn trained(training: &Training, labels: &[String], line: &dyn Fn(&str, String)) {
+    let Training { clips, positives, validation_clips, validation } = training;
+    let moods: Vec<String> =
+        labels.iter().zip(positives).map(|(mood, count)| format!("{mood} {count}")).collect();
+    line(
+        "training",
+        format!("{clips} clips ({}), {validation_clips} for validation", moods.join(", ")),
+    );
+    let number =
+        |value: Option<f64>| value.map_or("undefined".into(), |value| format!("{value:.4}"));
+    if let Some(reached) = validation {
+        line(
+            "validation",
+            format!(
+                "after epoch {}: macro ROC-AUC {}, PR-AUC {}, loss {:.4}",
+                reached.epoch,
+                number(reached.roc_auc),
+                number(reached.pr_auc),
+                reached.loss
+            ),
+        );
+    }
+}
+
+fn table(layers: &[Layer]) {
+    let width = layers.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0).max(5);
+    let row = |name: &str, output: &str, parameters: &str, weights: &str| {
+        let line = format!("{name:<width$}  {output:<15}  {parameters:>10}  {weights}");
+        print_line(line.trim_end());
+    };
+    row("layer", "output", "parameters", "weights");
+    for layer in layers {
+        let weights: Vec<String> =
+            layer.weights.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
+        let output = layer.output.as_ref().map(|shape| format!("{shape:?}")).unwrap_or_default();
+        row(&layer.name, &output, &layer.parameters.to_string(), &weights.join(", "));
+    }
+    let total: usize = layers.iter().map(|layer| layer.parameters).sum();
+    row("total", "", &total.to_string(), "");
+}

@@ -1,0 +1,117 @@
+//! Commands that tell of models, devices and the program itself.
+
+use std::fs;
+
+use clap::ValueEnum;
+use clap_complete::Shell;
+use moodshader::exec::{AdapterSummary, Record, adapters};
+use moodshader::model::layers::layers;
+use moodshader::model::parameters::parameter_shapes;
+use moodshader::model::preset::Preset;
+use serde_json::Value;
+
+#[path = "support/trained.rs"]
+mod trained;
+use trained::Trained;
+
+#[test]
+fn info_tells_what_a_checkpoint_holds() {
+    let place = Trained::new();
+    let text = place.ok("info --model run/best.safetensors");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "happy, dark, epic",
+        "12 clips (happy 4, dark 4, epic 6), 8 for validation",
+        "macro ROC-AUC",
+        "thresholds",
+        "n_fft 512",
+        "horizontal.blocks.1 [4, 16, 43]",
+        "horizontal.lstm0 [43, 16]",
+        "horizontal.lstm1 [8]",
+        "dense [3]",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let value: Value =
+        serde_json::from_str(&place.ok("info --model run/last.safetensors --format json")).unwrap();
+    let checkpoint = place.checkpoint("run/last.safetensors");
+    let preset = checkpoint.description().unwrap().preset;
+    let parameters: usize =
+        parameter_shapes(&preset).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+    assert_eq!(value["parameters"], parameters);
+    assert_eq!((&value["optimizer"], &value["update"]), (&true.into(), &45.into()));
+    assert_eq!(value["preset"]["train"]["batch"], 4);
+    assert!(value["training"]["validation"].is_null());
+    for (file, named) in [("gone", "gone"), ("tiny.toml", "tiny.toml")] {
+        let (code, _, err) = place.run(&format!("info --model {file}"));
+        assert!(code == 2 && err.contains(named), "{err}");
+    }
+}
+
+#[test]
+fn layers_hold_every_parameter_once() {
+    let preset = Preset::named("paper").unwrap();
+    let layers = layers(&preset);
+    let outputs: Vec<_> = layers.iter().map(|l| (&*l.name, l.output.clone().unwrap())).collect();
+    assert!(outputs.contains(&("horizontal.blocks.6", vec![64, 2, 20])), "{outputs:?}");
+    assert!(outputs.contains(&("vertical.lstm0", vec![20, 256])), "{outputs:?}");
+    assert!(outputs.contains(&("vertical.lstm1", vec![64])), "{outputs:?}");
+    let names = layers
+        .iter()
+        .flat_map(|layer| layer.weights.iter().map(|(name, _)| format!("{}.{name}", layer.name)));
+    assert!(names.eq(parameter_shapes(&preset).into_iter().map(|(name, _)| name)));
+}
+
+#[test]
+fn devices_tell_whether_the_kernels_were_verified() {
+    let place = Trained::new();
+    let text = place.ok("devices");
+    assert!(text.contains("not verified here") && text.contains("auto takes 0: "), "{text}");
+    let summary = AdapterSummary::of(&adapters()[0].get_info());
+    // What `cargo xtask verify-kernels` keeps. No other test of this file reads the cache's place.
+    // SAFETY: nor does one write the environment.
+    unsafe { std::env::set_var("MOODSHADER_CACHE", place.path("cache")) };
+    for (failed, told) in
+        [(vec![], "all 3 cases passed"), (vec!["optim/adam".to_owned()], "optim/adam")]
+    {
+        let record = Record { adapter: summary.to_string(), cases: 3, failed };
+        record.keep(&summary).unwrap();
+        assert_eq!(Record::of(&summary), Some(record));
+        let text = place.ok("devices");
+        assert!(text.contains(told) && !text.contains("not verified"), "{text}");
+    }
+    let other = AdapterSummary { driver: "another version".into(), ..summary };
+    assert_eq!(Record::of(&other), None);
+}
+
+#[test]
+fn shells_and_manuals_know_every_command() {
+    let place = Trained::new();
+    for shell in Shell::value_variants() {
+        let script = place.ok(&format!("completions {shell}"));
+        assert!(script.contains("write-tags") && script.contains("evaluate"), "{shell}");
+    }
+    place.ok("man pages/here");
+    let page = fs::read_to_string(place.path("pages/here/moodshader-predict.1")).unwrap();
+    assert!(page.contains("playlist"), "{page}");
+    for name in ["moodshader.1", "moodshader-train.1", "moodshader-dataset-check.1"] {
+        assert!(place.path("pages/here").join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn a_name_that_is_nearly_right_is_suggested() {
+    let place = Trained::new();
+    for (arguments, suggested) in [
+        ("evalute", "'evaluate'"),
+        ("predict --modell x y", "'--model'"),
+        ("completions bsh", "bash"),
+        ("train --preset papper", "paper"),
+        ("train --set train.bach=3", "train.batch"),
+        ("train --data train.csv --moods drak", "dark"),
+        ("train --device cup", "`cpu`"),
+    ] {
+        let (code, _, err) = place.run(arguments);
+        assert!(code == 2 && err.contains(suggested), "{arguments}: {code} {err}");
+    }
+}
