@@ -20,6 +20,7 @@ fn info_tells_what_a_checkpoint_holds() {
     let text = place.ok("info --model run/best.safetensors");
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
+        "file run/best.safetensors (moodshader/1",
         "happy, dark, epic",
         "12 clips (happy 4, dark 4, epic 6), 8 for validation",
         "macro ROC-AUC",
@@ -68,20 +69,20 @@ fn devices_tell_whether_the_kernels_were_verified() {
     let text = place.ok("devices");
     assert!(text.contains("not verified here") && text.contains("auto takes 0: "), "{text}");
     let summary = AdapterSummary::of(&adapters()[0].get_info());
-    // What `cargo xtask verify-kernels` keeps. No other test of this file reads the cache's place.
-    // SAFETY: nor does one write the environment.
-    unsafe { std::env::set_var("MOODSHADER_CACHE", place.path("cache")) };
+    // What `cargo xtask verify-kernels` keeps.
+    let cache = place.path("cache");
     for (failed, told) in
         [(vec![], "all 3 cases passed"), (vec!["optim/adam".to_owned()], "optim/adam")]
     {
         let record = Record { adapter: summary.to_string(), cases: 3, failed };
-        record.keep(&summary).unwrap();
-        assert_eq!(Record::of(&summary), Some(record));
+        record.keep(&summary, &cache).unwrap();
+        assert_eq!(Record::of(&summary, &cache), Some(record));
         let text = place.ok("devices");
-        assert!(text.contains(told) && !text.contains("not verified"), "{text}");
+        let first = text.lines().nth(2).unwrap();
+        assert!(first.contains(told) && !first.contains("not verified"), "{text}");
     }
     let other = AdapterSummary { driver: "another version".into(), ..summary };
-    assert_eq!(Record::of(&other), None);
+    assert_eq!(Record::of(&other, &cache), None);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::print_line;
 use crate::Result;
+use crate::dataset::cache::default_root;
 use crate::exec::{AdapterSummary, Record, adapters};
 
 /// List the adapters of this machine, the one that `auto` takes first.
@@ -17,6 +18,7 @@ pub struct Devices {}
 impl Devices {
     pub fn run(&self) -> Result<()> {
         let adapters = adapters();
+        let cache = default_root().ok();
         let mut kinds = Vec::new();
         for (index, adapter) in adapters.iter().enumerate() {
             let limits = adapter.limits();
@@ -30,7 +32,10 @@ impl Devices {
                 limits.max_compute_workgroup_storage_size >> 10,
                 limits.max_compute_invocations_per_workgroup,
             ));
-            print_line(format_args!("   {}", verdict(Record::of(&summary))));
+            print_line(format_args!(
+                "   {}",
+                verdict(cache.as_deref().and_then(|cache| Record::of(&summary, cache)))
+            ));
             kinds.push(summary.kind);
         }
         print_line(format_args!(

@@ -56,10 +56,6 @@ impl Evaluate {
         let root = self.audio_root.as_deref();
         let evaluated = evaluate(&checkpoint, &self.data, root, &device, &progress)?;
         let evaluation = &evaluated.evaluation;
-        if let Some(path) = &self.predictions {
-            let scores = &evaluated.predictions.probabilities;
-            write_predictions(path, &evaluation.moods, &evaluated.clips, scores)?;
-        }
         match self.format {
             Format::Text => table(evaluation),
             Format::Json => {
@@ -68,6 +64,10 @@ impl Evaluate {
             }
         }
         progress.broken(&evaluated.broken);
+        if let Some(path) = &self.predictions {
+            let scores = &evaluated.predictions.probabilities;
+            write_predictions(path, &evaluation.moods, &evaluated.clips, scores)?;
+        }
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::print_line;
 use crate::model::checkpoint::{Checkpoint, Description, FORMAT, Training};
@@ -44,7 +44,10 @@ impl Info {
                     "optimizer": resumable,
                     "split": description.split,
                     "normalization": description.normalization,
-                    "thresholds": description.thresholds,
+                    "thresholds": description.thresholds.as_ref().map(|thresholds| {
+                        let by_mood = description.labels.iter().cloned().zip(thresholds);
+                        by_mood.map(|(mood, at)| (mood, json!(at))).collect::<Map<_, _>>()
+                    }),
                     "training": description.training,
                     "preset": description.preset,
                     "layers": layers,
@@ -60,8 +63,10 @@ impl Info {
     fn text(&self, description: &Description, layers: &[Layer], resumable: bool) {
         let Description { labels, preset, normalization, .. } = description;
         let line = |what: &str, text: String| print_line(format_args!("{what:<12}{text}"));
-        let optimizer =
-            if resumable { ", with the optimiser's state" } else { ", without the optimiser's" };
+        let optimizer = match resumable {
+            true => ", with the optimiser's state: training can go on from here",
+            false => "",
+        };
         line(
             "file",
             format!("{} ({FORMAT}, version {})", self.model.display(), description.version),
@@ -141,8 +146,17 @@ fn table(layers: &[Layer]) {
     };
     row("layer", "output", "parameters", "weights");
     for layer in layers {
-        let weights: Vec<String> =
-            layer.weights.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
+        // Both directions of an LSTM have the same shapes.
+        let backward = |name: &str| name.ends_with("_reverse");
+        let mut weights: Vec<String> = layer
+            .weights
+            .iter()
+            .filter(|(name, _)| !backward(name))
+            .map(|(name, shape)| format!("{name} {shape:?}"))
+            .collect();
+        if weights.len() < layer.weights.len() {
+            weights.push("each for both directions".into());
+        }
         let output = layer.output.as_ref().map(|shape| format!("{shape:?}")).unwrap_or_default();
         row(&layer.name, &output, &layer.parameters.to_string(), &weights.join(", "));
     }

@@ -4,12 +4,11 @@
 //! another of either, there is none.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::AdapterSummary;
-use crate::dataset::cache::default_root;
 use crate::kernels::REGISTRY;
 use crate::model::checkpoint::write_atomically;
 use crate::{Error, Result};
@@ -26,19 +25,20 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of an adapter, if every kernel of this program was verified there. A file that is
-    /// damaged counts as none.
-    pub fn of(adapter: &AdapterSummary) -> Option<Self> {
-        let text = fs::read_to_string(place(adapter).ok()?).ok()?;
+    /// The record of an adapter in a cache folder, if every kernel of this program was verified there.
+    /// A file that is damaged counts as none.
+    pub fn of(adapter: &AdapterSummary, cache: &Path) -> Option<Self> {
+        let text = fs::read_to_string(place(adapter, cache)).ok()?;
         serde_json::from_str(&text).ok()
     }
 
-    /// Keeps the record in the cache folder.
+    /// Keeps the record in a cache folder, such as
+    /// [`default_root`](crate::dataset::cache::default_root).
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn keep(&self, adapter: &AdapterSummary) -> Result<()> {
-        let path = place(adapter)?;
+    pub fn keep(&self, adapter: &AdapterSummary, cache: &Path) -> Result<()> {
+        let path = place(adapter, cache);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
         }
@@ -49,12 +49,12 @@ impl Record {
 }
 
 /// Named by the adapter, its driver, and all shaders.
-fn place(adapter: &AdapterSummary) -> Result<PathBuf> {
+fn place(adapter: &AdapterSummary, cache: &Path) -> PathBuf {
     let mut hasher = blake3::Hasher::new();
     hasher.update(adapter.to_string().as_bytes());
     for kernel in REGISTRY {
         hasher.update(kernel.id.as_bytes()).update(kernel.source.as_bytes());
     }
     let name = format!("{}.json", hasher.finalize().to_hex());
-    Ok(default_root()?.join("verified").join(name))
+    cache.join("verified").join(name)
 }

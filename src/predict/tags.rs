@@ -32,6 +32,8 @@ const MOOD: &str = "MOOD";
 const MEAN: &str = "com.apple.iTunes";
 /// ID3v2.4's frame.
 const TMOO: &str = "TMOO";
+/// Bytes of an ID3v1 tag.
+const ID3V1: usize = 128;
 /// Stands between the moods where a field holds one text only.
 const SEPARATOR: &str = "; ";
 
@@ -73,7 +75,7 @@ pub fn write(path: &Path, moods: &[String]) -> Result<Change> {
     let path = path.canonicalize().map_err(|error| Error::io("open", path, &error))?;
     let change = preview(&path, moods)?;
     if change.is_needed() {
-        let copy = Copy::of(&path)?;
+        let copy = Replacement::of(&path)?;
         copy.set(moods)?;
         copy.check()?;
         copy.take_place()?;
@@ -93,7 +95,13 @@ impl Tags {
         let format = format_of(path)?.ok_or_else(|| {
             Error::input(format!("{} does not begin like an audio file", path.display()))
         })?;
-        let mut file = File::open(path).map_err(|error| Error::io("read", path, &error))?;
+        let mut bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+        // An ID3v1 tag at the end stays where it is; what it holds is often against its standard.
+        let end = bytes.len().saturating_sub(ID3V1);
+        if bytes[end..].starts_with(b"TAG") {
+            bytes.truncate(end);
+        }
+        let mut file = std::io::Cursor::new(bytes);
         // What cannot be understood must be an error: it could not be kept.
         let options = ParseOptions::new().parsing_mode(ParsingMode::Strict).read_properties(false);
         macro_rules! id3v2_of {
@@ -253,13 +261,13 @@ fn is_mood_atom(atom: &Atom<'_>) -> bool {
         if mean == MEAN && name.eq_ignore_ascii_case(MOOD))
 }
 
-/// A copy beside a file; it goes again unless it takes the file's place.
-struct Copy {
+/// A copy beside a file, to be changed; it goes again unless it takes the file's place.
+struct Replacement {
     original: PathBuf,
     path: PathBuf,
 }
 
-impl Copy {
+impl Replacement {
     fn of(original: &Path) -> Result<Self> {
         let name = original.file_name().unwrap_or_default().to_string_lossy();
         let path = original.with_file_name(format!(".{name}.moodshader-{}", std::process::id()));
@@ -308,7 +316,7 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for Replacement {
     fn drop(&mut self) {
         // Gone where it took the file's place.
         let _ = fs::remove_file(&self.path);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
+use moodshader::dataset::cache::default_root;
 use moodshader::exec::verification::{Report, cases, verify};
 use moodshader::exec::{
     Adapter, AdapterSummary, DeviceChoice, Gpu, GpuOptions, Record, adapters, choose,
@@ -166,7 +167,7 @@ impl VerifyKernels {
                 failures.iter().map(|report| report.kernel.to_owned()).collect();
             failed.dedup();
             let record = Record { adapter: summary.to_string(), cases: reports.len(), failed };
-            if let Err(error) = record.keep(&summary) {
+            if let Err(error) = default_root().and_then(|cache| record.keep(&summary, &cache)) {
                 eprintln!("note: `moodshader devices` will not know of this: {error}");
             }
         }
