@@ -160,7 +160,7 @@ fn id3v2_3_stays_what_it_is() {
         frame
     };
     let frames =
-        [frame(b"TIT2", b"\0Sch\xf6n"), frame(b"TYER", b"\01999"), frame(b"XMIN", b"mine")]
+        [frame(b"TIT2", b"\0Sch\xf6n"), frame(b"TYER", b"\x001999"), frame(b"XMIN", b"mine")]
             .concat();
     let mut bytes = b"ID3\x03\0\0\0\0\0".to_vec();
     bytes.push(frames.len() as u8);

@@ -148,7 +148,7 @@ impl Predict {
             problems.push(text);
         }
         if stop.load(Ordering::Relaxed) && done < files.len() {
-            problems.push(format!("stopped: {} files were not predicted", files.len() - done));
+            problems.push(format!("stopped: {} not predicted", audio_files(files.len() - done)));
         }
         match problems.is_empty() {
             true => Ok(()),
