@@ -322,6 +322,17 @@ impl Description {
         }
     }
 
+    /// The score from which on a clip counts as having `mood`, where the checkpoint has one.
+    pub fn threshold(&self, mood: &str) -> Option<f64> {
+        let place = self.labels.iter().position(|label| label == mood)?;
+        self.thresholds.as_ref()?[place]
+    }
+
+    /// Whether a probability of `mood` reaches its threshold; never where there is none.
+    pub fn reaches(&self, mood: &str, probability: f32) -> bool {
+        self.threshold(mood).is_some_and(|threshold| f64::from(probability) >= threshold)
+    }
+
     /// The metadata of a checkpoint file.
     fn to_text(&self) -> Result<BTreeMap<String, String>> {
         self.check()?;

@@ -1,0 +1,241 @@
+//! What `moodshader predict` prints and writes.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Format, Predict};
+use crate::model::checkpoint::Description;
+use crate::predict::playlist::{self, Entry};
+use crate::predict::{Moods, Prediction, Span, tags};
+use crate::report::{Progress, audio_files, clock, sparkline};
+use crate::{Error, Result};
+
+/// A file as JSON shows it.
+#[derive(Debug, Serialize)]
+struct File<'a> {
+    path: &'a str,
+    duration: f64,
+    padded: bool,
+    moods: &'a Moods,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<&'a [Span]>,
+}
+
+/// What is collected while files are predicted.
+pub struct Results<'a> {
+    command: &'a Predict,
+    progress: &'a Progress,
+    description: Description,
+    /// Files so far, for JSON, which is written in one piece.
+    files: Vec<(String, Prediction)>,
+    /// For each of the playlists asked for.
+    playlists: Vec<Vec<Entry>>,
+    /// Files that failed, in order.
+    pub failed: Vec<Error>,
+    padded: usize,
+    truncated: usize,
+    damaged: usize,
+    tagged: usize,
+}
+
+impl<'a> Results<'a> {
+    pub fn new(command: &'a Predict, progress: &'a Progress, description: Description) -> Self {
+        Self {
+            command,
+            progress,
+            description,
+            files: Vec::new(),
+            playlists: vec![Vec::new(); command.playlist.len()],
+            failed: Vec::new(),
+            padded: 0,
+            truncated: 0,
+            damaged: 0,
+            tagged: 0,
+        }
+    }
+
+    pub fn begin(&self) -> Result<()> {
+        if self.command.format == Format::Csv {
+            let span: &[&str] = if self.command.timeline { &["start", "end"] } else { &[] };
+            let moods = self.description.labels.iter().map(String::as_str);
+            let header = ["path", "duration", "padded"].into_iter().chain(span.iter().copied());
+            self.csv(header.chain(moods))?;
+        }
+        Ok(())
+    }
+
+    pub fn take(&mut self, path: &Path, result: Result<Prediction>) -> Result<()> {
+        let prediction = match result {
+            Ok(prediction) => prediction,
+            Err(error) => {
+                self.failed.push(error);
+                return Ok(());
+            }
+        };
+        self.padded += usize::from(prediction.padded);
+        self.truncated += usize::from(prediction.truncated);
+        self.damaged += usize::from(prediction.damaged);
+        match self.command.format {
+            Format::Text => self.text(path, &prediction),
+            Format::Csv => self.rows(path, &prediction)?,
+            Format::Json => {}
+        }
+        for (mood, entries) in self.command.playlist.iter().zip(&mut self.playlists) {
+            if let Some(probability) = prediction.moods.get(mood)
+                && self.description.reaches(mood, probability)
+            {
+                let duration = prediction.duration;
+                entries.push(Entry { path: path.to_owned(), duration, probability });
+            }
+        }
+        if self.command.write_tags {
+            self.tag(path, &prediction.moods);
+        }
+        if self.command.format == Format::Json {
+            self.files.push((path.to_string_lossy().into_owned(), prediction));
+        }
+        Ok(())
+    }
+
+    /// The moods that a file's tag is to name.
+    fn chosen(&self, moods: &Moods) -> Vec<String> {
+        let ranked = moods.ranked();
+        let reaches =
+            |(mood, probability): &&(&str, f32)| self.description.reaches(mood, *probability);
+        let mut chosen: Vec<_> = ranked.iter().filter(reaches).collect();
+        if chosen.is_empty() {
+            chosen.extend(ranked.first());
+        }
+        chosen.into_iter().map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    fn tag(&mut self, path: &Path, moods: &Moods) {
+        let chosen = self.chosen(moods);
+        let change = match self.command.dry_run {
+            true => tags::preview(path, &chosen),
+            false => tags::write(path, &chosen),
+        };
+        match change {
+            Ok(change) => {
+                self.tagged += usize::from(change.is_needed());
+                if self.command.dry_run {
+                    let before = match &*change.before.join("; ") {
+                        "" => "nothing".to_owned(),
+                        before => before.to_owned(),
+                    };
+                    // What was asked for, even when quiet; standard output is for the moods.
+                    self.progress.always(&format!(
+                        "{}: {} would say {} instead of {before}",
+                        path.display(),
+                        change.field,
+                        change.after.join("; ")
+                    ));
+                }
+            }
+            Err(error) => self.failed.push(error),
+        }
+    }
+
+    fn text(&self, path: &Path, prediction: &Prediction) {
+        let mut about = clock(prediction.duration);
+        if prediction.padded {
+            about.push_str(", shorter than a clip: padded with silence");
+        }
+        self.progress.result(format_args!("{}  ({about})", path.display()));
+        let ranked = prediction.moods.ranked();
+        let shown =
+            &ranked[..self.command.top.map_or(ranked.len(), |top| top.get().min(ranked.len()))];
+        let width = shown.iter().map(|(mood, _)| mood.chars().count()).max().unwrap_or(0);
+        let over_time = |mood: &str| -> Vec<f32> {
+            prediction.timeline.iter().filter_map(|span| span.moods.get(mood)).collect()
+        };
+        let full = shown.iter().flat_map(|(mood, _)| over_time(mood)).fold(0.0, f32::max);
+        for (mood, probability) in shown {
+            let line = format!("  {mood:<width$}  {probability:.3}");
+            match self.command.timeline {
+                true => {
+                    let picture = sparkline(&over_time(mood), full);
+                    self.progress.result(format_args!("{line}  {picture}"));
+                }
+                false => self.progress.result(line),
+            }
+        }
+        if self.command.timeline
+            && let Some(last) = prediction.timeline.last()
+        {
+            self.progress.result(format_args!(
+                "  {:width$}         0:00 to {}, the highest is {full:.3}",
+                "",
+                clock(last.end)
+            ));
+        }
+    }
+
+    fn rows(&self, path: &Path, prediction: &Prediction) -> Result<()> {
+        let file = || {
+            let path = path.to_string_lossy().into_owned();
+            [path, prediction.duration.to_string(), prediction.padded.to_string()].into_iter()
+        };
+        let numbers =
+            |moods: &Moods| -> Vec<String> { moods.iter().map(|(_, p)| p.to_string()).collect() };
+        if !self.command.timeline {
+            return self.csv(file().chain(numbers(&prediction.moods)));
+        }
+        prediction.timeline.iter().try_for_each(|span| {
+            let place = [span.start.to_string(), span.end.to_string()];
+            self.csv(file().chain(place).chain(numbers(&span.moods)))
+        })
+    }
+
+    fn csv(&self, cells: impl Iterator<Item = impl AsRef<[u8]>>) -> Result<()> {
+        let failed = |error: &dyn std::fmt::Display| Error::failure(format!("CSV: {error}"));
+        let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
+        writer.write_record(cells).map_err(|error| failed(&error))?;
+        let row = writer.into_inner().map_err(|error| failed(&error))?;
+        self.progress.result(String::from_utf8_lossy(&row).trim_end_matches('\n'));
+        Ok(())
+    }
+
+    /// What comes once, after all files.
+    pub fn end(&self) -> Result<()> {
+        if self.command.format == Format::Json {
+            let files: Vec<File<'_>> = self
+                .files
+                .iter()
+                .map(|(path, prediction)| File {
+                    path,
+                    duration: prediction.duration,
+                    padded: prediction.padded,
+                    moods: &prediction.moods,
+                    timeline: self.command.timeline.then_some(&*prediction.timeline),
+                })
+                .collect();
+            let text = serde_json::to_string_pretty(&files);
+            self.progress.result(text.map_err(|error| Error::failure(error.to_string()))?);
+        }
+        for (mood, entries) in self.command.playlist.iter().zip(&self.playlists) {
+            let path = self.command.playlist_path(mood);
+            playlist::write(&path, mood, entries)?;
+            self.progress.note(&format!("{} in {}", audio_files(entries.len()), path.display()));
+        }
+        Ok(())
+    }
+
+    pub fn notes(&self) {
+        let tagged = match self.command.dry_run {
+            true => "would get another tag MOOD; nothing was written",
+            false => "with a new tag MOOD",
+        };
+        for (number, what) in [
+            (self.padded, "shorter than a clip and padded with silence"),
+            (self.truncated, "that end before their header says; what is there is used"),
+            (self.damaged, "with parts that cannot be decoded and count as silence"),
+            (self.tagged, tagged),
+        ] {
+            if number > 0 {
+                self.progress.note(&format!("{} {what}", audio_files(number)));
+            }
+        }
+    }
+}
