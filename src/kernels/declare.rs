@@ -153,7 +153,9 @@ pub trait Launch: std::fmt::Debug + Send + Sync {
     fn constants(&self) -> Constants;
     /// [`Kernel::cost`].
     fn cost(&self) -> Cost;
+    /// [`Kernel::serial_steps`].
     fn serial_steps(&self) -> u32;
+    /// [`Kernel::uniform_start`].
     fn uniform_start(&self) -> usize;
     /// [`Kernel::draw`], in binding order.
     fn draws(&self) -> Vec<Draw>;

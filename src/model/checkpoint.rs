@@ -312,7 +312,14 @@ impl Description {
         Self {
             labels: preset.moods.clone(),
             preset: preset.clone(),
-            normalization: Normalization { mean: 0.0, std: 1.0 },
+            normalization: Normalization {
+                mean: 0.0,
+                std: 1.0,
+                handcrafted: preset.model.handcrafted.as_ref().map(|_| HandcraftedNormalization {
+                    mean: [0.0; HANDCRAFTED],
+                    std: [1.0; HANDCRAFTED],
+                }),
+            },
             update: 0,
             epoch_loss: None,
             split: String::new(),

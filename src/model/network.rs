@@ -62,6 +62,7 @@ impl Network {
         &self.preset
     }
 
+    /// How its features are standardised.
     pub fn normalization(&self) -> &Normalization {
         &self.normalization
     }

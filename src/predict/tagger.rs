@@ -33,7 +33,7 @@ const BATCHES: [usize; 3] = [16, 4, 1];
 /// #     "example",
 /// # )?;
 /// # let description = Description {
-/// #     normalization: Normalization { mean: -40.0, std: 20.0 },
+/// #     normalization: Normalization { mean: -40.0, std: 20.0, handcrafted: None },
 /// #     ..Description::untrained(&preset)
 /// # };
 /// # let mut tensors = initialise(&preset, 0);

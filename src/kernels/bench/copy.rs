@@ -22,6 +22,7 @@ kernel! {
 const ROW: u32 = 1024;
 
 impl Params {
+    /// Copies so many groups of four numbers.
     pub fn new(quads: u32) -> Self {
         Self { quads, row: 64 * ROW.min(cover(quads, 64)) }
     }

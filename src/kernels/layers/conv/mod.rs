@@ -128,11 +128,13 @@ impl Taps {
 /// The taps of a whole kernel, seen along the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
+    /// Along a line.
     pub along: Taps,
     /// Lines that a kernel spans: one, where it is 1 × k or k × 1.
     pub across: Taps,
-    /// Distance between neighbouring taps in the stored kernel, [bands, steps].
+    /// Distance in the stored kernel, [bands, steps], between neighbouring taps along a line.
     pub along_stride: u32,
+    /// The same across lines.
     pub across_stride: u32,
 }
 

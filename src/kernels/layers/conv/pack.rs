@@ -29,6 +29,7 @@ kernel! {
 }
 
 impl Params {
+    /// For the weights of one convolution.
     pub fn new(in_channels: u32, out_channels: u32, footprint: Footprint) -> Self {
         Self {
             in_channels,

@@ -24,6 +24,7 @@ kernel! {
 const ROW: u32 = 1024;
 
 impl Params {
+    /// For an input of so many elements.
     pub fn new(elements: u32) -> Self {
         Self { elements, row: 64 * ROW.min(cover(elements, 64)) }
     }

@@ -40,6 +40,7 @@ kernel! {
 }
 
 impl Params {
+    /// `channels` are those that the convolution reads and writes.
     pub fn new(clips: u32, channels: [u32; 2], lines: Lines, footprint: Footprint) -> Self {
         let walk = Walk::new(lines, clips);
         let Lines { length, lines, along, across } = lines;
