@@ -5,9 +5,7 @@ use std::fs;
 use clap::ValueEnum;
 use clap_complete::Shell;
 use moodshader::exec::{AdapterSummary, Record, adapters};
-use moodshader::model::layers::layers;
 use moodshader::model::parameters::parameter_shapes;
-use moodshader::model::preset::Preset;
 use serde_json::Value;
 
 #[path = "support/trained.rs"]
@@ -47,20 +45,6 @@ fn info_tells_what_a_checkpoint_holds() {
         let (code, _, err) = place.run(&format!("info --model {file}"));
         assert!(code == 2 && err.contains(named), "{err}");
     }
-}
-
-#[test]
-fn layers_hold_every_parameter_once() {
-    let preset = Preset::named("paper").unwrap();
-    let layers = layers(&preset);
-    let outputs: Vec<_> = layers.iter().map(|l| (&*l.name, l.output.clone().unwrap())).collect();
-    assert!(outputs.contains(&("horizontal.blocks.6", vec![64, 2, 20])), "{outputs:?}");
-    assert!(outputs.contains(&("vertical.lstm0", vec![20, 256])), "{outputs:?}");
-    assert!(outputs.contains(&("vertical.lstm1", vec![64])), "{outputs:?}");
-    let names = layers
-        .iter()
-        .flat_map(|layer| layer.weights.iter().map(|(name, _)| format!("{}.{name}", layer.name)));
-    assert!(names.eq(parameter_shapes(&preset).into_iter().map(|(name, _)| name)));
 }
 
 #[test]

@@ -98,8 +98,8 @@ fn intervals_and_rates_are_those_of_the_predictions() {
             );
         }
     }
-    let (moods, scores) = read_predictions(&TRAINED.path("train-p.csv")).unwrap();
-    assert!(moods == MOODS && scores.clips == 12);
+    let judged = read_predictions(&TRAINED.path("train-p.csv")).unwrap();
+    assert!(judged.moods == MOODS && judged.clips() == 12);
     let columns = MOODS.map(|mood| column("train-p.csv", mood));
     for (mood, (targets, scores)) in MOODS.iter().zip(&columns) {
         assert_eq!(value["roc_auc"][mood].as_f64(), roc_auc(targets, scores).unwrap());

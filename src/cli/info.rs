@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 
 use super::print_line;
 use crate::model::checkpoint::{Checkpoint, Description, FORMAT, Training};
-use crate::model::layers::{Layer, layers};
+use crate::model::layers::{Layer, stacks};
 use crate::{Error, Result};
 
 /// Show what a checkpoint holds: moods, recipe, layers, training and scores.
@@ -31,7 +31,9 @@ impl Info {
     pub fn run(&self) -> Result<()> {
         let checkpoint = Checkpoint::read(&self.model)?;
         let description = checkpoint.description()?;
-        let layers = layers(&description.preset);
+        let (inputs, head) = stacks(&description.preset);
+        let layers: Vec<Layer> =
+            inputs.into_iter().chain([head]).flat_map(|stack| stack.layers).collect();
         let resumable = checkpoint.has_optimizer();
         match self.format {
             Format::Text => self.text(&description, &layers, resumable),
@@ -50,7 +52,12 @@ impl Info {
                     }),
                     "training": description.training,
                     "preset": description.preset,
-                    "layers": layers,
+                    "layers": layers.iter().map(|layer| json!({
+                        "name": layer.name,
+                        "operations": layer.operations,
+                        "output": layer.output,
+                        "parameters": layer.parameters,
+                    })).collect::<Vec<_>>(),
                     "parameters": layers.iter().map(|layer| layer.parameters).sum::<usize>(),
                 });
                 let text = serde_json::to_string_pretty(&document);
@@ -140,25 +147,19 @@ fn trained(training: &Training, labels: &[String], line: &dyn Fn(&str, String)) 
 
 fn table(layers: &[Layer]) {
     let width = layers.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0).max(5);
-    let row = |name: &str, output: &str, parameters: &str, weights: &str| {
-        let line = format!("{name:<width$}  {output:<15}  {parameters:>10}  {weights}");
+    let row = |name: &str, output: &str, parameters: &str, operations: &str| {
+        let line = format!("{name:<width$}  {output:<15}  {parameters:>10}  {operations}");
         print_line(line.trim_end());
     };
-    row("layer", "output", "parameters", "weights");
+    row("layer", "output", "parameters", "operations");
     for layer in layers {
-        // Both directions of an LSTM have the same shapes.
-        let backward = |name: &str| name.ends_with("_reverse");
-        let mut weights: Vec<String> = layer
-            .weights
-            .iter()
-            .filter(|(name, _)| !backward(name))
-            .map(|(name, shape)| format!("{name} {shape:?}"))
-            .collect();
-        if weights.len() < layer.weights.len() {
-            weights.push("each for both directions".into());
-        }
-        let output = layer.output.as_ref().map(|shape| format!("{shape:?}")).unwrap_or_default();
-        row(&layer.name, &output, &layer.parameters.to_string(), &weights.join(", "));
+        let output = format!("{:?}", layer.output);
+        // Without tensors of its own, a layer has no name.
+        let parameters = match layer.parameters {
+            0 => String::new(),
+            count => count.to_string(),
+        };
+        row(&layer.name, &output, &parameters, &layer.operations.join(", "));
     }
     let total: usize = layers.iter().map(|layer| layer.parameters).sum();
     row("total", "", &total.to_string(), "");
