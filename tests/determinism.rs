@@ -11,7 +11,7 @@ use std::sync::Arc;
 use moodshader::exec::verification::cases;
 use moodshader::exec::{CpuPrograms, Executor, GpuPrograms, Input};
 use moodshader::kernels::optim::adam;
-use moodshader::kernels::verify::{Values, inputs};
+use moodshader::kernels::verify::Values;
 use moodshader::model::{Network, Program};
 use moodshader::plan::{Plan, Storage, TensorId};
 
@@ -127,7 +127,7 @@ fn kernels_repeat_their_bits() {
     let cases = cases("").expect("there are kernels");
     gpu.compile_all(cases.iter().map(|case| &*case.launch));
     for case in &cases {
-        let inputs = inputs(&*case.launch, 1);
+        let inputs = case.inputs(1);
         let run = || gpu.launch_once(&*case.launch, &inputs).expect("the kernel runs");
         let first = run();
         for repeat in 1..RUNS {

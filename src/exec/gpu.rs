@@ -244,8 +244,14 @@ impl Gpu {
         })
     }
 
-    /// Runs one launch over buffers of its own and returns their bytes.
-    pub(super) fn dispatch(&self, kernel: &dyn Launch, tensors: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+    /// Runs one launch over buffers of its own and returns their bytes. The kernel sees each from
+    /// byte `bind_from` on.
+    pub(super) fn dispatch(
+        &self,
+        kernel: &dyn Launch,
+        tensors: &[Vec<u8>],
+        bind_from: u64,
+    ) -> Result<Vec<Vec<u8>>> {
         let key = key(kernel);
         let known =
             self.pipelines.lock().expect("no holder of this lock panics").get(&key).cloned();
@@ -279,9 +285,10 @@ impl Gpu {
             vec![wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() }];
         let bound = kernel.bindings().iter().zip(buffers.iter().zip(tensors));
         for (number, (binding, (buffer, bytes))) in (1..).zip(bound) {
+            let (access, bytes) = (binding.access, bytes.len() as u64 - bind_from);
             entries.push(wgpu::BindGroupEntry {
                 binding: number,
-                resource: bound_range(kernel, binding.access, buffer, 0, bytes.len() as u64),
+                resource: bound_range(kernel, access, buffer, bind_from, bytes),
             });
         }
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Instant;
 
 use super::Gpu;
-use crate::kernels::verify::{AnyCase, Values, inputs};
-use crate::kernels::{Argument, Element, Launch, REGISTRY};
+use crate::kernels::verify::{AnyCase, Values};
+use crate::kernels::{Argument, Binding, Element, Launch, REGISTRY};
 use crate::{Error, Result};
 
 /// What verifying one case found.
@@ -20,7 +20,7 @@ pub struct Report {
     /// What the inputs were drawn from.
     pub seed: u64,
     /// The largest ‖gpu − reference‖ / ‖reference‖ over the outputs; infinite where a value is not
-    /// finite, a word differs, an input was written to, or the kernel did not run.
+    /// finite, a word differs, something else was written to, or the kernel did not run.
     pub error: f64,
     /// What the error may be.
     pub tolerance: f64,
@@ -72,7 +72,7 @@ pub fn cases(filter: &str) -> Result<Vec<AnyCase>> {
 /// that computes something else: the next may still be right.
 pub fn verify(gpu: &Gpu, case: &AnyCase, seed: u64) -> Report {
     let launch = &*case.launch;
-    let before = inputs(launch, seed);
+    let before = case.inputs(seed);
     let start = Instant::now();
     let after = gpu.launch_once(launch, &before);
     let seconds = start.elapsed().as_secs_f64();
@@ -95,6 +95,7 @@ pub fn verify(gpu: &Gpu, case: &AnyCase, seed: u64) -> Report {
 /// The largest error over the tensors, and the element that is furthest off.
 fn judge(launch: &dyn Launch, before: &[Values], after: &[Values]) -> (f64, String) {
     let expected = reference(launch, before);
+    let finite = before.iter().all(Values::are_finite);
     let mut error = 0.0;
     let mut worst = String::new();
     for (((binding, before), after), expected) in
@@ -107,7 +108,7 @@ fn judge(launch: &dyn Launch, before: &[Values], after: &[Values]) -> (f64, Stri
             continue;
         }
         let difference = match (after, expected) {
-            (Values::F32(got), Expected::Numbers(want)) => compare(got, want),
+            (Values::F32(got), Expected::Numbers(want)) => compare(got, want, finite),
             (Values::U32(got), Expected::Words(want)) => compare_words(got, want),
             _ => unreachable!("both sides follow the binding's element type"),
         };
@@ -172,11 +173,16 @@ struct Difference {
     want: f64,
 }
 
-fn compare(got: &[f32], want: &[f64]) -> Difference {
+/// Of inputs that are not finite, nothing is promised about the numbers that come of them: where
+/// the reference is not finite either, an element is left out.
+fn compare(got: &[f32], want: &[f64], finite_inputs: bool) -> Difference {
     let (mut square, mut norm) = (0.0, 0.0);
     let mut worst = Difference { error: 0.0, index: 0, got: 0.0, want: 0.0 };
     let mut furthest = -1.0;
     for (index, (&got, &want)) in got.iter().zip(want).enumerate() {
+        if !(finite_inputs || want.is_finite()) {
+            continue;
+        }
         let got = f64::from(got);
         let mut distance = (got - want).abs();
         if !distance.is_finite() {
@@ -206,17 +212,62 @@ fn compare_words(got: &[u32], want: &[u32]) -> Difference {
     }
 }
 
+/// Words that lie before and after each tensor of a launch on its own, where no kernel has any
+/// business: a multiple of every adapter's alignment of bindings.
+const GUARD: usize = 1024;
+
+/// The guards' words, in turn: NaN, which shows in sums even if multiplied by zero, and a number
+/// that shows in comparisons, which NaN may lose.
+const GUARD_WORDS: [u32; 2] = [0x7fc0_0bad, 0x7f00_0bad];
+
+fn guard() -> impl Iterator<Item = u32> {
+    GUARD_WORDS.into_iter().cycle().take(GUARD)
+}
+
+/// A tensor's bytes between guards.
+fn guarded(values: &Values) -> Vec<u8> {
+    let guard: Vec<u32> = guard().collect();
+    let guard: &[u8] = bytemuck::cast_slice(&guard);
+    [guard, values.bytes(), guard].concat()
+}
+
+/// The tensor between guards that the kernel left as they were.
+fn unguarded(buffer: &[u8], binding: &Binding) -> Result<Values> {
+    let words: Vec<u32> = bytemuck::pod_collect_to_vec(buffer);
+    let length = words.len() - 2 * GUARD;
+    let (before, rest) = words.split_at(GUARD);
+    let (tensor, after) = rest.split_at(length);
+    let stray = |side: &[u32]| side.iter().zip(guard()).position(|(word, guard)| *word != guard);
+    let outside = stray(before)
+        .map(|place| place as i64 - GUARD as i64)
+        .or_else(|| stray(after).map(|place| (length + place) as i64));
+    match outside {
+        Some(index) => Err(Error::failure(format!(
+            "{}[{index}] was written to; it has {length} elements",
+            binding.name
+        ))),
+        None => Ok(match binding.element {
+            Element::F32 => Values::F32(tensor.iter().map(|&word| f32::from_bits(word)).collect()),
+            Element::U32 => Values::U32(tensor.to_vec()),
+        }),
+    }
+}
+
 impl Gpu {
     /// Runs one launch over tensors of its own and returns all of them.
+    ///
+    /// They lie between guards, and the kernel can reach the guard behind each: what it reads there
+    /// spoils its results.
+    ///
+    /// # Errors
+    /// Where the kernel does not run, or has written to a guard.
     pub fn launch_once(&self, launch: &dyn Launch, inputs: &[Values]) -> Result<Vec<Values>> {
-        let bytes = self.dispatch(launch, &inputs.iter().map(Values::bytes).collect::<Vec<_>>())?;
-        Ok(bytes
-            .into_iter()
+        let buffers: Vec<_> = inputs.iter().map(guarded).collect();
+        let after = self.dispatch(launch, &buffers, 4 * GUARD as u64)?;
+        after
+            .iter()
             .zip(launch.bindings())
-            .map(|(bytes, binding)| match binding.element {
-                Element::F32 => Values::F32(bytemuck::pod_collect_to_vec(&bytes)),
-                Element::U32 => Values::U32(bytemuck::pod_collect_to_vec(&bytes)),
-            })
-            .collect())
+            .map(|(buffer, binding)| unguarded(buffer, binding))
+            .collect()
     }
 }

@@ -18,7 +18,7 @@ pub mod layers;
 pub mod loss;
 pub mod optim;
 
-use verify::{AnyCase, Case};
+use verify::AnyCase;
 
 /// What the registry knows of a kernel without an instance of it.
 pub struct Entry {
@@ -36,14 +36,7 @@ pub struct Entry {
 
 const fn entry<K: Kernel>() -> Entry {
     fn cases<K: Kernel>() -> Vec<AnyCase> {
-        K::cases()
-            .into_iter()
-            .map(|Case { name, params, tolerance }| AnyCase {
-                name,
-                launch: Box::new(params),
-                tolerance,
-            })
-            .collect()
+        K::cases().into_iter().map(AnyCase::from).collect()
     }
     Entry {
         id: K::ID,

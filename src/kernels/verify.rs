@@ -1,9 +1,10 @@
 //! Verification cases: at which shape a kernel is checked, on which inputs, how closely.
 
 use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 
-use super::{Element, Kernel, Launch};
+use super::{Access, Element, Kernel, Launch};
 
 /// Rounding of a few dozen f32 operations an element, with room for a driver's own order of
 /// operations: what a kernel is held to unless its case says why not.
@@ -22,13 +23,22 @@ pub struct Case<K> {
     pub params: K,
     /// Bound on ‖gpu − reference‖ / ‖reference‖ of every output.
     pub tolerance: f64,
+    /// How the tensors are drawn, in binding order.
+    draws: Vec<Draw>,
 }
 
 impl<K: Kernel> Case<K> {
     /// Held to [`TOLERANCE`], or to [`MINIMAL_TOLERANCE`] if it is called "minimal".
     pub fn new(name: &'static str, params: K) -> Self {
         let tolerance = if name == "minimal" { MINIMAL_TOLERANCE } else { TOLERANCE };
-        Self { name, params, tolerance }
+        Self { name, params, tolerance, draws: K::in_order(params.draw()) }
+    }
+
+    /// Draws the inputs otherwise than the kernel's other cases.
+    #[must_use]
+    pub fn drawn(mut self, draws: K::Tensors<Draw>) -> Self {
+        self.draws = K::in_order(draws);
+        self
     }
 
     /// Loosens the bound; the call's comment gives the reason.
@@ -48,6 +58,14 @@ pub struct AnyCase {
     pub launch: Box<dyn Launch>,
     /// As [`Case::tolerance`].
     pub tolerance: f64,
+    pub draws: Vec<Draw>,
+}
+
+impl<K: Kernel> From<Case<K>> for AnyCase {
+    fn from(case: Case<K>) -> Self {
+        let Case { name, params, tolerance, draws } = case;
+        Self { name, launch: Box::new(params), tolerance, draws }
+    }
 }
 
 /// How the elements of a tensor are drawn. Tensors that a kernel only writes are poisoned instead.
@@ -67,6 +85,10 @@ pub enum Draw {
     Values(Vec<f32>),
     /// Exactly these words.
     Words(Vec<u32>),
+    /// Words, each in an inclusive range of its own. The bits of positive floats are such a range.
+    WordRanges(Vec<(u32, u32)>),
+    /// Words of four bytes below the bound.
+    BytesBelow(u8),
 }
 
 impl Draw {
@@ -91,71 +113,90 @@ impl Values {
             Self::U32(values) => bytemuck::cast_slice(values),
         }
     }
+
+    pub fn are_finite(&self) -> bool {
+        match self {
+            Self::F32(values) => values.iter().all(|x| x.is_finite()),
+            Self::U32(_) => true,
+        }
+    }
 }
 
-/// Draws the inputs of a launch; outputs are poisoned with a value no kernel leaves behind.
+/// What lies in a tensor that a kernel only writes: a value no kernel leaves behind.
+const POISON: f32 = -7.625e19;
+
+impl AnyCase {
+    /// Draws the tensors; those that are only written are poisoned.
+    pub fn inputs(&self, seed: u64) -> Vec<Values> {
+        drawn(&*self.launch, &self.draws, seed)
+    }
+}
+
+/// Draws the tensors of a launch that is no case; those that are only written are poisoned.
 pub fn inputs(launch: &dyn Launch, seed: u64) -> Vec<Values> {
-    const POISON: f32 = -7.625e19;
-    let lengths = launch.lengths();
-    let draws = launch.draws();
+    drawn(launch, &launch.draws(), seed)
+}
+
+fn drawn(launch: &dyn Launch, draws: &[Draw], seed: u64) -> Vec<Values> {
     launch
         .bindings()
         .iter()
-        .zip(lengths.iter().zip(draws))
+        .zip(launch.lengths().into_iter().zip(draws))
         .enumerate()
-        .map(|(index, (binding, (&length, draw)))| {
-            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        .map(|(index, (binding, (length, draw)))| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(index as u64);
-            if binding.access == super::Access::Write {
-                return match binding.element {
-                    Element::F32 => Values::F32(vec![POISON; length]),
-                    Element::U32 => Values::U32(vec![POISON.to_bits(); length]),
-                };
-            }
-            let many = |f: &mut dyn FnMut(&mut rand_chacha::ChaCha8Rng) -> f32,
-                        rng: &mut rand_chacha::ChaCha8Rng| {
-                Values::F32((0..length).map(|_| f(rng)).collect())
+            let values = match (binding.access, binding.element) {
+                (Access::Write, Element::F32) => Values::F32(vec![POISON; length]),
+                (Access::Write, Element::U32) => Values::U32(vec![POISON.to_bits(); length]),
+                _ => draw.values(length, &mut rng),
             };
-            match draw {
-                Draw::Normal(mean, deviation) => many(
-                    &mut |rng| {
-                        let z: f64 = StandardNormal.sample(rng);
-                        (mean + deviation * z) as f32
-                    },
-                    &mut rng,
-                ),
-                Draw::Uniform(low, high) => {
-                    let range = Uniform::new(low, high).expect("a case draws from a valid range");
-                    many(&mut |rng| range.sample(rng) as f32, &mut rng)
-                }
-                Draw::Below(bound) => {
-                    let range = Uniform::new(0, bound).expect("a case draws from a valid range");
-                    Values::U32((0..length).map(|_| range.sample(&mut rng)).collect())
-                }
-                Draw::Ranges(ranges) => {
-                    assert_eq!(ranges.len(), length, "{}: {}", launch.id(), binding.name);
-                    let mut ranges = ranges.into_iter();
-                    let mut next = || ranges.next().expect("there is one for each element");
-                    let mut draw = |rng: &mut rand_chacha::ChaCha8Rng| {
-                        let (low, high) = next();
-                        let range = Uniform::new_inclusive(low, high);
-                        range.expect("a case draws from a valid range").sample(rng) as f32
-                    };
-                    many(&mut draw, &mut rng)
-                }
-                Draw::Among(values) => {
-                    let range = Uniform::new(0, values.len()).expect("a case draws from something");
-                    many(&mut |rng| values[range.sample(rng)], &mut rng)
-                }
-                Draw::Values(values) => {
-                    assert_eq!(values.len(), length, "{}: {}", launch.id(), binding.name);
-                    Values::F32(values)
-                }
-                Draw::Words(words) => {
-                    assert_eq!(words.len(), length, "{}: {}", launch.id(), binding.name);
-                    Values::U32(words)
-                }
-            }
+            let drawn = values.bytes().len() / 4;
+            assert_eq!(drawn, length, "{}: {}", launch.id(), binding.name);
+            values
         })
         .collect()
+}
+
+impl Draw {
+    /// The tensor's elements. Where the draw says how many there are, `length` is not asked.
+    fn values(&self, length: usize, rng: &mut ChaCha8Rng) -> Values {
+        const VALID: &str = "a case draws from a valid range";
+        match self {
+            Self::Normal(mean, deviation) => {
+                let mut next = || -> f64 { StandardNormal.sample(rng) };
+                Values::F32((0..length).map(|_| (mean + deviation * next()) as f32).collect())
+            }
+            Self::Uniform(low, high) => {
+                let range = Uniform::new(low, high).expect(VALID);
+                Values::F32((0..length).map(|_| range.sample(rng) as f32).collect())
+            }
+            Self::Below(bound) => {
+                let range = Uniform::new(0, bound).expect(VALID);
+                Values::U32((0..length).map(|_| range.sample(rng)).collect())
+            }
+            Self::Ranges(ranges) => {
+                let mut next = |(low, high)| -> f64 {
+                    Uniform::new_inclusive(low, high).expect(VALID).sample(rng)
+                };
+                Values::F32(ranges.iter().map(|&range| next(range) as f32).collect())
+            }
+            Self::Among(values) => {
+                let range = Uniform::new(0, values.len()).expect(VALID);
+                Values::F32((0..length).map(|_| values[range.sample(rng)]).collect())
+            }
+            Self::Values(values) => Values::F32(values.clone()),
+            Self::Words(words) => Values::U32(words.clone()),
+            Self::WordRanges(ranges) => {
+                let mut next =
+                    |(low, high)| Uniform::new_inclusive(low, high).expect(VALID).sample(rng);
+                Values::U32(ranges.iter().map(|&range| next(range)).collect())
+            }
+            Self::BytesBelow(bound) => {
+                let range = Uniform::new(0, bound).expect(VALID);
+                let mut word = || u32::from_le_bytes(std::array::from_fn(|_| range.sample(rng)));
+                Values::U32((0..length).map(|_| word()).collect())
+            }
+        }
+    }
 }

@@ -69,11 +69,13 @@ impl Kernel for Params {
                 (0.5 * middle, 2.0 * middle)
             }
         };
+        let peak = |clip: u32| {
+            let middle = 10_f64.powi(4 * clip as i32 - 4);
+            (0.5 * middle, 2.0 * middle)
+        };
         Tensors {
             energies: Draw::Ranges((0..self.clips * self.size).map(energy).collect()),
-            peak: Draw::Values(
-                (0..self.clips).map(|clip| 10_f32.powi(4 * clip as i32 - 4)).collect(),
-            ),
+            peak: Draw::Ranges((0..self.clips).map(peak).collect()),
             decibels: Draw::NORMAL,
         }
     }

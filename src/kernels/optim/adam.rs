@@ -72,8 +72,11 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
+        // Any update and seed, a step between 1e-5 and 1e-2, a correction between 1 and 32.
+        let floats = |low: f32, high: f32| (low.to_bits(), high.to_bits());
+        let control = vec![(0, 1 << 20), (0, u32::MAX), floats(1e-5, 1e-2), floats(1.0, 32.0)];
         Tensors {
-            control: Draw::Words(control(11, 5, 1e-3, [0.9, 0.999]).to_vec()),
+            control: Draw::WordRanges(control),
             gradient: Draw::NORMAL,
             exp_avg: Draw::NORMAL,
             exp_avg_sq: Draw::Uniform(0.01, 2.0),
@@ -88,6 +91,18 @@ impl Kernel for Params {
             Case::new("minimal", adam(1)),
             Case::new("odd", adam(333)),
             Case::new("typical", adam(140_000)),
+            // What becomes of numbers that are not finite is not compared; that they are noticed is.
+            Case::new("not finite", adam(67)).drawn(Tensors {
+                gradient: Draw::Among(vec![
+                    0.5,
+                    -0.25,
+                    1e18,
+                    f32::NAN,
+                    f32::INFINITY,
+                    f32::NEG_INFINITY,
+                ]),
+                ..adam(67).draw()
+            }),
         ]
     }
 }

@@ -273,14 +273,12 @@ impl Kernel for Params {
 
     fn draw(&self) -> Tensors<Draw> {
         let places = self.pooling().along * self.window_lines;
-        let code = (0..self.lengths().code as u32)
-            .map(|i| u32::from_le_bytes([7, 11, 13, 17].map(|k| (i * k % places) as u8)));
         Tensors {
             input: Draw::NORMAL,
             weight: Draw::NORMAL,
             bias: Draw::NORMAL,
             d_output: Draw::NORMAL,
-            code: Draw::Words(code.collect()),
+            code: Draw::BytesBelow(places as u8),
             moments: Draw::Uniform(0.5, 1.5),
             terms: Draw::NORMAL,
             partial: Draw::NORMAL,

@@ -240,12 +240,13 @@ impl Kernel for Params {
     fn draw(&self) -> Tensors<Draw> {
         // γ of both signs and zero; the others at random. Ties are met in tests/pytorch.rs, where
         // both sides compute the same products.
-        let gamma = (0..self.out_channels).map(|c| [1.5, -0.5, 1.0, 0.0][c as usize % 4]);
+        let ranges = [(0.5, 2.0), (-2.0, -0.5), (0.1, 1.0), (0.0, 0.0)];
+        let gamma = ranges.into_iter().cycle().take(self.out_channels as usize);
         Tensors {
             input: Draw::NORMAL,
             weight: Draw::NORMAL,
             bias: Draw::NORMAL,
-            gamma: Draw::Values(gamma.collect()),
+            gamma: Draw::Ranges(gamma.collect()),
             pivot: Draw::Uniform(0.0, 1.0),
             pooled: Draw::NORMAL,
             code: Draw::NORMAL,
