@@ -25,7 +25,7 @@ fn kernels_agree_with_their_references() {
 #[test]
 fn adam_reports_the_first_gradient_that_is_not_finite() {
     const QUADS: usize = 20;
-    let kernel = adam::Params { quads: QUADS as u32, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    let kernel = adam::Params::new(QUADS as u32, [0.9, 0.999], 1e-8);
     let control = adam::control(11, 0, 1e-3, [0.9, 0.999]);
     let status = |bad: f32, before: u32| {
         let mut gradient = vec![0.5; 4 * QUADS];

@@ -14,6 +14,9 @@ struct Params {
     quads: u32,
     beta1: f32,
     beta2: f32,
+    // 1 − β1 and 1 − β2
+    rest1: f32,
+    rest2: f32,
     epsilon: f32,
 }
 
@@ -38,8 +41,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     let step = bitcast<f32>(control[2]);
     let correction = bitcast<f32>(control[3]);
-    let m = fma(vec4f(params.beta1), exp_avg[id.x], (1.0 - params.beta1) * g);
-    let v = fma(vec4f(params.beta2), exp_avg_sq[id.x], (1.0 - params.beta2) * g * g);
+    let m = fma(vec4f(params.beta1), exp_avg[id.x], params.rest1 * g);
+    let v = fma(vec4f(params.beta2), exp_avg_sq[id.x], params.rest2 * g * g);
     exp_avg[id.x] = m;
     exp_avg_sq[id.x] = v;
     parameter[id.x] -= step * m / fma(sqrt(v), vec4f(correction), vec4f(params.epsilon));

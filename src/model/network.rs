@@ -365,12 +365,8 @@ impl<'a> Builder<'a> {
             parameter: whole(Storage::Parameters),
             status: self.plan.stored("status", Storage::Status, 0, 1),
         };
-        let [beta1, beta2] = train.betas.map(|beta| beta as f32);
-        let epsilon = train.epsilon as f32;
-        self.step(
-            optim::adam::Params { quads: (length / 4) as u32, beta1, beta2, epsilon },
-            tensors,
-        );
+        let quads = (length / 4) as u32;
+        self.step(optim::adam::Params::new(quads, train.betas, train.epsilon), tensors);
     }
 }
 

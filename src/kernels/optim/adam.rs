@@ -6,7 +6,16 @@ use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "optim/adam",
-    params { quads: u32, beta1: f32, beta2: f32, epsilon: f32 },
+    params {
+        quads: u32,
+        beta1: f32,
+        beta2: f32,
+        /// 1 − β1, rounded once: in f32, 1 − 0.999 is off by 1.3e-5.
+        rest1: f32,
+        /// 1 − β2
+        rest2: f32,
+        epsilon: f32,
+    },
     tensors {
         control: read u32,
         gradient: read f32,
@@ -15,6 +24,15 @@ kernel! {
         parameter: update f32,
         status: update u32,
     },
+}
+
+impl Params {
+    /// Over `quads` × 4 parameters.
+    pub fn new(quads: u32, betas: [f64; 2], epsilon: f64) -> Self {
+        let [beta1, beta2] = betas.map(|beta| beta as f32);
+        let [rest1, rest2] = betas.map(|beta| (1.0 - beta) as f32);
+        Self { quads, beta1, beta2, rest1, rest2, epsilon: epsilon as f32 }
+    }
 }
 
 /// The control words of update `update` (counted from 0).
@@ -57,7 +75,9 @@ impl Kernel for Params {
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         let number = |x: f32| T::of(f64::from(x));
-        let [beta1, beta2, epsilon] = [self.beta1, self.beta2, self.epsilon].map(number);
+        let [beta1, beta2] = [self.beta1, self.beta2].map(number);
+        let [rest1, rest2] = [self.rest1, self.rest2].map(number);
+        let epsilon = number(self.epsilon);
         let step = number(f32::from_bits(tensors.control[2]));
         let correction = number(f32::from_bits(tensors.control[3]));
         let moments = tensors.exp_avg.iter_mut().zip(tensors.exp_avg_sq.iter_mut());
@@ -65,8 +85,8 @@ impl Kernel for Params {
             if !g.is_finite() {
                 tensors.status[0] = tensors.status[0].min(tensors.control[0]);
             }
-            *m = beta1 * *m + (T::one() - beta1) * g;
-            *v = beta2 * *v + (T::one() - beta2) * g * g;
+            *m = beta1 * *m + rest1 * g;
+            *v = beta2 * *v + rest2 * g * g;
             *w -= step * *m / (v.sqrt() * correction + epsilon);
         }
     }
@@ -86,23 +106,17 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
-        let adam = |quads| Self { quads, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+        // Few enough that no quad holds nothing else.
+        let mut gradients: Vec<f32> = (0..40).map(|i| 0.1 * i as f32 - 1.0).collect();
+        gradients.extend([1e18, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+        let adam = |quads| Self::new(quads, [0.9, 0.999], 1e-8);
         vec![
             Case::new("minimal", adam(1)),
             Case::new("odd", adam(333)),
             Case::new("typical", adam(140_000)),
             // What becomes of numbers that are not finite is not compared; that they are noticed is.
-            Case::new("not finite", adam(67)).drawn(Tensors {
-                gradient: Draw::Among(vec![
-                    0.5,
-                    -0.25,
-                    1e18,
-                    f32::NAN,
-                    f32::INFINITY,
-                    f32::NEG_INFINITY,
-                ]),
-                ..adam(67).draw()
-            }),
+            Case::new("not finite", adam(67))
+                .drawn(Tensors { gradient: Draw::Among(gradients), ..adam(67).draw() }),
         ]
     }
 }
