@@ -6,14 +6,24 @@ mod support;
 #[path = "support/small.rs"]
 mod small;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use moodshader::exec::verification::cases;
-use moodshader::exec::{CpuPrograms, Executor, GpuPrograms, Input};
+use moodshader::exec::{CpuPrograms, Executor, Gpu, GpuOptions, GpuPrograms, Input};
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::Values;
 use moodshader::model::{Network, Program};
 use moodshader::plan::{Plan, Storage, TensorId};
+
+/// The adapter as `moodshader train` opens it: without checks, and with workgroup memory as it comes
+/// rather than zero.
+fn gpu() -> &'static Arc<Gpu> {
+    static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let adapter = support::adapter();
+        Arc::new(Gpu::open(adapter, GpuOptions::default()).expect("the adapter opens"))
+    })
+}
 
 /// Clips of an update.
 const CLIPS: usize = 5;
@@ -91,9 +101,8 @@ fn same(a: &[(String, Vec<u32>)], b: &[(String, Vec<u32>)], what: &str) {
 #[test]
 fn an_update_on_the_adapter_repeats_its_bits() {
     let training = Training::new();
-    let mut programs =
-        GpuPrograms::new(Arc::clone(support::gpu()), vec![Arc::clone(&training.plan)])
-            .expect("the plan loads");
+    let mut programs = GpuPrograms::new(Arc::clone(gpu()), vec![Arc::clone(&training.plan)])
+        .expect("the plan loads");
     let first = training.update(&mut programs);
     for (name, bits) in &first {
         assert!(bits.iter().any(|&bits| bits != 0), "{name} is all zero: the update did not run");
@@ -123,7 +132,7 @@ fn an_update_on_the_cpu_has_the_same_bits_on_any_number_of_threads() {
 #[test]
 fn kernels_repeat_their_bits() {
     const RUNS: usize = 50;
-    let gpu = support::gpu();
+    let gpu = gpu();
     let cases = cases("").expect("there are kernels");
     gpu.compile_all(cases.iter().map(|case| &*case.launch));
     for case in &cases {

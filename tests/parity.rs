@@ -2,14 +2,19 @@
 
 mod support;
 
+use moodshader::audio::centre_clip;
 use moodshader::dataset::batches::Batch;
+use moodshader::dataset::features::Extractor;
+use moodshader::dataset::manifest;
+use moodshader::dataset::synthetic::{CorpusSpec, generate};
 use moodshader::exec::Device;
 use moodshader::model::Network;
 use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{initialise, initialise_buffers};
 use moodshader::model::preset::Preset;
 use moodshader::plan::Storage;
-use moodshader::train::{Predictions, Session};
+use moodshader::train::{Predictions, Session, recipe};
+use rayon::prelude::*;
 use support::{noise, relative, small_preset};
 
 const STORAGES: [Storage; 4] =
@@ -70,23 +75,30 @@ fn predictions_agree() {
     assert!(relative(&gpu.loss, &cpu.loss) < 1e-5);
 }
 
-/// Clips whose moods show as a raised band of their own, in noise that hides some of them.
-fn patterned(preset: &Preset, clips: usize, seed: u64) -> Batch {
-    let mut batch = noise(preset, clips, seed);
-    let (mels, moods) = (preset.features.mels, preset.moods.len());
-    let frames = preset.frames();
-    for (features, targets) in
-        batch.features.chunks_mut(mels * frames).zip(batch.targets.chunks(moods))
-    {
-        for (mood, _) in targets.iter().enumerate().filter(|(_, target)| **target > 0.5) {
-            for band in features.chunks_mut(frames).skip(4 + 8 * mood).take(3) {
-                for x in band {
-                    *x += 0.6;
-                }
-            }
-        }
-    }
-    batch
+/// The synthetic corpus as one batch.
+fn synthetic(preset: &Preset, clips: usize, seed: u64) -> Batch {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clip_seconds = preset.audio.clip_seconds;
+    let spec = CorpusSpec { clips, clip_seconds, seed, shuffle_labels: false };
+    let manifest = generate(&spec, folder.path(), &|_| Ok(())).expect("the corpus is made");
+    let tracks = manifest::read(&manifest, Some(folder.path())).expect("the manifest is read");
+    let recipe = recipe(preset);
+    let samples: Vec<Vec<f32>> = tracks
+        .par_iter()
+        .map(|track| {
+            let clip = centre_clip(&track.path, recipe.sample_rate, recipe.clip_samples);
+            clip.expect("the clip is read").samples
+        })
+        .collect();
+    let samples: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
+    let mut extractor = Extractor::new(&support::device(), recipe).expect("the plans load");
+    let features = extractor.extract(&samples).expect("the features are computed").concat();
+    let has = |tags: &[String], mood: &String| f32::from(u8::from(tags.contains(mood)));
+    let targets = tracks
+        .iter()
+        .flat_map(|track| preset.moods.iter().map(|mood| has(&track.tags, mood)))
+        .collect();
+    Batch { features, targets, clips: tracks.len() }
 }
 
 /// A batch's clips from `first` on.
@@ -108,34 +120,43 @@ fn judge(session: &mut Session, clips: &Batch, batch: usize, moods: usize) -> f6
     scores.roc_auc.macro_mean.expect("every mood has positives and negatives")
 }
 
-/// The small form of docs/parity.md: trained apart from the same start, GPU and CPU end at models
-/// of the same worth; and the same weights score alike on both.
+/// What rounding may shift a macro ROC-AUC by on average: a few of the pairs of clips it counts
+/// change places even where the differences of all seeds happen to agree.
+const FLOOR: f64 = 0.005;
+
+/// The small form of docs/parity.md: trained apart from the same start on the synthetic corpus, GPU
+/// and CPU end at models of the same worth; and the same weights score alike on both.
 #[test]
 fn trained_apart_they_reach_the_same_auc() {
     const BATCH: usize = 16;
-    const UPDATES: u64 = 40;
+    const EPOCHS: u64 = 8;
     let preset = small_preset("train.batch=16");
     let moods = preset.moods.len();
-    let network = Network::new(&preset, Normalization { mean: 0.0, std: 1.0, handcrafted: None });
-    let validation = patterned(&preset, 15 * BATCH, 1000);
+    let train = synthetic(&preset, 6 * BATCH, 1);
+    let validation = synthetic(&preset, 10 * BATCH, 2);
+    let count = train.features.len() as f64;
+    let mean = train.features.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+    let square = |&x: &f32| (f64::from(x) - mean).powi(2);
+    let std = (train.features.iter().map(square).sum::<f64>() / count).sqrt();
+    let network = Network::new(&preset, Normalization { mean, std, handcrafted: None });
     let mut differences = Vec::new();
-    for seed in 0..3 {
-        let train = patterned(&preset, 4 * BATCH, seed);
+    for seed in 0..4 {
         let mut sessions = [support::device(), Device::Cpu].map(|device| {
             let mut session =
-                Session::new(&device, network.clone(), BATCH, &[BATCH]).expect("plans");
+                Session::new(&device, network.clone(), BATCH, &[BATCH]).expect("the plans load");
             session.upload(Storage::Parameters, &initialise(&preset, seed)).expect("upload");
             session.upload(Storage::Buffers, &initialise_buffers(&preset)).expect("upload");
             session
         });
         let aucs = sessions.each_mut().map(|session| {
-            for update in 0..UPDATES {
-                let batch = part(&train, (update as usize % 4) * BATCH, BATCH);
+            let batches = train.clips / BATCH;
+            for update in 0..EPOCHS * batches as u64 {
+                let batch = part(&train, update as usize % batches * BATCH, BATCH);
                 session.update(&batch, update, seed, 3e-3).expect("the update runs");
             }
             judge(session, &validation, BATCH, moods)
         });
-        assert!(aucs.iter().all(|&auc| auc > 0.7), "nothing was learnt: {aucs:?}");
+        assert!(aucs.iter().all(|&auc| auc > 0.6), "nothing was learnt: {aucs:?}");
         differences.push(aucs[0] - aucs[1]);
 
         let [gpu, cpu] = &mut sessions;
@@ -145,6 +166,13 @@ fn trained_apart_they_reach_the_same_auc() {
         let same = judge(cpu, &validation, BATCH, moods);
         assert!((same - aucs[0]).abs() < 1e-4, "the same weights: GPU {}, CPU {same}", aucs[0]);
     }
-    let mean = differences.iter().sum::<f64>() / differences.len() as f64;
-    assert!(mean.abs() < 0.02, "GPU − CPU: {differences:?}");
+    let count = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / count;
+    let square = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>();
+    let standard_error = (square / (count - 1.0) / count).sqrt();
+    println!("GPU − CPU: {differences:.4?}, mean {mean:.4}, standard error {standard_error:.4}");
+    assert!(
+        mean.abs() < 0.02 && mean.abs() <= FLOOR.max(2.0 * standard_error),
+        "GPU − CPU: {differences:?}, mean {mean}, standard error {standard_error}"
+    );
 }

@@ -5,20 +5,26 @@
 use std::sync::{Arc, OnceLock};
 
 use moodshader::dataset::batches::Batch;
-use moodshader::exec::{Device, Gpu, GpuOptions, adapters};
+use moodshader::exec::{Adapter, Device, Gpu, GpuOptions, adapters};
 use moodshader::model::preset::Preset;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// The adapter that `auto` takes, software included, with shader checks on. A machine without
-/// one fails the tests: they never pass by skipping.
+/// The adapter that `auto` takes, software included. A machine without one fails the tests: they
+/// never pass by skipping.
+pub fn adapter() -> Adapter {
+    adapters()
+        .into_iter()
+        .next()
+        .expect("no adapter: run `cargo xtask test`, which offers to install Mesa's software one")
+}
+
+/// [`adapter`] with shader checks on.
 pub fn gpu() -> &'static Arc<Gpu> {
     static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
     GPU.get_or_init(|| {
-        let adapter = adapters().into_iter().next().expect(
-            "no adapter: run `cargo xtask test`, which offers to install Mesa's software one",
-        );
+        let adapter = adapter();
         Arc::new(Gpu::open(adapter, GpuOptions { checked: true }).expect("the adapter opens"))
     })
 }
