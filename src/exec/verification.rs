@@ -216,31 +216,34 @@ fn compare_words(got: &[u32], want: &[u32]) -> Difference {
 /// business: a multiple of every adapter's alignment of bindings.
 const GUARD: usize = 1024;
 
-/// The guards' words, in turn: NaN, which shows in sums even if multiplied by zero, and a number
-/// that shows in comparisons, which NaN may lose.
-const GUARD_WORDS: [u32; 2] = [0x7fc0_0bad, 0x7f00_0bad];
-
-fn guard() -> impl Iterator<Item = u32> {
-    GUARD_WORDS.into_iter().cycle().take(GUARD)
+/// The guards of the tensor of this place: in turn NaN, which shows in sums even if multiplied by
+/// zero, and a number that shows in comparisons, which NaN may lose. Each tensor has words of its
+/// own, since NaN goes through arithmetic with its bits and would be written over itself.
+fn guard(place: usize) -> [u32; GUARD] {
+    std::array::from_fn(|i| {
+        let kind = if i % 2 == 0 { 0x7fc0_0ba0 } else { 0x7f00_0ba0 };
+        kind + place as u32
+    })
 }
 
-/// A tensor's bytes between guards.
-fn guarded(values: &Values) -> Vec<u8> {
-    let guard: Vec<u32> = guard().collect();
+/// The tensor between its guards.
+fn guarded(place: usize, values: &Values) -> Vec<u8> {
+    let guard = guard(place);
     let guard: &[u8] = bytemuck::cast_slice(&guard);
     [guard, values.bytes(), guard].concat()
 }
 
 /// The tensor between guards that the kernel left as they were.
-fn unguarded(buffer: &[u8], binding: &Binding) -> Result<Values> {
+fn unguarded(place: usize, buffer: &[u8], binding: &Binding) -> Result<Values> {
     let words: Vec<u32> = bytemuck::pod_collect_to_vec(buffer);
     let length = words.len() - 2 * GUARD;
     let (before, rest) = words.split_at(GUARD);
     let (tensor, after) = rest.split_at(length);
-    let stray = |side: &[u32]| side.iter().zip(guard()).position(|(word, guard)| *word != guard);
+    let guard = guard(place);
+    let stray = |side: &[u32]| side.iter().zip(guard).position(|(&word, guard)| word != guard);
     let outside = stray(before)
-        .map(|place| place as i64 - GUARD as i64)
-        .or_else(|| stray(after).map(|place| (length + place) as i64));
+        .map(|at| at as i64 - GUARD as i64)
+        .or_else(|| stray(after).map(|at| (length + at) as i64));
     match outside {
         Some(index) => Err(Error::failure(format!(
             "{}[{index}] was written to; it has {length} elements",
@@ -262,12 +265,14 @@ impl Gpu {
     /// # Errors
     /// Where the kernel does not run, or has written to a guard.
     pub fn launch_once(&self, launch: &dyn Launch, inputs: &[Values]) -> Result<Vec<Values>> {
-        let buffers: Vec<_> = inputs.iter().map(guarded).collect();
+        let guarded = |(place, values)| guarded(place, values);
+        let buffers: Vec<_> = inputs.iter().enumerate().map(guarded).collect();
         let after = self.dispatch(launch, &buffers, 4 * GUARD as u64)?;
         after
             .iter()
             .zip(launch.bindings())
-            .map(|(buffer, binding)| unguarded(buffer, binding))
+            .enumerate()
+            .map(|(place, (buffer, binding))| unguarded(place, buffer, binding))
             .collect()
     }
 }

@@ -59,6 +59,7 @@ impl Kernel for Params {
         vec![
             Case::new("minimal", Self { out_channels: 1, taps: 1, splits: 1 }),
             Case::new("odd", Self { out_channels: 7, taps: 5, splits: 3 }),
+            Case::new("one channel in the last quad", Self { out_channels: 5, taps: 3, splits: 2 }),
             Case::new("typical", Self { out_channels: 16, taps: 9, splits: 128 }),
         ]
     }

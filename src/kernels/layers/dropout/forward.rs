@@ -1,6 +1,6 @@
 //! output[e] = keep(e) ? input[e] / keep_probability : 0
 
-use super::{CONTROL_WORDS, Mask, keep_below};
+use super::{CONTROL_WORDS, Mask, hash, keep_below};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
@@ -37,18 +37,18 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        Tensors {
-            control: Draw::Below(u32::MAX),
-            input: Draw::NORMAL,
-            output: Draw::NORMAL,
-        }
+        Tensors { control: Draw::Below(u32::MAX), input: Draw::NORMAL, output: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {
+        let control = [3, 41, 0, 0];
+        let equal = Self { keep_below: hash(7, &control), ..Self::new(333, 0.5) };
         vec![
             Case::new("minimal", Self::new(1, 0.5)),
             Case::new("odd", Self::new(333, 0.7)),
             Case::new("typical", Self::new(32 * 128, 0.5)),
+            Case::new("hash equal to the bound", equal)
+                .drawn(Tensors { control: Draw::Words(control.to_vec()), ..equal.draw() }),
         ]
     }
 }

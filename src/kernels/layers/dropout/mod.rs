@@ -24,10 +24,15 @@ pub fn keep_below(keep: f64) -> u32 {
 impl Mask {
     fn apply<T: Real>(self, control: &[u32], from: &[T], to: &mut [T]) {
         for (element, (to, &from)) in (0..).zip(to.iter_mut().zip(from)) {
-            let kept = pcg3d([element, control[0], control[1]])[0] >> 8 < self.keep_below;
+            let kept = hash(element, control) < self.keep_below;
             *to = if kept { from * T::of(f64::from(self.scale)) } else { T::zero() };
         }
     }
+}
+
+/// 24 bits for an element of an update.
+fn hash(element: u32, control: &[u32]) -> u32 {
+    pcg3d([element, control[0], control[1]])[0] >> 8
 }
 
 /// The hash of Jarzynski and Olano, "Hash Functions for GPU Rendering" (2020).

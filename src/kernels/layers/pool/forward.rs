@@ -90,10 +90,12 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        // A coarse grid, so that windows hold ties; gammas of both signs and zero.
+        // A coarse grid, so that windows hold ties; gammas of both signs and zero, next to others.
+        let gamma = [(0.5, 1.5), (-1.5, -0.5), (0.0, 0.0)];
+        let gamma = gamma.into_iter().cycle().take(self.channels as usize);
         Tensors {
             input: Draw::Among((0..13).map(|i| i as f32 / 4.0).collect()),
-            gamma: Draw::Among(vec![1.5, -0.5, 0.0]),
+            gamma: Draw::Ranges(gamma.collect()),
             output: Draw::NORMAL,
         }
     }
