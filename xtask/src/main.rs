@@ -2,6 +2,7 @@
 
 mod bench;
 mod browser;
+mod mutate;
 mod test;
 mod verify_kernels;
 
@@ -21,6 +22,9 @@ struct Cli {
 enum Command {
     VerifyKernels(verify_kernels::VerifyKernels),
     Bench(bench::Bench),
+    Mutate(mutate::Mutate),
+    #[command(hide = true)]
+    VerifySource(mutate::VerifySource),
     Test(test::Test),
 }
 
@@ -30,6 +34,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::VerifyKernels(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Mutate(command) => command.run(),
+        Command::VerifySource(command) => command.run(),
         Command::Test(command) => command.run(),
     };
     result.unwrap_or_else(|error| {
