@@ -1,24 +1,36 @@
-//! Every kernel against its CPU reference, on the adapter that `auto` takes, with the driver's
-//! checks of every index; `cargo xtask verify-kernels` does it without, on any adapter.
+//! Every kernel against its CPU reference: on the adapter that `auto` takes with the driver's checks
+//! of every index, and on every adapter of the machine as programs run, without.
 
 mod support;
 
 use moodshader::exec::verification::{Report, cases, verify};
+use moodshader::exec::{Gpu, GpuOptions, adapters};
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::Values;
 use moodshader::plan::STATUS_CLEAR;
 
 #[test]
 fn kernels_agree_with_their_references() {
+    agree(support::gpu());
+}
+
+/// On a machine without a GPU these are Mesa's Vulkan and OpenGL.
+#[test]
+fn kernels_agree_with_their_references_on_every_adapter() {
+    for adapter in adapters() {
+        agree(&Gpu::open(adapter, GpuOptions::default()).expect("the adapter opens"));
+    }
+}
+
+fn agree(gpu: &Gpu) {
     let cases = cases("").expect("there are kernels");
-    let gpu = support::gpu();
     gpu.compile_all(cases.iter().map(|case| &*case.launch));
     let reports = cases.iter().map(|case| verify(gpu, case, 1));
     let failures: Vec<_> = reports
         .filter(|report| !report.passed())
         .map(|report: Report| report.to_string())
         .collect();
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(failures.is_empty(), "{}:\n{}", gpu.summary(), failures.join("\n"));
 }
 
 /// Infinities and NaN leave the number of the first bad update behind; finite gradients do not.

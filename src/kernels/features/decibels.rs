@@ -81,10 +81,17 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
+        let near_0 = Self { clips: 2, size: 333, top_db: 80.0 };
         vec![
             Case::new("minimal", Self { clips: 1, size: 1, top_db: 80.0 }),
             Case::new("odd", Self { clips: 3, size: 1001, top_db: 60.0 }),
             Case::new("typical", Self { clips: 4, size: 128 * 130, top_db: 80.0 }),
+            // Where the logarithm's last terms are not small beside the result.
+            Case::new("near 0 dB", near_0).drawn(Tensors {
+                energies: Draw::Uniform(0.5, 2.0),
+                peak: Draw::Uniform(1.0, 2.0),
+                decibels: Draw::NORMAL,
+            }),
         ]
     }
 }

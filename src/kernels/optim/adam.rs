@@ -106,17 +106,22 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
-        // Few enough that no quad holds nothing else.
-        let mut gradients: Vec<f32> = (0..40).map(|i| 0.1 * i as f32 - 1.0).collect();
-        gradients.extend([1e18, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
         let adam = |quads| Self::new(quads, [0.9, 0.999], 1e-8);
+        // What becomes of numbers that are not finite is not compared; that they are noticed is.
+        let among_others = |name, bad| {
+            // So few that no quad holds nothing else.
+            let mut gradient: Vec<f32> = (0..40).map(|i| 0.1 * i as f32 - 1.0).collect();
+            gradient.extend([1e18, bad]);
+            let gradient = Draw::Among(gradient);
+            Case::new(name, adam(67)).drawn(Tensors { gradient, ..adam(67).draw() })
+        };
         vec![
             Case::new("minimal", adam(1)),
             Case::new("odd", adam(333)),
             Case::new("typical", adam(140_000)),
-            // What becomes of numbers that are not finite is not compared; that they are noticed is.
-            Case::new("not finite", adam(67))
-                .drawn(Tensors { gradient: Draw::Among(gradients), ..adam(67).draw() }),
+            among_others("not a number", f32::NAN),
+            among_others("infinite", f32::INFINITY),
+            among_others("minus infinite", f32::NEG_INFINITY),
         ]
     }
 }

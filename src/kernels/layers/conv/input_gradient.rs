@@ -146,7 +146,7 @@ impl Kernel for Params {
             Case::new("odd, over frequency", case(3, [9, 6], [7, 1], 19, 67)),
             Case::new("typical, over time", case(1, [16, 32], [1, 9], 32, 323)),
             Case::new("typical, over frequency", case(1, [16, 32], [9, 1], 32, 323)),
-            Case::new("whole tiles", case(2, [4, 4], [1, 3], 3, 64)),
+            Case::new("whole tiles", case(1, [4, 4], [1, 3], 16, 64)),
             Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
             Case::new("odd, over both", case(2, [6, 5], [3, 5], 7, 21)),
             Case::new("odd, over both, higher than long", case(2, [6, 5], [11, 3], 17, 9)),

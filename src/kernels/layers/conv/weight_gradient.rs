@@ -194,7 +194,7 @@ impl Kernel for Params {
             Case::new("odd, over both", case(2, [6, 5], [3, 5], 7, 21)),
             Case::new("odd, in two runs over both", case(2, [6, 5], [13, 3], 17, 9)),
             Case::new("rows that only meet padding", case(1, [4, 4], [9, 9], 2, 21)),
-            Case::new("whole tiles", case(2, [4, 4], [1, 3], 3, 64)),
+            Case::new("whole tiles", case(1, [4, 4], [1, 3], 16, 64)),
             Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
         ]
     }
