@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use moodshader::exec::choose;
 use moodshader::kernels::{Entry, REGISTRY};
 use moodshader::{Error, Result};
 use mutants::{Change, Mutant, mutants};
@@ -71,6 +72,13 @@ impl Mutate {
             return Err(Error::input("--count 0 draws no mutants; ask for at least one"));
         }
         let device = if self.device == "auto" { "gpu" } else { &self.device };
+        // Better said before the first mutant than by each.
+        if choose(&device.parse().unwrap_or_else(|never| match never {}))?.is_none() {
+            return Err(Error::input(
+                "--device cpu has no shaders to break; mutate needs an adapter (`moodshader \
+                 devices` lists them)",
+            ));
+        }
         let trial = Trial { device: device.to_owned(), seed: self.seed };
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         kernels.shuffle(&mut rng);
