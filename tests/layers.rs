@@ -6,15 +6,15 @@ mod support;
 use std::collections::HashMap;
 
 use moodshader::exec::verification::{Expected, reference};
-use moodshader::kernels::Launch;
 use moodshader::kernels::layers::conv::{
-    Lines, Taps, entry_backward, entry_forward, entry_reduce, input_gradient, pack,
+    Footprint, Lines, entry_backward, entry_forward, entry_reduce, input_gradient, pack,
     weight_gradient, weight_gradient_reduce,
 };
 use moodshader::kernels::layers::{batch_norm, conv, lstm, pool};
 use moodshader::kernels::loss::softmax_bce;
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::Values;
+use moodshader::kernels::{Kernel, Launch};
 use moodshader::plan::STATUS_CLEAR;
 use safetensors::SafeTensors;
 use support::relative;
@@ -149,7 +149,7 @@ fn convolution(group: &'static str, kernel: [u32; 2], channels: [u32; 2], plane:
     let fixture = Fixture::new(group);
     let [ins, outs] = channels.map(|n| n as usize);
     let lines = Lines::new(kernel, plane[0], plane[1]);
-    let taps = Taps::new(kernel[0].max(kernel[1]), lines.length);
+    let footprint = Footprint::new(kernel, lines);
     let positions = (plane[0] * plane[1]) as usize;
     let input = quads(fixture.get("input"), ins, positions);
     let affine =
@@ -158,28 +158,39 @@ fn convolution(group: &'static str, kernel: [u32; 2], channels: [u32; 2], plane:
     let d_output = quads(&d_output, outs, positions);
     for on in BOTH {
         let packed = on.run(
-            &pack::Params::new(channels[0], channels[1], taps),
+            &pack::Params::new(channels[0], channels[1], footprint),
             &[("weight", numbers(fixture.get("weight")))],
         );
+        let launches = conv::forward::Params::launches(CLIPS, channels, lines, footprint);
+        let [launch] = launches[..] else { panic!("a small convolution is one launch") };
+        let lengths = Kernel::lengths(&launch);
         let left = on.run(
-            &conv::forward::Params::new(CLIPS, channels, lines, taps),
+            &launch,
             &[
                 ("input", numbers(&input)),
                 ("affine", numbers(&affine)),
                 ("weight", numbers(packed.get("forward"))),
                 ("bias", numbers(fixture.get("bias"))),
                 ("pivot", numbers(&vec![0.5; outs])),
+                ("output", numbers(&vec![f32::NAN; lengths.output])),
+                ("partial", numbers(&vec![f32::NAN; lengths.partial])),
             ],
         );
         fixture.check(on, "output", &planar(left.get("output"), outs, positions));
 
+        let launches = input_gradient::Params::launches(CLIPS, channels, lines, footprint);
+        let [launch] = launches[..] else { panic!("a small convolution is one launch") };
         let left = on.run(
-            &input_gradient::Params::new(CLIPS, channels, lines, taps),
-            &[("d_output", numbers(&d_output)), ("weight", numbers(packed.get("backward")))],
+            &launch,
+            &[
+                ("d_output", numbers(&d_output)),
+                ("weight", numbers(packed.get("backward"))),
+                ("d_input", numbers(&vec![f32::NAN; input.len()])),
+            ],
         );
         fixture.check(on, "d_input", &planar(left.get("d_input"), ins, positions));
 
-        let shares = weight_gradient::Params::new(CLIPS, channels, lines, taps);
+        let shares = weight_gradient::Params::new(CLIPS, channels, lines, footprint);
         let left = on.run(
             &shares,
             &[
@@ -189,7 +200,12 @@ fn convolution(group: &'static str, kernel: [u32; 2], channels: [u32; 2], plane:
             ],
         );
         let left = on.run(
-            &weight_gradient_reduce::Params::new(channels[0], channels[1], taps, shares.splits()),
+            &weight_gradient_reduce::Params::new(
+                channels,
+                footprint,
+                shares.padded(),
+                shares.splits(),
+            ),
             &[
                 ("partial", numbers(left.get("partial"))),
                 ("bias_partial", numbers(left.get("bias_partial"))),
@@ -208,6 +224,11 @@ fn convolution_over_time() {
 #[test]
 fn convolution_over_frequency() {
     convolution("conv.frequency", [7, 1], [3, 6], [11, 4]);
+}
+
+#[test]
+fn convolution_over_both() {
+    convolution("conv.both", [3, 5], [6, 5], [4, 9]);
 }
 
 const CHANNELS: u32 = 6;
@@ -370,7 +391,7 @@ fn first_block() {
     let lines = Lines::new([1, 5], norm.plane[0], norm.plane[1]);
     for on in BOTH {
         let forward = entry_forward::Params::new(norm.clips, CHANNELS, lines, 5, WINDOW);
-        let code = Values::U32(vec![u32::MAX; forward.lengths()[6]]);
+        let code = Values::U32(vec![u32::MAX; Kernel::lengths(&forward).code]);
         let left = on.run(
             &forward,
             &[

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use moodshader::exec::verification::{cases, verify};
 use moodshader::exec::{DeviceChoice, Gpu, GpuOptions, choose};
-use moodshader::kernels::verify::AnyCase;
+use moodshader::kernels::verify::{AnyCase, Draw};
 use moodshader::kernels::{Argument, Binding, Constants, Cost, Launch};
 use moodshader::{Error, Result};
 
@@ -162,6 +162,15 @@ impl Launch for Replaced {
     }
     fn cost(&self) -> Cost {
         self.of.cost()
+    }
+    fn serial_steps(&self) -> u32 {
+        self.of.serial_steps()
+    }
+    fn uniform_start(&self) -> usize {
+        self.of.uniform_start()
+    }
+    fn draws(&self) -> Vec<Draw> {
+        self.of.draws()
     }
     fn reference_f32(&self, arguments: Vec<Argument<'_, f32>>) {
         self.of.reference_f32(arguments);
