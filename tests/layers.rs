@@ -504,12 +504,20 @@ fn bidirectional_lstm() {
 
         let (width, offset) = (2 * units, 0);
         let ends = on.run(
-            &lstm::last_state::Params { batch, steps, units, width, offset },
+            &lstm::last_state::Params { batch, steps, units, rows: batch, first: 0, width, offset },
             &[("hidden", numbers(walked.get("hidden")))],
         );
         last.check(on, "output", ends.get("features"));
         let left = on.run(
-            &lstm::last_state_gradient::Params { batch, steps, units, width, offset },
+            &lstm::last_state_gradient::Params {
+                batch,
+                steps,
+                units,
+                rows: batch,
+                first: 0,
+                width,
+                offset,
+            },
             &[("d_features", numbers(last.get("d_output")))],
         );
         lstm_backward(on, &fixture, &walked, left.get("d_hidden"), &last);

@@ -217,18 +217,20 @@ fn compare_words(got: &[u32], want: &[u32]) -> Difference {
 const GUARD: usize = 1024;
 
 /// The guards of the tensor of this place: in turn NaN, which shows in sums even if multiplied by
-/// zero, and a number that shows in comparisons, which NaN may lose. Each tensor has words of its
-/// own, since NaN goes through arithmetic with its bits and would be written over itself.
-fn guard(place: usize) -> [u32; GUARD] {
+/// zero, and a number that shows in comparisons, which NaN may lose. NaN goes through arithmetic
+/// with its bits and would be written over itself, so each tensor has words of its own, and where
+/// the kernel writes the number comes first.
+fn guard(place: usize, binding: &Binding) -> [u32; GUARD] {
+    let nan_first = binding.access.reads();
     std::array::from_fn(|i| {
-        let kind = if i % 2 == 0 { 0x7fc0_0ba0 } else { 0x7f00_0ba0 };
+        let kind = if (i % 2 == 0) == nan_first { 0x7fc0_0ba0 } else { 0x7f00_0ba0 };
         kind + place as u32
     })
 }
 
 /// The tensor between its guards.
-fn guarded(place: usize, values: &Values) -> Vec<u8> {
-    let guard = guard(place);
+fn guarded(place: usize, binding: &Binding, values: &Values) -> Vec<u8> {
+    let guard = guard(place, binding);
     let guard: &[u8] = bytemuck::cast_slice(&guard);
     [guard, values.bytes(), guard].concat()
 }
@@ -239,7 +241,7 @@ fn unguarded(place: usize, buffer: &[u8], binding: &Binding) -> Result<Values> {
     let length = words.len() - 2 * GUARD;
     let (before, rest) = words.split_at(GUARD);
     let (tensor, after) = rest.split_at(length);
-    let guard = guard(place);
+    let guard = guard(place, binding);
     let stray = |side: &[u32]| side.iter().zip(guard).position(|(&word, guard)| word != guard);
     let outside = stray(before)
         .map(|at| at as i64 - GUARD as i64)
@@ -265,8 +267,13 @@ impl Gpu {
     /// # Errors
     /// Where the kernel does not run, or has written to a guard.
     pub fn launch_once(&self, launch: &dyn Launch, inputs: &[Values]) -> Result<Vec<Values>> {
-        let guarded = |(place, values)| guarded(place, values);
-        let buffers: Vec<_> = inputs.iter().enumerate().map(guarded).collect();
+        let buffers: Vec<_> = launch
+            .bindings()
+            .iter()
+            .zip(inputs)
+            .enumerate()
+            .map(|(place, (binding, values))| guarded(place, binding, values))
+            .collect();
         let after = self.dispatch(launch, &buffers, 4 * GUARD as u64)?;
         after
             .iter()

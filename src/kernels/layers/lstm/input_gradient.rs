@@ -63,10 +63,16 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
-        vec![
+        let mut cases = vec![
             Case::new("minimal", Self { rows: 1, features: 1, units: 1 }),
             Case::new("odd", Self { rows: 21, features: 37, units: 13 }),
             Case::new("typical", Self { rows: 8 * 20, features: 128, units: 128 }),
-        ]
+        ];
+        // A second tile that ends in each of a thread's eight columns.
+        cases.extend((0..8).map(|column| {
+            let features = 128 + 16 * column + 5;
+            Case::new("a tile in part", Self { rows: 3, features, units: 2 })
+        }));
+        cases
     }
 }

@@ -150,12 +150,15 @@ impl Kernel for Params {
 
     fn cases() -> Vec<Case<Self>> {
         let walk = |batch, steps, units| Self { batch, steps, units, begin: 0, end: steps };
-        vec![
+        let mut cases = vec![
             Case::new("minimal", walk(1, 1, 1)),
             Case::new("odd", walk(11, 7, 13)),
             Case::new("most units", walk(1, 3, 256)),
             Case::new("middle of a walk", Self { begin: 3, end: 6, ..walk(9, 10, 37) }),
             Case::new("typical", walk(8, 20, 128)),
-        ]
+        ];
+        // The last unit is each of a thread's eight.
+        cases.extend((0..8).map(|share| Case::new("units in part", walk(1, 2, 8 * share + 5))));
+        cases
     }
 }
