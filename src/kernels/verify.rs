@@ -58,6 +58,7 @@ pub struct AnyCase {
     pub launch: Box<dyn Launch>,
     /// As [`Case::tolerance`].
     pub tolerance: f64,
+    /// How each tensor is drawn, as [`Kernel::draw`] says or the case's own way.
     pub draws: Vec<Draw>,
 }
 
@@ -114,6 +115,7 @@ impl Values {
         }
     }
 
+    /// Whether no element is infinite or NaN; words always are.
     pub fn are_finite(&self) -> bool {
         match self {
             Self::F32(values) => values.iter().all(|x| x.is_finite()),
