@@ -1,6 +1,7 @@
 //! The command line: flags become validated arguments, arguments become library calls, and the
 //! one place where an error becomes a message and an exit status.
 
+mod compare;
 mod dataset;
 mod devices;
 mod evaluate;
@@ -9,6 +10,7 @@ mod features;
 mod info;
 mod manual;
 mod predict;
+mod source;
 mod synth;
 mod train;
 
@@ -37,6 +39,7 @@ enum Command {
     Train(Box<train::Train>),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
+    Compare(compare::Compare),
     Features(features::Features),
     Dataset(dataset::Dataset),
     Synth(synth::Synth),
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Train(train) => train.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Predict(predict) => predict.run(),
+        Command::Compare(compare) => compare.run(),
         Command::Features(features) => features.run(),
         Command::Dataset(dataset) => dataset.run(),
         Command::Synth(synth) => synth.run(),

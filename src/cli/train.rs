@@ -1,16 +1,16 @@
 //! `moodshader train`.
 
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::PathBuf;
 
 use clap::Args;
 
+use super::source::{Source, absolute, apply, default_out};
 use super::{Common, open_device, print_line, stop_on_interrupt};
+use crate::Result;
 use crate::metrics::Scores;
 use crate::model::preset::Preset;
 use crate::report::Progress;
-use crate::train::{Config, Data, Outcome, RunFolder, Until, best, finished, resume, start};
-use crate::{Error, Result};
+use crate::train::{Config, Outcome, RunFolder, Until, best, finished, resume, start};
 
 /// Train a model; without data, on a synthetic corpus.
 #[derive(Args, Debug)]
@@ -25,18 +25,8 @@ pub struct Train {
     /// Change a key of the preset, such as train.batch=16; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
-    /// The moods to learn: a list such as happy,dark, or all (the tags of --data).
-    #[arg(long)]
-    moods: Option<String>,
-    /// The training manifest: MTG-Jamendo's TSV, a CSV `path,tags`, or a folder per mood.
-    #[arg(long, value_name = "MANIFEST")]
-    data: Option<PathBuf>,
-    /// The folder that the manifests' paths are relative to.
-    #[arg(long, value_name = "DIR", requires = "data")]
-    audio_root: Option<PathBuf>,
-    /// Validate on this manifest; all of --data trains then. Without, a fifth is held back.
-    #[arg(long, value_name = "MANIFEST", requires = "data")]
-    validation: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Score the best model on this manifest at the end.
     #[arg(long, value_name = "MANIFEST", requires = "data")]
     test: Option<PathBuf>,
@@ -66,11 +56,6 @@ const PRESET_KEYS: &str = include_str!("../../assets/preset-keys.txt");
 
 /// The largest integer that config.toml can hold.
 const SEED_LIMIT: u64 = i64::MAX as u64;
-
-/// Clips of the synthetic corpus: as many as train in minutes.
-fn synthetic_clips(preset: &Preset) -> usize {
-    if preset.audio.clip_seconds > 10.0 { 96 } else { 500 }
-}
 
 impl Train {
     pub fn run(&self) -> Result<()> {
@@ -111,32 +96,17 @@ impl Train {
             }
             (Some(name), None) => (name.clone(), Preset::named(name)?),
             (None, None) => {
-                let name = if self.data.is_some() { "paper" } else { "demo" };
+                let name = if self.source.is_given() { "paper" } else { "demo" };
                 (name.to_owned(), Preset::named(name)?)
             }
         };
-        for set in &self.sets {
-            let (key, value) = set.split_once('=').ok_or_else(|| {
-                Error::input(format!("--set {set}: expected KEY=VALUE, such as train.batch=16"))
-            })?;
-            preset.set(key, value).map_err(|error| error.context(format!("--set {set}")))?;
-        }
-        preset.validate()?;
+        apply(&self.sets, &mut preset)?;
 
-        let data = Data {
-            synthetic_clips: self.data.is_none().then(|| synthetic_clips(&preset)),
-            data: self.data.as_deref().map(absolute("--data")).transpose()?,
-            audio_root: self.audio_root.as_deref().map(absolute("--audio-root")).transpose()?,
-            validation: self.validation.as_deref().map(absolute("--validation")).transpose()?,
-            test: self.test.as_deref().map(absolute("--test")).transpose()?,
-            moods: self.moods.clone(),
-        };
+        let mut data = self.source.data(preset.audio.clip_seconds)?;
+        data.test = self.test.as_deref().map(absolute("--test")).transpose()?;
         let out = match &self.out {
             Some(out) => out.clone(),
-            None => {
-                let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-                Path::new("runs").join(format!("{name}-{}", now.replace(['-', ':'], "")))
-            }
+            None => default_out(&name),
         };
         let config = Config {
             preset_name: name,
@@ -147,19 +117,6 @@ impl Train {
             preset,
         };
         Ok((config, out))
-    }
-}
-
-/// The path that a flag names, resolved.
-fn absolute(flag: &str) -> impl Fn(&Path) -> Result<PathBuf> {
-    move |path| {
-        path.canonicalize().map_err(|error| {
-            let error = Error::io("open", path, &error).context(flag);
-            match path.is_relative() {
-                true => error.followed_by("the path starts from the folder you are in"),
-                false => error.followed_by("check the path"),
-            }
-        })
     }
 }
 

@@ -35,6 +35,14 @@ pub struct Data {
     /// Clips of the synthetic corpus; `data` then names its manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synthetic_clips: Option<usize>,
+    /// Seconds of each of them, where that is not the preset's clip length: models with clips of
+    /// several lengths are compared on one corpus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synthetic_seconds: Option<f64>,
+    /// Seed of the split and of the synthetic corpus, where that is not the run's: runs with several
+    /// seeds are compared on the same clips.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
     /// The training manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,

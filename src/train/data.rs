@@ -38,26 +38,31 @@ pub struct Clips {
     pub broken: Vec<Broken>,
 }
 
-/// Makes the synthetic corpus if a run has no data of its own, and returns its manifest.
-pub fn synthesise(
-    preset: &Preset,
-    clips: usize,
-    seed: u64,
-    stop: &AtomicBool,
-    progress: &Progress,
-) -> Result<std::path::PathBuf> {
-    let spec =
-        CorpusSpec { clips, clip_seconds: preset.audio.clip_seconds, seed, shuffle_labels: false };
-    // Refuses a folder that cannot be written, and says what to do.
-    FeatureCache::open(None)?;
-    let bar = progress.bar("composing the synthetic corpus", clips);
-    synthetic::cached(&spec, &default_root()?, &|done| {
-        bar.at(done);
-        match stop.load(Ordering::Relaxed) {
-            true => Err(Error::stopped("stopped while the synthetic corpus was composed")),
-            false => Ok(()),
-        }
-    })
+impl Config {
+    /// Makes the synthetic corpus if a run has no data of its own, and names its manifest. The cache
+    /// may lie elsewhere than when the run began.
+    pub(super) fn synthesise(&mut self, stop: &AtomicBool, progress: &Progress) -> Result<()> {
+        let Some(clips) = self.data.synthetic_clips else { return Ok(()) };
+        let spec = CorpusSpec {
+            clips,
+            clip_seconds: self.data.synthetic_seconds.unwrap_or(self.preset.audio.clip_seconds),
+            seed: self.data.split_seed.unwrap_or(self.seed),
+            shuffle_labels: false,
+        };
+        // Refuses a folder that cannot be written, and says what to do.
+        FeatureCache::open(None)?;
+        let bar = progress.bar("composing the synthetic corpus", clips);
+        let manifest = synthetic::cached(&spec, &default_root()?, &|done| {
+            bar.at(done);
+            match stop.load(Ordering::Relaxed) {
+                true => Err(Error::stopped("stopped while the synthetic corpus was composed")),
+                false => Ok(()),
+            }
+        })?;
+        self.data.audio_root = manifest.parent().map(Path::to_owned);
+        self.data.data = Some(manifest);
+        Ok(())
+    }
 }
 
 impl Data {
@@ -97,7 +102,7 @@ impl Data {
         let (train, validation) = match &self.validation {
             Some(path) => (all, read(path)?),
             None => {
-                let split = Split::by_artist(all, seed)?;
+                let split = Split::by_artist(all, self.split_seed.unwrap_or(seed))?;
                 (split.train, split.validation)
             }
         };

@@ -58,6 +58,8 @@ pub struct Outcome {
     pub interrupted: bool,
     /// One line for each epoch that ended.
     pub metrics: Vec<EpochMetrics>,
+    /// Epoch, clips trained on in it by this process, and the seconds that took.
+    pub pace: Vec<(u64, usize, f64)>,
     /// In the order of the model's outputs.
     pub moods: Vec<String>,
     /// Of the best model on the validation clips, once an epoch has ended.
@@ -87,11 +89,7 @@ pub fn start(
     progress: &Progress,
 ) -> Result<Outcome> {
     let fresh = RunFolder::create(out)?;
-    if let Some(clips) = config.data.synthetic_clips {
-        let manifest = synthesise(&config.preset, clips, config.seed, until.stop, progress)?;
-        config.data.audio_root = manifest.parent().map(Path::to_owned);
-        config.data.data = Some(manifest);
-    }
+    config.synthesise(until.stop, progress)?;
     let mut preset = config.preset.clone();
     let tracks = config.data.tracks(&mut preset, config.seed, progress)?;
     config.preset = preset;
@@ -127,12 +125,7 @@ pub fn resume(
     }
     let folder = RunFolder::open(path)?;
     let mut config = Config::read(&folder.config())?;
-    if let Some(clips) = config.data.synthetic_clips {
-        // The cache may lie elsewhere by now.
-        let manifest = synthesise(&config.preset, clips, config.seed, until.stop, progress)?;
-        config.data.audio_root = manifest.parent().map(Path::to_owned);
-        config.data.data = Some(manifest);
-    }
+    config.synthesise(until.stop, progress)?;
     let mut preset = config.preset.clone();
     let tracks = config.data.tracks(&mut preset, config.seed, progress)?;
     if preset != config.preset {
@@ -203,7 +196,17 @@ impl Outcome {
         let validation = if metrics.is_empty() { None } else { scores(&folder.predictions())? };
         let test = if interrupted { None } else { scores(&folder.test_predictions())? };
         let moods = config.preset.moods.clone();
-        Ok(Self { folder, update, interrupted, metrics, moods, validation, test, broken })
+        Ok(Self {
+            folder,
+            update,
+            interrupted,
+            metrics,
+            pace: Vec::new(),
+            moods,
+            validation,
+            test,
+            broken,
+        })
     }
 }
 
@@ -322,8 +325,9 @@ impl Run {
             }
         };
         self.report(&events, timelines, !(interrupted || until.stop.load(Ordering::Relaxed)))?;
-        let Self { config, folder, clips, update, metrics, .. } = self;
-        Outcome::new(folder, &config, update, metrics, clips.broken, interrupted)
+        let Self { config, folder, clips, update, metrics, pace, .. } = self;
+        let outcome = Outcome::new(folder, &config, update, metrics, clips.broken, interrupted)?;
+        Ok(Outcome { pace, ..outcome })
     }
 
     /// The order of the clips in an epoch.

@@ -1,0 +1,222 @@
+//! What a preset reached, over its seeds.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::Candidate;
+use super::folder::{Folder, key};
+use crate::metrics::{
+    self, Bootstrap, Differences, Judged, Resampling, Scores, bootstrap, paired_bootstrap,
+};
+use crate::model::parameters::parameter_shapes;
+use crate::model::preset::{ClassWeights, Output, Preset};
+use crate::train::{EpochMetrics, RunFolder, best, read_predictions};
+use crate::{Error, Result};
+
+/// A number over the seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Statistic {
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation (÷ (n − 1)); none of one seed.
+    pub deviation: Option<f64>,
+}
+
+/// A preset's row of the table.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// Of the preset.
+    pub name: String,
+    /// Trained numbers.
+    pub parameters: usize,
+    /// Of training, over all seeds, where it was measured.
+    pub clips_per_second: Option<f64>,
+    /// The adapters that trained.
+    pub devices: BTreeSet<String>,
+    /// Trained for.
+    pub epochs: u64,
+    /// The epoch of each seed's best model.
+    pub best_epochs: Vec<u64>,
+    /// At the best epoch, with dropout, as training saw it.
+    pub train_loss: Statistic,
+    /// At the best epoch.
+    pub validation_loss: Statistic,
+    /// Validation loss minus training loss.
+    pub gap: Statistic,
+    /// Of the macro means.
+    pub roc_auc: Option<Statistic>,
+    /// Of the macro means.
+    pub pr_auc: Option<Statistic>,
+    /// In the order of the moods.
+    pub mood_roc_auc: Vec<Option<Statistic>>,
+    /// The best models' scores on the validation clips, averaged over the seeds.
+    pub averaged: Judged,
+    /// What the averaged scores reach; with one seed, what the model does.
+    pub scores: Scores,
+    /// 95 % intervals of `scores`.
+    pub intervals: Bootstrap,
+    /// `scores` minus those of the first preset.
+    pub difference: Option<Differences>,
+    /// What its probabilities are.
+    pub output: Output,
+    /// Whether its training loss is weighted.
+    pub weighted: bool,
+    /// Says which clips it was trained and judged on.
+    split: String,
+}
+
+/// The best model of one run.
+struct Run {
+    line: EpochMetrics,
+    judged: Judged,
+    scores: Scores,
+}
+
+impl Statistic {
+    /// `None` of no values.
+    fn of(values: &[f64]) -> Option<Self> {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let deviation = (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
+        (!values.is_empty()).then_some(Self { mean, deviation })
+    }
+}
+
+impl Judgement {
+    /// Reads the finished runs of a preset. `first` is the preset that it is compared with.
+    ///
+    /// # Errors
+    /// A file is missing or damaged; runs were judged on different clips.
+    pub fn read(
+        candidate: &Candidate,
+        seeds: u64,
+        folder: &Folder,
+        first: Option<&Self>,
+    ) -> Result<Self> {
+        let name = &candidate.name;
+        let mut runs: Vec<Run> = Vec::new();
+        let mut split: Option<String> = first.map(|first| first.split.clone());
+        for seed in 0..seeds {
+            let path = folder.run(name, seed);
+            let run = Run::read(&path).map_err(|error| error.context(path.display()))?;
+            let trained_on = RunFolder::open(&path)?.description()?.split;
+            let other = runs.first().map(|run| &run.judged).or(first.map(|first| &first.averaged));
+            let same = other.is_none_or(|other| {
+                (&other.names, &other.targets, &other.moods)
+                    == (&run.judged.names, &run.judged.targets, &run.judged.moods)
+            });
+            if !same || split.as_ref().is_some_and(|split| *split != trained_on) {
+                return Err(Error::input(format!(
+                    "{} was trained or judged on other clips than the runs before it, so it cannot \
+                     be compared with them: the manifests have changed, or audio files are broken; \
+                     restore them and begin again with another --out",
+                    path.display()
+                )));
+            }
+            split = Some(trained_on);
+            runs.push(run);
+        }
+        let averaged = average(&runs)
+            .ok_or_else(|| Error::failure(format!("{name} has no run to be judged by")))?;
+        let scores = averaged.metrics()?;
+        let resampling = Resampling::default();
+        let intervals = bootstrap(as_table(&averaged)?, resampling)?;
+        let difference = first
+            .map(|first| {
+                paired_bootstrap(as_table(&first.averaged)?, as_table(&averaged)?, resampling)
+            })
+            .transpose()?;
+
+        let over = |value: &dyn Fn(&Run) -> Option<f64>| -> Option<Statistic> {
+            Statistic::of(&runs.iter().filter_map(value).collect::<Vec<f64>>())
+        };
+        let loss = |value: &dyn Fn(&EpochMetrics) -> f64| {
+            over(&|run| Some(value(&run.line)))
+                .ok_or_else(|| Error::failure(format!("{name} has no epoch")))
+        };
+        let mood_roc_auc =
+            (0..averaged.moods.len()).map(|mood| over(&|run| run.scores.roc_auc.moods[mood]));
+        let mood_roc_auc = mood_roc_auc.collect();
+
+        let measured = folder.throughput()?;
+        let keys: Vec<String> = (0..seeds).map(|seed| key(name, seed)).collect();
+        let measured: Vec<_> = keys.iter().filter_map(|key| measured.get(key)).collect();
+        let clips: usize = measured.iter().map(|run| run.clips).sum();
+        let seconds: f64 = measured.iter().map(|run| run.seconds).sum();
+        let preset = &candidate.preset;
+        // The moods that --moods settled may be more or fewer than the preset's own.
+        let resolved = Preset { moods: averaged.moods.clone(), ..candidate.preset.clone() };
+        let shapes = parameter_shapes(&resolved);
+        Ok(Self {
+            name: name.clone(),
+            parameters: shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum(),
+            clips_per_second: (seconds > 0.0).then(|| clips as f64 / seconds),
+            devices: measured.iter().flat_map(|run| run.devices.iter().cloned()).collect(),
+            epochs: preset.train.epochs,
+            best_epochs: runs.iter().map(|run| run.line.epoch).collect(),
+            train_loss: loss(&|line| line.train_loss)?,
+            validation_loss: loss(&|line| line.validation_loss)?,
+            gap: loss(&|line| line.validation_loss - line.train_loss)?,
+            roc_auc: over(&|run| run.scores.roc_auc.macro_mean),
+            pr_auc: over(&|run| run.scores.pr_auc.macro_mean),
+            mood_roc_auc,
+            scores,
+            intervals,
+            difference,
+            output: preset.model.output,
+            weighted: preset.train.class_weights == ClassWeights::Balanced,
+            split: split.unwrap_or_default(),
+            averaged,
+        })
+    }
+
+    /// Whether the macro ROC-AUC differs from the first preset's by more than the draw of the clips
+    /// explains: its 95 % interval does not hold 0. `None` for the first preset itself, and where no
+    /// mood can be ranked.
+    pub fn beyond_chance(&self) -> Option<bool> {
+        let interval = self.difference.as_ref()?.roc_auc.intervals.macro_mean?;
+        Some(interval.0 > 0.0 || interval.1 < 0.0)
+    }
+
+    /// The mean loss, over the validation clips, that no softmax can get below, since its outputs add
+    /// up to 1: with k of a clip's M moods true, the least is at 1 / k each: k · ln k / M.
+    pub fn softmax_floor(&self) -> f64 {
+        let moods = self.averaged.moods.len();
+        let floor = |targets: &[bool]| {
+            let count = targets.iter().filter(|target| **target).count().max(1) as f64;
+            count * count.ln() / moods as f64
+        };
+        let clips = self.averaged.targets.chunks(moods);
+        clips.map(floor).sum::<f64>() / self.averaged.clips() as f64
+    }
+}
+
+fn as_table(judged: &Judged) -> Result<metrics::Table<'_>> {
+    metrics::Table::new(&judged.targets, &judged.scores, judged.moods.len())
+}
+
+/// The mean of each clip's scores over the runs.
+fn average(runs: &[Run]) -> Option<Judged> {
+    let first = &runs.first()?.judged;
+    let mean = |place: usize| {
+        let sum: f64 = runs.iter().map(|run| f64::from(run.judged.scores[place])).sum();
+        (sum / runs.len() as f64) as f32
+    };
+    let scores = (0..first.scores.len()).map(mean).collect();
+    Some(Judged { scores, ..first.clone() })
+}
+
+impl Run {
+    fn read(path: &std::path::Path) -> Result<Self> {
+        let folder = RunFolder::open(path)?;
+        let metrics = folder.read_metrics()?;
+        // Where no mood can be ranked, the first epoch's model is kept.
+        let line = best(&metrics).or(metrics.first()).cloned();
+        let line = line.ok_or_else(|| Error::input("metrics.jsonl has no line; restore it"))?;
+        let judged = read_predictions(&folder.predictions())?;
+        let scores = judged.metrics()?;
+        Ok(Self { line, judged, scores })
+    }
+}

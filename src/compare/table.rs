@@ -1,0 +1,394 @@
+//! The table of a comparison: text, Markdown, CSV and JSON of the same numbers.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Judgement, Statistic};
+use crate::metrics::{Difference, Interval, Intervals};
+use crate::model::preset::Output;
+use crate::{Error, Result};
+
+/// What a comparison has found so far, a row a preset.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Runs of each preset.
+    pub seeds: u64,
+    /// Presets there will be.
+    pub of: usize,
+    /// Presets whose runs are finished, in order; the first is what the others are compared with.
+    pub judgements: Vec<Judgement>,
+}
+
+/// Head and rows of cells.
+struct Cells {
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// For people: both tables and the notes.
+    pub fn text(&self) -> String {
+        let notes: String = self.notes().iter().map(|note| format!("- {note}\n")).collect();
+        format!("{}\n\n{}\n{}\n{notes}", self.heading(), self.summary().text(), self.moods().text())
+    }
+
+    /// The same for a README.
+    pub fn markdown(&self) -> String {
+        let notes: String = self.notes().iter().map(|note| format!("- {note}\n")).collect();
+        format!(
+            "{}\n\n{}\nROC-AUC of each mood:\n\n{}\n{notes}",
+            self.heading(),
+            self.summary().markdown(),
+            self.moods().markdown()
+        )
+    }
+
+    /// What was compared, and whether more will come.
+    fn heading(&self) -> String {
+        let count = |number: u64, what: &str| match number {
+            1 => format!("1 {what}"),
+            _ => format!("{number} {what}s"),
+        };
+        let clips = self.judgements.first().map_or(0, |first| first.averaged.clips());
+        let heading = format!(
+            "{} with {} each, judged on {}",
+            count(self.judgements.len() as u64, "preset"),
+            count(self.seeds, "seed"),
+            count(clips as u64, "validation clip")
+        );
+        match self.of - self.judgements.len() {
+            0 => heading,
+            left => format!("{heading} (unfinished: {} to come)", count(left as u64, "preset")),
+        }
+    }
+
+    fn summary(&self) -> Cells {
+        let several = self.seeds > 1;
+        let first = self.judgements.first().map_or("", |first| &*first.name);
+        let mut head: Vec<String> =
+            ["preset", "parameters", "clips/s", "epochs"].map(str::to_owned).into();
+        head.push(if several { "best epochs" } else { "best epoch" }.to_owned());
+        head.extend(["training loss", "validation loss", "gap"].map(str::to_owned));
+        if several {
+            head.extend(["ROC-AUC", "PR-AUC"].map(str::to_owned));
+        }
+        let of = if several { "of averaged scores " } else { "" };
+        head.extend(["ROC-AUC", "PR-AUC"].map(|metric| format!("{metric} {of}[95 %]")));
+        head.push(format!("ROC-AUC against {first} [95 %]"));
+        head.push("beyond chance".to_owned());
+        let row = |row: &Judgement| {
+            let mut cells = vec![
+                row.name.clone(),
+                grouped(row.parameters),
+                row.clips_per_second.map_or("-".to_owned(), |pace| format!("{pace:.1}")),
+                row.epochs.to_string(),
+                list(&row.best_epochs, ", "),
+                statistic(Some(row.train_loss), 4),
+                statistic(Some(row.validation_loss), 4),
+                signed(row.gap),
+            ];
+            if several {
+                cells.extend([row.roc_auc, row.pr_auc].map(|metric| statistic(metric, 4)));
+            }
+            let metrics = [
+                (&row.scores.roc_auc, &row.intervals.roc_auc),
+                (&row.scores.pr_auc, &row.intervals.pr_auc),
+            ];
+            cells.extend(metrics.map(|(value, intervals)| {
+                let value = value.macro_mean.map(|value| format!("{value:.4}"));
+                bounded(value, intervals, |bound| format!("{bound:.3}"))
+            }));
+            cells.push(row.difference.as_ref().map_or("-".to_owned(), |difference| {
+                let Difference { value, intervals } = &difference.roc_auc;
+                let value = value.macro_mean.map(|value| format!("{value:+.4}"));
+                bounded(value, intervals, |bound| format!("{bound:+.3}"))
+            }));
+            cells.push(match row.beyond_chance() {
+                None => "-".to_owned(),
+                Some(beyond) => if beyond { "yes" } else { "no" }.to_owned(),
+            });
+            cells
+        };
+        Cells { head, rows: self.judgements.iter().map(row).collect() }
+    }
+
+    /// ROC-AUC of each mood, a row a preset.
+    fn moods(&self) -> Cells {
+        let moods = self.judgements.first().map_or(&[][..], |first| &first.averaged.moods);
+        let row = |row: &Judgement| {
+            let cells = row.mood_roc_auc.iter().map(|metric| statistic(*metric, 3));
+            std::iter::once(row.name.clone()).chain(cells).collect()
+        };
+        Cells {
+            head: std::iter::once("preset".to_owned()).chain(moods.iter().cloned()).collect(),
+            rows: self.judgements.iter().map(row).collect(),
+        }
+    }
+
+    /// How the numbers are to be read.
+    fn notes(&self) -> Vec<String> {
+        let Some(first) = self.judgements.first() else { return Vec::new() };
+        let mut notes = Vec::new();
+        notes.push(match self.seeds {
+            1 => "All presets are trained with seed 0 on the same split. What another seed would \
+                  change is not in the table; --seeds 3 shows it."
+                .to_owned(),
+            seeds => format!(
+                "All presets are trained with the seeds 0 to {} on the same split. ± is the \
+                 standard deviation over the seeds (n − 1). Intervals and differences are those of \
+                 the clips' scores averaged over the seeds: one model made of {seeds}, often better \
+                 than the mean of its parts.",
+                seeds - 1
+            ),
+        });
+        notes.push(
+            "Metrics are macro means on the validation clips, by the model of the best epoch. That \
+             epoch is chosen on the same clips, so that all of them are a little too high."
+                .to_owned(),
+        );
+        notes.push(format!(
+            "Intervals are 95 % percentile intervals of a bootstrap over the clips (1000 resamples, \
+             the same ones for every preset): what other clips would change. Clips count as \
+             independent, which clips of one song are not. A difference to {} is beyond chance if \
+             its interval (paired: both models judged on the same resample) does not hold 0. Each \
+             preset is tested by itself, without correction for their number.",
+            first.name
+        ));
+        notes.push(
+            "Losses are those of the best epoch; the gap is validation minus training. The training \
+             loss is the epoch's mean with dropout, while the weights still change, so that a gap \
+             below 0 is usual early on and one that grows is over-fitting."
+                .to_owned(),
+        );
+        let with = |output| {
+            let rows = self.judgements.iter().filter(move |row| row.output == output);
+            rows.map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let (softmax, sigmoid) = (with(Output::Softmax), with(Output::Sigmoid));
+        if !softmax.is_empty() && !sigmoid.is_empty() {
+            notes.push(format!(
+                "Losses of a softmax ({softmax}) and of a sigmoid ({sigmoid}) are not the same \
+                 quantity. Both are the binary cross-entropy of the outputs, mean over clips and \
+                 moods, but the outputs of a softmax add up to 1: on these clips its loss cannot \
+                 fall below {:.4}, that of a sigmoid can reach 0. Compare losses in one group, and \
+                 the groups by ROC-AUC and PR-AUC.",
+                first.softmax_floor()
+            ));
+        }
+        let weighted: Vec<&str> =
+            self.judgements.iter().filter(|row| row.weighted).map(|row| &*row.name).collect();
+        if !weighted.is_empty() {
+            notes.push(format!(
+                "The training loss of {} is weighted by class and the validation loss is not: the \
+                 gap says nothing there.",
+                weighted.join(", ")
+            ));
+        }
+        let devices: BTreeSet<&str> =
+            self.judgements.iter().flat_map(|row| row.devices.iter().map(String::as_str)).collect();
+        if !devices.is_empty() {
+            notes.push(format!(
+                "clips/s is the pace of training as measured, with reading the features, without \
+                 preparation and validation, on {}. Whatever else the machine did slowed it down.",
+                devices.into_iter().collect::<Vec<_>>().join(" and ")
+            ));
+        }
+        let undefined = first.mood_roc_auc.iter().filter(|metric| metric.is_none()).count();
+        if undefined > 0 {
+            notes.push(
+                "A mood that every validation clip has, or none, has no ROC-AUC (-) and is left out \
+                 of the means."
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+
+    /// One row a preset, one column a number, in full precision; empty where there is none.
+    ///
+    /// # Errors
+    /// Never, but by a program that is wrong.
+    pub fn csv(&self) -> Result<Vec<u8>> {
+        let failed = |error: csv::Error| Error::failure(error.to_string());
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for (at, row) in self.judgements.iter().enumerate() {
+            let columns = columns(row);
+            if at == 0 {
+                writer.write_record(columns.iter().map(|(name, _)| name)).map_err(failed)?;
+            }
+            writer.write_record(columns.iter().map(|(_, value)| value)).map_err(failed)?;
+        }
+        writer.into_inner().map_err(|error| Error::failure(error.to_string()))
+    }
+
+    /// The same with names, `null` where there is no number, and the notes.
+    ///
+    /// # Errors
+    /// Never, but by a program that is wrong.
+    pub fn json(&self) -> Result<String> {
+        let failed = |error: serde_json::Error| Error::failure(error.to_string());
+        let rows = self.judgements.iter().map(|row| {
+            let moods = &row.averaged.moods;
+            let named = |values: &[Option<Statistic>]| -> Value {
+                moods.iter().cloned().zip(values.iter().map(|value| json!(value))).collect()
+            };
+            let difference = match &row.difference {
+                None => Value::Null,
+                Some(difference) => json!({
+                    "roc_auc": difference.roc_auc.value.labelled(moods),
+                    "roc_auc_interval": difference.roc_auc.intervals.labelled(moods),
+                    "pr_auc": difference.pr_auc.value.labelled(moods),
+                    "pr_auc_interval": difference.pr_auc.intervals.labelled(moods),
+                    "beyond_chance": row.beyond_chance(),
+                }),
+            };
+            json!({
+                "preset": row.name,
+                "parameters": row.parameters,
+                "clips_per_second": row.clips_per_second,
+                "devices": row.devices,
+                "epochs": row.epochs,
+                "best_epochs": row.best_epochs,
+                "train_loss": row.train_loss,
+                "validation_loss": row.validation_loss,
+                "gap": row.gap,
+                "over_seeds": {
+                    "roc_auc": row.roc_auc,
+                    "pr_auc": row.pr_auc,
+                    "mood_roc_auc": named(&row.mood_roc_auc),
+                },
+                "averaged_scores": {
+                    "roc_auc": row.scores.roc_auc.labelled(moods),
+                    "roc_auc_interval": row.intervals.roc_auc.labelled(moods),
+                    "pr_auc": row.scores.pr_auc.labelled(moods),
+                    "pr_auc_interval": row.intervals.pr_auc.labelled(moods),
+                },
+                "difference": difference,
+            })
+        });
+        let rows: Vec<Value> = rows.collect();
+        let clips = self.judgements.first().map(|first| first.averaged.clips());
+        let all = json!({
+            "seeds": self.seeds,
+            "validation_clips": clips,
+            "finished": self.judgements.len() == self.of,
+            "presets": rows,
+            "notes": self.notes(),
+        });
+        Ok(format!("{}\n", serde_json::to_string_pretty(&all).map_err(failed)?))
+    }
+}
+
+/// Names and values of a row of the CSV.
+fn columns(row: &Judgement) -> Vec<(String, String)> {
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    let mut columns = vec![
+        ("preset".to_owned(), row.name.clone()),
+        ("parameters".to_owned(), row.parameters.to_string()),
+        ("clips_per_second".to_owned(), number(row.clips_per_second)),
+        ("epochs".to_owned(), row.epochs.to_string()),
+        ("best_epochs".to_owned(), list(&row.best_epochs, " ")),
+    ];
+    let mut over_seeds = |name: &str, value: Option<Statistic>| {
+        columns.push((name.to_owned(), number(value.map(|value| value.mean))));
+        let deviation = value.and_then(|value| value.deviation);
+        columns.push((format!("{name}_deviation"), number(deviation)));
+    };
+    over_seeds("train_loss", Some(row.train_loss));
+    over_seeds("validation_loss", Some(row.validation_loss));
+    over_seeds("gap", Some(row.gap));
+    over_seeds("roc_auc", row.roc_auc);
+    over_seeds("pr_auc", row.pr_auc);
+    for (mood, value) in row.averaged.moods.iter().zip(&row.mood_roc_auc) {
+        over_seeds(&format!("roc_auc_{mood}"), *value);
+    }
+    let mut bounded = |name: &str, value: Option<f64>, interval: Option<Interval>| {
+        columns.push((name.to_owned(), number(value)));
+        columns.push((format!("{name}_low"), number(interval.map(|interval| interval.0))));
+        columns.push((format!("{name}_high"), number(interval.map(|interval| interval.1))));
+    };
+    let (scores, intervals) = (&row.scores, &row.intervals);
+    let averaged = [
+        ("averaged_roc_auc", &scores.roc_auc, &intervals.roc_auc),
+        ("averaged_pr_auc", &scores.pr_auc, &intervals.pr_auc),
+    ];
+    for (name, value, intervals) in averaged {
+        bounded(name, value.macro_mean, intervals.macro_mean);
+    }
+    let difference = row.difference.as_ref();
+    let differences = [
+        ("roc_auc_difference", difference.map(|difference| &difference.roc_auc)),
+        ("pr_auc_difference", difference.map(|difference| &difference.pr_auc)),
+    ];
+    for (name, difference) in differences {
+        let value = difference.and_then(|difference| difference.value.macro_mean);
+        bounded(name, value, difference.and_then(|difference| difference.intervals.macro_mean));
+    }
+    let beyond = row.beyond_chance().map_or(String::new(), |beyond| beyond.to_string());
+    columns.push(("beyond_chance".to_owned(), beyond));
+    columns
+}
+
+fn list(numbers: &[u64], between: &str) -> String {
+    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(between)
+}
+
+fn statistic(value: Option<Statistic>, decimals: usize) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some(Statistic { mean, deviation: None }) => format!("{mean:.decimals$}"),
+        Some(Statistic { mean, deviation: Some(deviation) }) => {
+            format!("{mean:.decimals$} ± {deviation:.decimals$}")
+        }
+    }
+}
+
+fn signed(value: Statistic) -> String {
+    let text = statistic(Some(value), 4);
+    if text.starts_with('-') { text } else { format!("+{text}") }
+}
+
+/// A number and the interval of the macro mean.
+fn bounded(value: Option<String>, intervals: &Intervals, bound: fn(f64) -> String) -> String {
+    match (value, intervals.macro_mean) {
+        (None, _) => "-".to_owned(),
+        (Some(value), None) => value,
+        (Some(value), Some(Interval(low, high))) => {
+            format!("{value} [{}, {}]", bound(low), bound(high))
+        }
+    }
+}
+
+/// Digits in groups of three.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    groups.map(|group| String::from_utf8_lossy(group)).collect::<Vec<_>>().join(" ")
+}
+
+impl Cells {
+    /// Columns that line up.
+    fn text(&self) -> String {
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|row| &row[column]).chain([&self.head[column]]);
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
+        let line = |cells: &Vec<String>| {
+            let padded = cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
+            format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+        };
+        std::iter::once(&self.head).chain(&self.rows).map(line).collect()
+    }
+
+    fn markdown(&self) -> String {
+        let line = |cells: &Vec<String>| {
+            let escaped = cells.iter().map(|cell| cell.replace('|', "\\|"));
+            format!("| {} |\n", escaped.collect::<Vec<_>>().join(" | "))
+        };
+        let rule = format!("|{}\n", "---|".repeat(self.head.len()));
+        let rows: String = self.rows.iter().map(line).collect();
+        format!("{}{rule}{rows}", line(&self.head))
+    }
+}
