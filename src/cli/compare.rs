@@ -16,7 +16,7 @@ use crate::train::{Data, Until};
 /// Each preset is trained on the same split with the same seeds. The table has parameters, pace,
 /// losses at the best epoch and their gap, macro ROC-AUC and PR-AUC with bootstrap intervals, ROC-AUC
 /// of each mood, and whether the difference to the first preset is beyond chance. It is printed, and
-/// written to comparison.md, comparison.csv and comparison.json after every preset. Without data, the
+/// written to comparison.md, .csv, .json and .html after every preset. Without data, the
 /// presets are compared on a synthetic corpus.
 ///
 /// Stopped by Ctrl-C, a kill or a power cut, the same command with the same --out goes on where it

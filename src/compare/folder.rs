@@ -125,8 +125,8 @@ impl Folder {
         self.path.join("comparison.toml")
     }
 
-    fn tables(&self) -> [PathBuf; 3] {
-        ["md", "csv", "json"].map(|kind| self.path.join(format!("comparison.{kind}")))
+    fn tables(&self) -> [PathBuf; 4] {
+        ["md", "csv", "json", "html"].map(|kind| self.path.join(format!("comparison.{kind}")))
     }
 
     /// The run folder of a preset and a seed.
@@ -136,10 +136,11 @@ impl Folder {
 
     /// Writes the table in every form.
     pub fn write_table(&self, table: &Table) -> Result<()> {
-        let [markdown, csv, json] = self.tables();
+        let [markdown, csv, json, html] = self.tables();
         write_atomically(&markdown, table.markdown().as_bytes())?;
         write_atomically(&csv, &table.csv()?)?;
-        write_atomically(&json, table.json()?.as_bytes())
+        write_atomically(&json, table.json()?.as_bytes())?;
+        write_atomically(&html, table.html().as_bytes())
     }
 
     fn throughput_file(&self) -> PathBuf {

@@ -2,15 +2,20 @@
 //!
 //! A comparison is a folder: `comparison.toml` says what is compared, `PRESET/seed-N` are run folders
 //! like any other, `throughput.json` keeps what no run folder may hold (it would differ from run to
-//! run), and `comparison.md`, `.csv` and `.json` have the table. Started again, a comparison goes on
+//! run), and `comparison.md`, `.csv`, `.json` and `.html`
+//! have the table. Started again, a comparison goes on
 //! where it stopped: finished runs stay, the one under way is resumed.
 
 mod difference;
+mod files;
 mod folder;
 mod judgement;
+mod page;
 mod table;
 
+use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,15 +83,13 @@ impl Comparison {
             for seed in 0..self.seeds {
                 run += 1;
                 let what = format!("{}, seed {seed} (run {run} of {all})", candidate.name);
-                self.train(candidate, seed, &what, &opened, place).map_err(
-                    |error| match error.kind {
-                        Kind::Stopped => self.stopped(run - 1, out),
-                        _ => {
-                            opened.undo_if_empty(self);
-                            error.context(what)
-                        }
-                    },
-                )?;
+                if let Err(error) = self.train(candidate, seed, &what, &opened, place) {
+                    if error.kind == Kind::Stopped {
+                        return Err(self.stopped(run - 1, out));
+                    }
+                    opened.undo_if_empty(self);
+                    return Err(error.context(what));
+                }
             }
             let first = table.judgements.first();
             let judgement = Judgement::read(candidate, self.seeds, &opened, first)?;
@@ -103,6 +106,11 @@ impl Comparison {
         };
         for (at, candidate) in self.candidates.iter().enumerate() {
             let name = &candidate.name;
+            if Path::new(name).file_name() != Some(OsStr::new(name)) {
+                return Err(Error::input(format!(
+                    "--presets: `{name}` cannot be the name of a folder; give the file another name"
+                )));
+            }
             if self.candidates[..at].iter().any(|other| other.name == *name) {
                 return Err(Error::input(format!("--presets names {name} twice")));
             }
@@ -150,7 +158,8 @@ impl Comparison {
             start(config, &path, device, until, progress)?
         };
         folder.add_pace(&candidate.name, seed, &outcome.pace, &device.describe())?;
-        match outcome.interrupted {
+        // A stop that comes while the report is written leaves that to do.
+        match outcome.interrupted || until.stop.load(Ordering::Relaxed) {
             true => Err(Error::stopped("stopped")),
             false => Ok(()),
         }

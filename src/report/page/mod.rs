@@ -17,10 +17,10 @@ use crate::metrics::Judged;
 use crate::model::preset::Preset;
 use crate::train::{EpochMetrics, best};
 use chart::{Axis, Chart, Line, Look, WIDE};
-use html::{decimals, details, escape, grouped, paragraph, scrolling};
+use html::{decimals, details, paragraph};
 
 pub use clips::{Exhibit, Timeline, most_wrong};
-pub use html::{Document, Section, Table};
+pub use html::{Document, Section, Table, escape, grouped, scrolling};
 pub use model::Filters;
 pub use spectrogram::data_url;
 
