@@ -96,28 +96,7 @@ impl Judgement {
         first: Option<&Self>,
     ) -> Result<Self> {
         let name = &candidate.name;
-        let mut runs: Vec<Run> = Vec::new();
-        let mut split: Option<String> = first.map(|first| first.split.clone());
-        for seed in 0..seeds {
-            let path = folder.run(name, seed);
-            let run = Run::read(&path).map_err(|error| error.context(path.display()))?;
-            let trained_on = RunFolder::open(&path)?.description()?.split;
-            let other = runs.first().map(|run| &run.judged).or(first.map(|first| &first.averaged));
-            let same = other.is_none_or(|other| {
-                (&other.names, &other.targets, &other.moods)
-                    == (&run.judged.names, &run.judged.targets, &run.judged.moods)
-            });
-            if !same || split.as_ref().is_some_and(|split| *split != trained_on) {
-                return Err(Error::input(format!(
-                    "{} was trained or judged on other clips than the runs before it, so it cannot \
-                     be compared with them: the manifests have changed, or audio files are broken; \
-                     restore them and begin again with another --out",
-                    path.display()
-                )));
-            }
-            split = Some(trained_on);
-            runs.push(run);
-        }
+        let (runs, split) = read_runs(name, seeds, folder, first)?;
         let averaged = average(&runs)
             .ok_or_else(|| Error::failure(format!("{name} has no run to be judged by")))?;
         let scores = averaged.metrics()?;
@@ -136,9 +115,7 @@ impl Judgement {
             over(&|run| Some(value(&run.line)))
                 .ok_or_else(|| Error::failure(format!("{name} has no epoch")))
         };
-        let mood_roc_auc =
-            (0..averaged.moods.len()).map(|mood| over(&|run| run.scores.roc_auc.moods[mood]));
-        let mood_roc_auc = mood_roc_auc.collect();
+        let of_mood = |mood: usize| over(&|run| run.scores.roc_auc.moods[mood]);
 
         let measured = folder.throughput()?;
         let keys: Vec<String> = (0..seeds).map(|seed| key(name, seed)).collect();
@@ -161,13 +138,13 @@ impl Judgement {
             gap: loss(&|line| line.validation_loss - line.train_loss)?,
             roc_auc: over(&|run| run.scores.roc_auc.macro_mean),
             pr_auc: over(&|run| run.scores.pr_auc.macro_mean),
-            mood_roc_auc,
+            mood_roc_auc: (0..averaged.moods.len()).map(of_mood).collect(),
             scores,
             intervals,
             difference,
             output: preset.model.output,
             weighted: preset.train.class_weights == ClassWeights::Balanced,
-            split: split.unwrap_or_default(),
+            split,
             averaged,
         })
     }
@@ -191,6 +168,39 @@ impl Judgement {
         let clips = self.averaged.targets.chunks(moods);
         clips.map(floor).sum::<f64>() / self.averaged.clips() as f64
     }
+}
+
+/// The runs of a preset, which must be on the same clips as each other and as `first`, and what says
+/// which clips these are.
+fn read_runs(
+    name: &str,
+    seeds: u64,
+    folder: &Folder,
+    first: Option<&Judgement>,
+) -> Result<(Vec<Run>, String)> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut split: Option<String> = first.map(|first| first.split.clone());
+    for seed in 0..seeds {
+        let path = folder.run(name, seed);
+        let run = Run::read(&path).map_err(|error| error.context(path.display()))?;
+        let trained_on = RunFolder::open(&path)?.description()?.split;
+        let other = runs.first().map(|run| &run.judged).or(first.map(|first| &first.averaged));
+        let same = other.is_none_or(|other| {
+            (&other.names, &other.targets, &other.moods)
+                == (&run.judged.names, &run.judged.targets, &run.judged.moods)
+        });
+        if !same || split.as_ref().is_some_and(|split| *split != trained_on) {
+            return Err(Error::input(format!(
+                "{} was trained or judged on other clips than the runs before it, so it cannot \
+                 be compared with them: the manifests have changed, or audio files are broken; \
+                 restore them and begin again with another --out",
+                path.display()
+            )));
+        }
+        split = Some(trained_on);
+        runs.push(run);
+    }
+    Ok((runs, split.unwrap_or_default()))
 }
 
 fn as_table(judged: &Judged) -> Result<metrics::Table<'_>> {

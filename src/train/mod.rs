@@ -8,7 +8,7 @@ mod session;
 mod state;
 
 pub use config::{Config, Data};
-pub use data::{recipe, synthesise};
+pub use data::recipe;
 pub use folder::{EpochMetrics, RunFolder, best, read_predictions, write_predictions};
 pub use session::{Predictions, Session};
 
