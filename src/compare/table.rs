@@ -170,13 +170,22 @@ impl Table {
         };
         let (softmax, sigmoid) = (with(Output::Softmax), with(Output::Sigmoid));
         if !softmax.is_empty() && !sigmoid.is_empty() {
+            let floor = match first.softmax_floor() {
+                0.0 => {
+                    "each clip here has one mood, so both can reach 0, but a softmax that raises \
+                        one mood lowers the others"
+                        .to_owned()
+                }
+                floor => format!(
+                    "on these clips its loss cannot fall below {floor:.4}, that of a sigmoid can \
+                     reach 0"
+                ),
+            };
             notes.push(format!(
                 "Losses of a softmax ({softmax}) and of a sigmoid ({sigmoid}) are not the same \
                  quantity. Both are the binary cross-entropy of the outputs, mean over clips and \
-                 moods, but the outputs of a softmax add up to 1: on these clips its loss cannot \
-                 fall below {:.4}, that of a sigmoid can reach 0. Compare losses in one group, and \
-                 the groups by ROC-AUC and PR-AUC.",
-                first.softmax_floor()
+                 moods, but the outputs of a softmax add up to 1: {floor}. Compare losses in one \
+                 group, and the groups by ROC-AUC and PR-AUC."
             ));
         }
         let weighted: Vec<&str> =
