@@ -16,6 +16,7 @@ pub mod model;
 pub mod plan;
 pub mod predict;
 pub mod report;
+pub mod spelling;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::print_line;
+use super::{Format, print_line, to_json};
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::check::{Crossing, Findings, check, files};
 use crate::dataset::labels::{Labelled, MoodChoice};
@@ -41,12 +41,6 @@ struct Selection {
     /// Text for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// Print tracks, moods and which of them meet, artists, hours, and what is left out and why.
@@ -144,7 +138,7 @@ impl Counting {
             }
         }
         if self.selection.format == Format::Json {
-            print_json(&Value::Array(all))?;
+            print_line(to_json(&Value::Array(all))?);
         }
         Ok(())
     }
@@ -255,7 +249,7 @@ impl Checking {
         drop(bar);
         match self.selection.format {
             Format::Text => self.print(&findings, clip_seconds),
-            Format::Json => print_json(&self.json(&findings))?,
+            Format::Json => print_line(to_json(&self.json(&findings))?),
         }
         if findings.serious() {
             return Err(Error::input(format!(
@@ -361,10 +355,4 @@ fn parse_size(text: &str) -> Result<u64, String> {
         Ok(number) if number >= 0.0 && number.is_finite() => Ok((number * unit) as u64),
         _ => Err("expected a number and a unit, such as 20GB".into()),
     }
-}
-
-fn print_json(value: &Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::failure(e.to_string()))?;
-    print_line(text);
-    Ok(())
 }

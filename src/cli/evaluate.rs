@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{Common, open_device, print_line};
+use super::{Common, Format, open_device, print_line, to_json};
+use crate::Result;
 use crate::metrics::Interval;
 use crate::model::checkpoint::Checkpoint;
 use crate::predict::evaluate::{Evaluation, evaluate};
 use crate::train::write_predictions;
-use crate::{Error, Result};
 
 /// Judge a model on a manifest: ROC-AUC, average precision, F1, hit rate and calibration.
 ///
@@ -42,12 +42,6 @@ pub struct Evaluate {
     common: Common,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
 impl Evaluate {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
@@ -58,10 +52,7 @@ impl Evaluate {
         let evaluation = &evaluated.evaluation;
         match self.format {
             Format::Text => table(evaluation),
-            Format::Json => {
-                let text = serde_json::to_string_pretty(evaluation);
-                print_line(text.map_err(|error| Error::failure(error.to_string()))?);
-            }
+            Format::Json => print_line(to_json(evaluation)?),
         }
         progress.broken(&evaluated.broken);
         if let Some(path) = &self.predictions {

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Map, json};
 
-use super::print_line;
+use super::{Format, print_line, to_json};
+use crate::Result;
 use crate::model::checkpoint::{Checkpoint, Description, FORMAT, Training};
 use crate::model::layers::{Layer, stacks};
-use crate::{Error, Result};
 
 /// Show what a checkpoint holds: moods, recipe, layers, training and scores.
 #[derive(Args, Debug)]
@@ -19,12 +19,6 @@ pub struct Info {
     /// Text for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl Info {
@@ -60,8 +54,7 @@ impl Info {
                     })).collect::<Vec<_>>(),
                     "parameters": layers.iter().map(|layer| layer.parameters).sum::<usize>(),
                 });
-                let text = serde_json::to_string_pretty(&document);
-                print_line(text.map_err(|error| Error::failure(error.to_string()))?);
+                print_line(to_json(&document)?);
             }
         }
         Ok(())

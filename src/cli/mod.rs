@@ -19,7 +19,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::error::Kind;
 use crate::exec::{Device, DeviceChoice, GpuOptions};
@@ -144,6 +145,18 @@ pub fn keep_drivers_quiet() {
         // SAFETY: the program has no other thread yet.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
+}
+
+/// What a result is written for: people or programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// A result as indented JSON.
+fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value).map_err(|error| Error::failure(error.to_string()))
 }
 
 /// A line of the result. Whoever reads it may have closed the pipe, as `head` does.

@@ -13,9 +13,9 @@ use clap::{Args, ValueEnum};
 use super::{Common, open_device, stop_on_interrupt};
 use crate::audio::find_audio;
 use crate::model::checkpoint::{Checkpoint, Description};
-use crate::model::preset::nearest_first;
 use crate::predict::{Tagger, playlist, predict_files};
 use crate::report::{audio_files, clock};
+use crate::spelling::nearest_first;
 use crate::{Error, Result};
 use results::Results;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::manifest::Track;
 use crate::error::{Error, Result};
+use crate::spelling::nearest_first;
 
 /// Existing tags that an error message offers instead of an unknown mood.
 const SUGGESTIONS: usize = 20;
@@ -137,8 +138,7 @@ fn unknown_mood(unknown: &str, counts: &BTreeMap<&str, usize>) -> Error {
             "no track has the mood {unknown}: the manifest has no tags at all"
         ));
     }
-    let mut tags: Vec<&str> = counts.keys().copied().collect();
-    tags.sort_by_key(|tag| edit_distance(unknown, tag));
+    let tags = nearest_first(unknown, counts.keys().copied());
     Error::input(format!("no track has the mood {unknown}; there are {}", shortened(&tags)))
 }
 
@@ -167,19 +167,4 @@ fn shortened(tags: &[&str]) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
-}
-
-/// Letters to insert, delete or replace to turn one word into the other (Levenshtein).
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for j in 0..b.len() {
-            let replaced = diagonal + usize::from(letter != b[j]);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::model::preset::nearest_first;
+use crate::spelling::nearest_first;
 use crate::{Error, Result};
 
 /// What `--device` asks for.

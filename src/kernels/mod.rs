@@ -109,3 +109,11 @@ pub const REGISTRY: &[Entry] = &[
 pub const fn cover(items: u32, size: u32) -> u32 {
     items.div_ceil(size)
 }
+
+/// Threads of a row of workgroups of `size`, of which as many as need be, one after the other, cover
+/// any number of items within every adapter's limits.
+pub const fn row(items: u32, size: u32) -> u32 {
+    const WORKGROUPS: u32 = 1024;
+    let needed = cover(items, size);
+    size * if needed < WORKGROUPS { needed } else { WORKGROUPS }
+}

@@ -14,8 +14,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::spelling::nearest_first;
 
-pub use keys::nearest_first;
 pub use shapes::{BlockShape, SequenceShape};
 
 /// The embedded presets, by name. `paper` comes first: the others take from it what they leave out.

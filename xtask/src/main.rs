@@ -2,7 +2,9 @@
 
 mod bench;
 mod browser;
+mod device;
 mod mutate;
+mod output;
 mod test;
 mod verify_kernels;
 

@@ -4,15 +4,17 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use moodshader::Result;
 use moodshader::dataset::cache::default_root;
 use moodshader::exec::verification::{Report, cases, verify};
-use moodshader::exec::{
-    Adapter, AdapterSummary, DeviceChoice, Gpu, GpuOptions, Record, adapters, choose,
-};
+use moodshader::exec::{Adapter, AdapterSummary, Gpu, GpuOptions, Record, adapters, choose};
 use moodshader::kernels::verify::AnyCase;
-use moodshader::{Error, Result};
+
 use serde::Serialize;
+
+use crate::device::adapter_choice;
+use crate::output::{Format, to_json};
 
 /// A pipeline that takes longer to compile keeps people waiting: it is named. Some drivers compile
 /// at the first launch, so that counts too.
@@ -42,12 +44,6 @@ pub struct VerifyKernels {
     seed: Option<u64>,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// One adapter's results, as JSON shows them.
@@ -87,28 +83,21 @@ impl VerifyKernels {
         let passed = documents.iter().all(|document| document.passed);
         if self.format == Format::Json {
             let text = if self.all_devices {
-                serde_json::to_string_pretty(&Documents { adapters: documents, passed })
+                to_json(&Documents { adapters: documents, passed })
             } else {
-                serde_json::to_string_pretty(&documents[0])
+                to_json(&documents[0])
             };
-            println!("{}", text.map_err(|error| Error::failure(error.to_string()))?);
+            println!("{}", text?);
         }
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// The adapters asked for, at least one.
     fn adapters(&self) -> Result<Vec<Adapter>> {
-        let choice = match self.device.parse().unwrap_or_else(|never| match never {}) {
-            // The reference cannot stand in for an adapter here.
-            DeviceChoice::Auto => DeviceChoice::Gpu,
-            DeviceChoice::Cpu => {
-                return Err(Error::input(
-                    "--device cpu would compare the CPU reference with itself; verify-kernels \
-                     needs an adapter (`moodshader devices` lists them)",
-                ));
-            }
-            other => other,
-        };
+        let choice = adapter_choice(
+            &self.device,
+            "--device cpu would compare the CPU reference with itself; verify-kernels needs an adapter",
+        )?;
         if self.all_devices {
             let all = adapters();
             if !all.is_empty() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Format, Predict};
+use crate::cli::to_json;
 use crate::model::checkpoint::Description;
 use crate::predict::playlist::{self, Entry};
 use crate::predict::{Moods, Prediction, Span, tags};
@@ -211,8 +212,7 @@ impl<'a> Results<'a> {
                     timeline: self.command.timeline.then_some(&*prediction.timeline),
                 })
                 .collect();
-            let text = serde_json::to_string_pretty(&files);
-            self.progress.result(text.map_err(|error| Error::failure(error.to_string()))?);
+            self.progress.result(to_json(&files)?);
         }
         for (mood, entries) in self.command.playlist.iter().zip(&self.playlists) {
             let path = self.command.playlist_path(mood);

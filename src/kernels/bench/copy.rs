@@ -1,7 +1,7 @@
 //! A copy: the memory ceiling of an adapter.
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel, row};
 
 kernel! {
     "bench/copy",
@@ -18,13 +18,10 @@ kernel! {
     },
 }
 
-/// Workgroups of a row: within every adapter's limit.
-const ROW: u32 = 1024;
-
 impl Params {
     /// Copies so many groups of four numbers.
     pub fn new(quads: u32) -> Self {
-        Self { quads, row: 64 * ROW.min(cover(quads, 64)) }
+        Self { quads, row: row(quads, 64) }
     }
 }
 

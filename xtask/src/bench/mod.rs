@@ -7,14 +7,17 @@ mod predict;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use moodshader::dataset::features::HANDCRAFTED;
-use moodshader::exec::{AdapterSummary, DeviceChoice, Gpu, GpuOptions, choose};
+use moodshader::exec::{AdapterSummary, Gpu, GpuOptions, choose};
 use moodshader::model::checkpoint::{HandcraftedNormalization, Normalization};
 use moodshader::model::preset::Preset;
 use moodshader::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+use crate::device::adapter_choice;
+use crate::output::{Format, to_json};
 
 /// Measure every kernel at a preset's shapes and the whole update, against the adapter's ceilings.
 ///
@@ -44,12 +47,6 @@ pub struct Bench {
     predict: bool,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// A whole result, as JSON shows it.
@@ -150,16 +147,8 @@ impl Bench {
     }
 
     fn open(&self) -> Result<Arc<Gpu>> {
-        let choice = match self.device.parse().unwrap_or_else(|never| match never {}) {
-            DeviceChoice::Auto => DeviceChoice::Gpu,
-            DeviceChoice::Cpu => {
-                return Err(Error::input(
-                    "bench measures shaders; --device names an adapter (`moodshader devices` \
-                     lists them)",
-                ));
-            }
-            other => other,
-        };
+        let choice =
+            adapter_choice(&self.device, "bench measures shaders; --device names an adapter")?;
         match choose(&choice)? {
             Some(adapter) => Ok(Arc::new(Gpu::open(adapter, GpuOptions::default())?)),
             None => Err(Error::input("no adapter was found")),
@@ -240,8 +229,4 @@ fn normalization(preset: &Preset) -> Normalization {
         .as_ref()
         .map(|_| HandcraftedNormalization { mean: [-40.0; HANDCRAFTED], std: [15.0; HANDCRAFTED] });
     Normalization { mean: -40.0, std: 15.0, handcrafted }
-}
-
-fn to_json(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string_pretty(value).map_err(|error| Error::failure(error.to_string()))
 }

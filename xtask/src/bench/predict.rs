@@ -9,7 +9,8 @@ use moodshader::kernels::Launch;
 use moodshader::model::{Network, preset::Preset};
 use serde::Serialize;
 
-use super::{Format, normalization, to_json};
+use super::normalization;
+use crate::output::{Format, to_json};
 
 /// From the makers' data sheets.
 struct Card {

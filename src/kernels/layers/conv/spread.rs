@@ -1,7 +1,7 @@
 //! A branch's planar input as one quad, for a first block that the `entry_` kernels do not take.
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel, row};
 
 kernel! {
     "layers/conv/spread",
@@ -20,13 +20,10 @@ kernel! {
     },
 }
 
-/// Workgroups of a row: within every adapter's limit.
-const ROW: u32 = 1024;
-
 impl Params {
     /// For an input of so many elements.
     pub fn new(elements: u32) -> Self {
-        Self { elements, row: 64 * ROW.min(cover(elements, 64)) }
+        Self { elements, row: row(elements, 64) }
     }
 }
 
