@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::difference::differences;
 use super::{Comparison, Table};
 use crate::model::checkpoint::write_atomically;
-use crate::train::RunFolder;
+use crate::train::{Pace, RunFolder};
 use crate::{Error, Result};
 
 /// A comparison's folder, which holds it and no other.
@@ -162,22 +162,16 @@ impl Folder {
         }
     }
 
-    /// Adds what this process measured of a run: epoch, clips and seconds.
-    pub fn add_pace(
-        &self,
-        name: &str,
-        seed: u64,
-        pace: &[(u64, usize, f64)],
-        device: &str,
-    ) -> Result<()> {
+    /// Adds what this process measured of a run.
+    pub fn add_pace(&self, name: &str, seed: u64, pace: &[Pace], device: &str) -> Result<()> {
         if pace.is_empty() {
             return Ok(());
         }
         let mut all = self.throughput()?;
         let run = all.entry(key(name, seed)).or_default();
-        for (_, clips, seconds) in pace {
-            run.clips += clips;
-            run.seconds += seconds;
+        for epoch in pace {
+            run.clips += epoch.clips;
+            run.seconds += epoch.seconds;
         }
         if run.devices.last().is_none_or(|last| last != device) {
             run.devices.push(device.to_owned());

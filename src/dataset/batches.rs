@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
+use rayon::prelude::*;
+
 use super::cache::FeatureCache;
 use super::prepare::Prepared;
 use crate::{Error, Result};
@@ -48,22 +50,31 @@ impl Batches {
 }
 
 fn read(cache: &FeatureCache, clips: &[Prepared], batch: &[usize]) -> Result<Batch> {
-    let mut features = Vec::new();
-    let mut targets = Vec::new();
-    for &index in batch {
+    let values = |&index: &usize| {
         let clip = &clips[index];
-        let values = cache.get(clip.key).ok_or_else(|| {
+        cache.get(clip.key).ok_or_else(|| {
             Error::failure(format!(
                 "the cached features of {} are gone from {}; start again to compute them anew \
                  (--resume goes on where the run stopped)",
                 clip.track.track.listed,
                 cache.folder().display()
             ))
-        })?;
-        if features.is_empty() {
-            features.reserve_exact(values.len() * batch.len());
-        }
-        features.extend_from_slice(&values);
+        })
+    };
+    let Some((first, others)) = batch.split_first() else {
+        return Ok(Batch { features: Vec::new(), targets: Vec::new(), clips: 0 });
+    };
+    let mut features = values(first)?;
+    let size = features.len();
+    features.resize(size * batch.len(), 0.0);
+    // Checking one clip after the other would not keep up with a fast GPU.
+    features[size..].par_chunks_mut(size).zip(others).try_for_each(|(to, index)| {
+        to.copy_from_slice(&values(index)?);
+        Ok::<_, Error>(())
+    })?;
+    let mut targets = Vec::new();
+    for &index in batch {
+        let clip = &clips[index];
         targets.extend(clip.track.targets.iter().map(|&target| f32::from(u8::from(target))));
     }
     Ok(Batch { features, targets, clips: batch.len() })

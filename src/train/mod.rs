@@ -58,8 +58,8 @@ pub struct Outcome {
     pub interrupted: bool,
     /// One line for each epoch that ended.
     pub metrics: Vec<EpochMetrics>,
-    /// Epoch, clips trained on in it by this process, and the seconds that took.
-    pub pace: Vec<(u64, usize, f64)>,
+    /// What this process trained on in each epoch.
+    pub pace: Vec<Pace>,
     /// In the order of the model's outputs.
     pub moods: Vec<String>,
     /// Of the best model on the validation clips, once an epoch has ended.
@@ -68,6 +68,19 @@ pub struct Outcome {
     pub test: Option<Scores>,
     /// Audio files that could not be used.
     pub broken: Vec<Broken>,
+}
+
+/// How fast a process trained in an epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Trained on by this process.
+    pub clips: usize,
+    /// That this took.
+    pub seconds: f64,
+    /// Of these, seconds in which no batch was ready: the adapter had at most what was under way.
+    pub waited: f64,
 }
 
 /// When a training ends before its last epoch does.
@@ -234,8 +247,8 @@ struct Run {
     update: u64,
     metrics: Vec<EpochMetrics>,
     device: Device,
-    /// Epoch, clips trained on in it by this process, and the seconds that took.
-    pace: Vec<(u64, usize, f64)>,
+    /// What this process trained on in each epoch.
+    pace: Vec<Pace>,
 }
 
 impl Run {
@@ -370,14 +383,18 @@ impl Run {
             .skip(within as usize)
             .map(<[_]>::to_vec)
             .collect();
-        let batches = Batches::new(Arc::clone(&self.cache), Arc::clone(&self.clips.train), order);
+        let mut batches =
+            Batches::new(Arc::clone(&self.cache), Arc::clone(&self.clips.train), order);
         let bar =
             progress.bar(&format!("epoch {}/{}", epoch + 1, train.epochs), per_epoch as usize);
         bar.at(within as usize);
         let started = Instant::now();
         let mut looked = started;
-        let mut clips = 0;
-        for batch in batches {
+        let (mut clips, mut waited) = (0, 0.0);
+        loop {
+            let asked = Instant::now();
+            let Some(batch) = batches.next() else { break };
+            waited += asked.elapsed().as_secs_f64();
             if self.update >= end || stop.load(Ordering::Relaxed) {
                 break;
             }
@@ -409,7 +426,8 @@ impl Run {
         }
         self.session.check()?;
         if clips > 0 {
-            self.pace.push((epoch + 1, clips, started.elapsed().as_secs_f64()));
+            let seconds = started.elapsed().as_secs_f64();
+            self.pace.push(Pace { epoch: epoch + 1, clips, seconds, waited });
         }
         Ok(())
     }
@@ -469,7 +487,7 @@ impl Run {
             match self.pace.last() {
                 // The epoch ended in another process, which was stopped there.
                 None => String::new(),
-                Some((_, clips, seconds)) => format!("  {:.1} clips/s", *clips as f64 / seconds),
+                Some(pace) => format!("  {:.1} clips/s", pace.clips as f64 / pace.seconds),
             },
             if is_best { "  (best)" } else { "" }
         ));

@@ -15,7 +15,7 @@ use std::fmt::Write;
 use crate::Result;
 use crate::metrics::Judged;
 use crate::model::preset::Preset;
-use crate::train::{EpochMetrics, best};
+use crate::train::{EpochMetrics, Pace, best};
 use chart::{Axis, Chart, Line, Look, WIDE};
 use html::{decimals, details, paragraph};
 
@@ -66,8 +66,8 @@ pub struct Page<'a> {
 pub struct Throughput<'a> {
     /// The adapter, for people.
     pub device: &'a str,
-    /// Epoch, clips trained on in it by this process, and the seconds that took.
-    pub pace: &'a [(u64, usize, f64)],
+    /// What this process trained on in each epoch.
+    pub pace: &'a [Pace],
 }
 
 impl Page<'_> {
@@ -298,18 +298,20 @@ impl Page<'_> {
         if pace.is_empty() {
             body.push_str(&paragraph("The process that wrote this file trained on no clip."));
         } else {
-            let row = |&(epoch, clips, seconds): &(u64, usize, f64)| {
+            let row = |pace: &Pace| {
+                let seconds = pace.seconds.max(1e-9);
                 vec![
-                    epoch.to_string(),
-                    grouped(clips),
+                    pace.epoch.to_string(),
+                    grouped(pace.clips),
                     format!("{seconds:.1}"),
-                    format!("{:.1}", clips as f64 / seconds.max(1e-9)),
+                    format!("{:.1}", pace.clips as f64 / seconds),
+                    format!("{:.2} %", 100.0 * pace.waited / seconds),
                 ]
             };
             body.push_str(&paragraph("Measured by the process that wrote this file."));
             let table = Table {
                 caption: "Training",
-                head: &["epoch", "clips", "seconds", "clips/s"],
+                head: &["epoch", "clips", "seconds", "clips/s", "waiting for data"],
                 rows: pace.iter().map(row).collect(),
                 total: false,
             };
