@@ -331,14 +331,13 @@ fn main(
     sums[lane] = total;
     sums[LANES + lane] = squares;
     workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half {
-            sums[lane] += sums[lane + half];
-            sums[LANES + lane] += sums[LANES + lane + half];
-        }
-        workgroupBarrier();
-    }
+    // Two lanes add all up: a tree has a barrier a level, and takes a software adapter twice as long
+    // to compile; to a GPU this is a fiftieth of the workgroup's work.
     if lane < 2u {
-        partial[((clip * groups.x + group.x) * groups.y + quad) * 2u + lane] = sums[lane * LANES];
+        var sum = vec4f();
+        for (var k = 0u; k < LANES; k++) {
+            sum += sums[lane * LANES + k];
+        }
+        partial[((clip * groups.x + group.x) * groups.y + quad) * 2u + lane] = sum;
     }
 }

@@ -101,7 +101,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let tiles = (params.length + TILE - 1u) / TILE;
-    // Lanes past the end repeat the last item and store nothing.
+    // Lanes past the end stand at the last item and store nothing.
     let item = min(group.x * LANES + lane, tiles * params.lines - 1u);
     let real = group.x * LANES + lane == item;
     // Neighbouring lanes take neighbouring memory.
@@ -118,7 +118,9 @@ fn main(
     var s8 = b; var s9 = b; var s10 = b; var s11 = b;
     var s12 = b; var s13 = b; var s14 = b; var s15 = b;
 
-    for (var part = 0u; part < params.in_quads * params.rows; part++) {
+    // Lanes past the end have no parts: on small planes they are many.
+    let parts = select(0u, params.in_quads * params.rows, real);
+    for (var part = 0u; part < parts; part++) {
         let q = part / params.rows;
         let r = part % params.rows;
         let scale = affine[q];
@@ -231,14 +233,13 @@ fn main(
     sums[lane] = total;
     sums[LANES + lane] = squares;
     workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half {
-            sums[lane] += sums[lane + half];
-            sums[LANES + lane] += sums[LANES + lane + half];
-        }
-        workgroupBarrier();
-    }
+    // Two lanes add all up: a tree has a barrier a level, and takes a software adapter twice as long
+    // to compile; to a GPU this is a fiftieth of the workgroup's work.
     if lane < 2u {
-        partial[((group.z * groups.x + group.x) * out_quads + quad) * 2u + lane] = sums[lane * LANES];
+        var sum = vec4f();
+        for (var k = 0u; k < LANES; k++) {
+            sum += sums[lane * LANES + k];
+        }
+        partial[((group.z * groups.x + group.x) * out_quads + quad) * 2u + lane] = sum;
     }
 }

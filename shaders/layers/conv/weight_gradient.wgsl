@@ -176,7 +176,9 @@ fn main(
         }
     }
 
-    // One channel of the input quad after the other: lane t adds up tap t.
+    // One channel of the input quad after the other: lane t adds up tap t over the lanes that had a
+    // segment.
+    let busy = min(LANES, params.clips * per_clip - group.x * LANES);
     let weights = ((group.x * params.out_quads + group.y) * groups.z + group.z) * 3u * GROUPS;
     for (var c = 0u; c < 4u; c++) {
         switch c {
@@ -228,7 +230,7 @@ fn main(
         workgroupBarrier();
         if lane < 3u * GROUPS {
             var sum = vec4f();
-            for (var k = 0u; k < LANES; k++) {
+            for (var k = 0u; k < busy; k++) {
                 sum += sums[lane * LANES + k];
             }
             partial[(weights + lane) * 4u + c] = sum;
@@ -241,7 +243,7 @@ fn main(
     workgroupBarrier();
     if lane == 0u && group.z == 0u {
         var sum = vec4f();
-        for (var k = 0u; k < LANES; k++) {
+        for (var k = 0u; k < busy; k++) {
             sum += sums[k];
         }
         bias_partial[group.x * params.out_quads + group.y] = sum;

@@ -2,8 +2,9 @@
 //     d_x[n, t, j] = Σ_d,r d_gates[d, n, t, r] · weight_ih[d, r, j]
 // over both directions d and the four gates r of every unit.
 //
-// A thread computes 8 rows (n, t) of the 8 columns j ≡ lane modulo LANES of its tile. A
-// workgroup's threads lie LANES along the columns and 64 / LANES along the rows.
+// A thread computes 8 rows (n, t) of the 8 columns j ≡ lane modulo LANES of its tile, two gates at
+// a time: with all four, a software adapter compiles three times as long. A workgroup's threads lie
+// LANES along the columns and 64 / LANES along the rows.
 // Workgroups: x covers the columns in tiles of 8 · LANES, y the rows in tiles of 512 / LANES.
 
 struct Params {
@@ -13,8 +14,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [2, rows, units] of (i, f, g, o)
-@group(0) @binding(1) var<storage, read> d_gates: array<vec4f>;
+// [2, rows, units] of (i, f), (g, o)
+@group(0) @binding(1) var<storage, read> d_gates: array<vec2f>;
 // [2, 4, units, features]
 @group(0) @binding(2) var<storage, read> weight_ih: array<f32>;
 // [rows, features]
@@ -33,21 +34,15 @@ fn load_row(start: u32, j0: u32, j1: u32, j2: u32, j3: u32) -> vec4f {
     );
 }
 
-// The weights of a unit's four gates for four columns, from the row of its first gate on.
-fn load(start: u32, j0: u32, j1: u32, j2: u32, j3: u32) -> mat4x4f {
+// The weights of two gates of a unit for four columns, from the row of the first gate on.
+fn load(start: u32, j0: u32, j1: u32, j2: u32, j3: u32) -> mat2x4f {
     let gate = params.units * params.features;
-    return mat4x4f(
-        load_row(start, j0, j1, j2, j3),
-        load_row(start + gate, j0, j1, j2, j3),
-        load_row(start + 2u * gate, j0, j1, j2, j3),
-        load_row(start + 3u * gate, j0, j1, j2, j3),
-    );
+    return mat2x4f(load_row(start, j0, j1, j2, j3), load_row(start + gate, j0, j1, j2, j3));
 }
 
-// sum + weight · d_gate, a column of the weights for each gate.
-fn multiply_add(sum: vec4f, weight: mat4x4f, d_gate: vec4f) -> vec4f {
-    let two = fma(weight[1], d_gate.yyyy, fma(weight[0], d_gate.xxxx, sum));
-    return fma(weight[3], d_gate.wwww, fma(weight[2], d_gate.zzzz, two));
+// sum + weight · d_gates, a column of the weights for each gate.
+fn multiply_add(sum: vec4f, weight: mat2x4f, d_gates: vec2f) -> vec4f {
+    return fma(weight[1], d_gates.yyyy, fma(weight[0], d_gates.xxxx, sum));
 }
 
 fn store(row: u32, j: u32, a: vec4f, b: vec4f) {
@@ -82,14 +77,14 @@ fn main(
     let j6 = min(j + 6u * LANES, edge);
     let j7 = min(j + 7u * LANES, edge);
     let last = params.rows - 1u;
-    let row0 = min(first, last) * params.units;
-    let row1 = min(first + 1u, last) * params.units;
-    let row2 = min(first + 2u, last) * params.units;
-    let row3 = min(first + 3u, last) * params.units;
-    let row4 = min(first + 4u, last) * params.units;
-    let row5 = min(first + 5u, last) * params.units;
-    let row6 = min(first + 6u, last) * params.units;
-    let row7 = min(first + 7u, last) * params.units;
+    let row0 = 2u * min(first, last) * params.units;
+    let row1 = 2u * min(first + 1u, last) * params.units;
+    let row2 = 2u * min(first + 2u, last) * params.units;
+    let row3 = 2u * min(first + 3u, last) * params.units;
+    let row4 = 2u * min(first + 4u, last) * params.units;
+    let row5 = 2u * min(first + 5u, last) * params.units;
+    let row6 = 2u * min(first + 6u, last) * params.units;
+    let row7 = 2u * min(first + 7u, last) * params.units;
 
     // Of each row, columns 0 to 3 (a) and 4 to 7 (b).
     var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
@@ -97,37 +92,38 @@ fn main(
     var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
     var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
 
-    for (var d = 0u; d < 2u; d++) {
-        for (var u = 0u; u < params.units; u++) {
-            let weights = (4u * d * params.units + u) * params.features;
-            let v = load(weights, j0, j1, j2, j3);
-            let w = load(weights, j4, j5, j6, j7);
-            let at = d * params.rows * params.units + u;
-            let g0 = d_gates[at + row0];
-            a0 = multiply_add(a0, v, g0);
-            b0 = multiply_add(b0, w, g0);
-            let g1 = d_gates[at + row1];
-            a1 = multiply_add(a1, v, g1);
-            b1 = multiply_add(b1, w, g1);
-            let g2 = d_gates[at + row2];
-            a2 = multiply_add(a2, v, g2);
-            b2 = multiply_add(b2, w, g2);
-            let g3 = d_gates[at + row3];
-            a3 = multiply_add(a3, v, g3);
-            b3 = multiply_add(b3, w, g3);
-            let g4 = d_gates[at + row4];
-            a4 = multiply_add(a4, v, g4);
-            b4 = multiply_add(b4, w, g4);
-            let g5 = d_gates[at + row5];
-            a5 = multiply_add(a5, v, g5);
-            b5 = multiply_add(b5, w, g5);
-            let g6 = d_gates[at + row6];
-            a6 = multiply_add(a6, v, g6);
-            b6 = multiply_add(b6, w, g6);
-            let g7 = d_gates[at + row7];
-            a7 = multiply_add(a7, v, g7);
-            b7 = multiply_add(b7, w, g7);
-        }
+    for (var pair = 0u; pair < 4u * params.units; pair++) {
+        let d = pair / (2u * params.units);
+        let u = pair / 2u - d * params.units;
+        let gates = pair % 2u;
+        let weights = ((4u * d + 2u * gates) * params.units + u) * params.features;
+        let v = load(weights, j0, j1, j2, j3);
+        let w = load(weights, j4, j5, j6, j7);
+        let at = 2u * (d * params.rows * params.units + u) + gates;
+        let g0 = d_gates[at + row0];
+        a0 = multiply_add(a0, v, g0);
+        b0 = multiply_add(b0, w, g0);
+        let g1 = d_gates[at + row1];
+        a1 = multiply_add(a1, v, g1);
+        b1 = multiply_add(b1, w, g1);
+        let g2 = d_gates[at + row2];
+        a2 = multiply_add(a2, v, g2);
+        b2 = multiply_add(b2, w, g2);
+        let g3 = d_gates[at + row3];
+        a3 = multiply_add(a3, v, g3);
+        b3 = multiply_add(b3, w, g3);
+        let g4 = d_gates[at + row4];
+        a4 = multiply_add(a4, v, g4);
+        b4 = multiply_add(b4, w, g4);
+        let g5 = d_gates[at + row5];
+        a5 = multiply_add(a5, v, g5);
+        b5 = multiply_add(b5, w, g5);
+        let g6 = d_gates[at + row6];
+        a6 = multiply_add(a6, v, g6);
+        b6 = multiply_add(b6, w, g6);
+        let g7 = d_gates[at + row7];
+        a7 = multiply_add(a7, v, g7);
+        b7 = multiply_add(b7, w, g7);
     }
 
     store(first, j, a0, b0);

@@ -9,8 +9,9 @@
 // f · dc in `carry` and d_gates itself, so a walk may be split over several launches.
 //
 // A workgroup owns all units of 8 clips n in one direction and walks alone; a thread owns the
-// eight units u ≡ lane modulo THREADS. d_gates of the step after is read from the storage where it
-// was just written: one barrier a step.
+// eight units u ≡ lane modulo THREADS and sums two gates at a time: with all four, a software
+// adapter compiles twice as long. d_gates of the step after is read from the storage where it was
+// just written: one barrier a step.
 // Workgroups: x covers the clips in tiles of 8, y is the direction.
 
 struct Params {
@@ -33,8 +34,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> d_hidden: array<f32>;
 // [2, batch, units]
 @group(0) @binding(5) var<storage, read_write> carry: array<f32>;
-// [2, batch, steps, units] of (i, f, g, o)
-@group(0) @binding(6) var<storage, read_write> d_gates: array<vec4f>;
+// [2, batch, steps, units] of (i, f), (g, o)
+@group(0) @binding(6) var<storage, read_write> d_gates: array<vec2f>;
 
 override THREADS = 32u;
 const ROWS = 8u;
@@ -62,17 +63,13 @@ fn retreat(n: u32, s: u32, d: u32, u: u32) {
     var dh = d_hidden[((n * params.steps + t) * 2u + d) * params.units + u];
     var dc = 0.0;
     if s + 1u < params.steps {
-        dh += d_gates[at].x;
+        dh += d_gates[2u * at].x;
         dc = carry[kept];
     }
     dc = fma(dh * o, fma(-c, c, 1.0), dc);
     carry[kept] = f * dc;
-    d_gates[at] = vec4f(
-        dc * g * i * (1.0 - i),
-        dc * c_before * f * (1.0 - f),
-        dc * i * fma(-g, g, 1.0),
-        dh * c * o * (1.0 - o),
-    );
+    d_gates[2u * at] = vec2f(dc * g * i * (1.0 - i), dc * c_before * f * (1.0 - f));
+    d_gates[2u * at + 1u] = vec2f(dc * i * fma(-g, g, 1.0), dh * c * o * (1.0 - o));
 }
 
 // Leaves sums in d_gates for `retreat`, from the clip's row at this step on.
@@ -80,15 +77,15 @@ fn leave(n: u32, row: u32, u: u32, a: vec4f, b: vec4f) {
     if n >= params.batch {
         return;
     }
-    let at = row + u;
+    let at = 2u * (row + u);
     if u < params.units { d_gates[at].x = a.x; }
-    if u + THREADS < params.units { d_gates[at + THREADS].x = a.y; }
-    if u + 2u * THREADS < params.units { d_gates[at + 2u * THREADS].x = a.z; }
-    if u + 3u * THREADS < params.units { d_gates[at + 3u * THREADS].x = a.w; }
-    if u + 4u * THREADS < params.units { d_gates[at + 4u * THREADS].x = b.x; }
-    if u + 5u * THREADS < params.units { d_gates[at + 5u * THREADS].x = b.y; }
-    if u + 6u * THREADS < params.units { d_gates[at + 6u * THREADS].x = b.z; }
-    if u + 7u * THREADS < params.units { d_gates[at + 7u * THREADS].x = b.w; }
+    if u + THREADS < params.units { d_gates[at + 2u * THREADS].x = a.y; }
+    if u + 2u * THREADS < params.units { d_gates[at + 4u * THREADS].x = a.z; }
+    if u + 3u * THREADS < params.units { d_gates[at + 6u * THREADS].x = a.w; }
+    if u + 4u * THREADS < params.units { d_gates[at + 8u * THREADS].x = b.x; }
+    if u + 5u * THREADS < params.units { d_gates[at + 10u * THREADS].x = b.y; }
+    if u + 6u * THREADS < params.units { d_gates[at + 12u * THREADS].x = b.z; }
+    if u + 7u * THREADS < params.units { d_gates[at + 14u * THREADS].x = b.w; }
 }
 
 // The weights of one gate for four others.
@@ -101,21 +98,15 @@ fn load_row(start: u32, u0: u32, u1: u32, u2: u32, u3: u32) -> vec4f {
     );
 }
 
-// The weights of a unit's four gates for four others, from the row of its first gate on.
-fn load(start: u32, u0: u32, u1: u32, u2: u32, u3: u32) -> mat4x4f {
+// The weights of two gates of a unit for four others, from the row of the first gate on.
+fn load(start: u32, u0: u32, u1: u32, u2: u32, u3: u32) -> mat2x4f {
     let gate = params.units * params.units;
-    return mat4x4f(
-        load_row(start, u0, u1, u2, u3),
-        load_row(start + gate, u0, u1, u2, u3),
-        load_row(start + 2u * gate, u0, u1, u2, u3),
-        load_row(start + 3u * gate, u0, u1, u2, u3),
-    );
+    return mat2x4f(load_row(start, u0, u1, u2, u3), load_row(start + gate, u0, u1, u2, u3));
 }
 
-// sum + weight · d_gate, a column of the weights for each gate.
-fn multiply_add(sum: vec4f, weight: mat4x4f, d_gate: vec4f) -> vec4f {
-    let two = fma(weight[1], d_gate.yyyy, fma(weight[0], d_gate.xxxx, sum));
-    return fma(weight[3], d_gate.wwww, fma(weight[2], d_gate.zzzz, two));
+// sum + weight · d_gates, a column of the weights for each gate.
+fn multiply_add(sum: vec4f, weight: mat2x4f, gates: vec2f) -> vec4f {
+    return fma(weight[1], gates.yyyy, fma(weight[0], gates.xxxx, sum));
 }
 
 @compute @workgroup_size(THREADS)
@@ -150,7 +141,7 @@ fn main(
 
     for (var s = params.end; s > params.begin; s--) {
         // Walk step s − 1 is computed; s is the one after it, if there is one.
-        let terms = select(units, 0u, s == params.steps);
+        let terms = select(2u * units, 0u, s == params.steps);
         let after = select(s, params.steps - 1u - s, d == 1u) * units;
         let now = select(s - 1u, params.steps - s, d == 1u) * units;
         // What the step after sends back: of each clip, units 0 to 3 (a) and 4 to 7 (b).
@@ -159,31 +150,31 @@ fn main(
         var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
         var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
         for (var k = 0u; k < terms; k++) {
-            let weights = (4u * d * units + k) * units;
+            let weights = ((4u * d + 2u * (k % 2u)) * units + k / 2u) * units;
             let v = load(weights, u0, u1, u2, u3);
             let w = load(weights, u4, u5, u6, u7);
-            let g0 = d_gates[clip0 + after + k];
+            let g0 = d_gates[2u * (clip0 + after) + k];
             a0 = multiply_add(a0, v, g0);
             b0 = multiply_add(b0, w, g0);
-            let g1 = d_gates[clip1 + after + k];
+            let g1 = d_gates[2u * (clip1 + after) + k];
             a1 = multiply_add(a1, v, g1);
             b1 = multiply_add(b1, w, g1);
-            let g2 = d_gates[clip2 + after + k];
+            let g2 = d_gates[2u * (clip2 + after) + k];
             a2 = multiply_add(a2, v, g2);
             b2 = multiply_add(b2, w, g2);
-            let g3 = d_gates[clip3 + after + k];
+            let g3 = d_gates[2u * (clip3 + after) + k];
             a3 = multiply_add(a3, v, g3);
             b3 = multiply_add(b3, w, g3);
-            let g4 = d_gates[clip4 + after + k];
+            let g4 = d_gates[2u * (clip4 + after) + k];
             a4 = multiply_add(a4, v, g4);
             b4 = multiply_add(b4, w, g4);
-            let g5 = d_gates[clip5 + after + k];
+            let g5 = d_gates[2u * (clip5 + after) + k];
             a5 = multiply_add(a5, v, g5);
             b5 = multiply_add(b5, w, g5);
-            let g6 = d_gates[clip6 + after + k];
+            let g6 = d_gates[2u * (clip6 + after) + k];
             a6 = multiply_add(a6, v, g6);
             b6 = multiply_add(b6, w, g6);
-            let g7 = d_gates[clip7 + after + k];
+            let g7 = d_gates[2u * (clip7 + after) + k];
             a7 = multiply_add(a7, v, g7);
             b7 = multiply_add(b7, w, g7);
         }

@@ -156,17 +156,19 @@ fn main(
             oc = fma(w.wwww, h, oc); od = fma(w.wwww, l, od);
         }
         let next = CHANGE - half;
-        if lane < units {
-            let at = next + 2u * lane;
-            state[at] = advance(n, t, before, s == 0u, direction, lane, ia, fa, ga, oa);
-            state[at + 1u] =
-                advance(n + 4u, t, before, s == 0u, direction, lane, ib, fb, gb, ob);
-        }
-        if lane + THREADS < units {
-            let at = next + 2u * second;
-            state[at] = advance(n, t, before, s == 0u, direction, second, ic, fc, gc, oc);
-            state[at + 1u] =
-                advance(n + 4u, t, before, s == 0u, direction, second, id, fd, gd, od);
+        for (var unit = lane; unit < units; unit += THREADS) {
+            let other = unit != lane;
+            let at = next + 2u * unit;
+            state[at] = advance(
+                n, t, before, s == 0u, direction, unit,
+                select(ia, ic, other), select(fa, fc, other),
+                select(ga, gc, other), select(oa, oc, other),
+            );
+            state[at + 1u] = advance(
+                n + 4u, t, before, s == 0u, direction, unit,
+                select(ib, id, other), select(fb, fd, other),
+                select(gb, gd, other), select(ob, od, other),
+            );
         }
         workgroupBarrier();
         half = CHANGE - half;
