@@ -6,8 +6,8 @@ use std::sync::Arc;
 use moodshader::exec::CpuPrograms;
 use moodshader::kernels::Kernel;
 use moodshader::kernels::layers::conv::{
-    Footprint, Lines, entry_backward, entry_forward, entry_reduce, input_gradient, pack,
-    weight_gradient, weight_gradient_reduce,
+    Footprint, Lines, entry_backward, entry_forward, entry_reduce, input_gradient, weight_gradient,
+    weight_gradient_reduce,
 };
 use moodshader::kernels::layers::{batch_norm, conv, dense, dropout, pool, relu, sequence};
 use moodshader::kernels::loss::{positive_weights, sigmoid_bce, softmax_bce};
@@ -120,12 +120,9 @@ impl Convolution {
 
     /// The weights for the forward pass and for the input gradient.
     fn packed(&self, weight: &[f64]) -> [Vec<f64>; 2] {
-        let [ins, outs] = self.channels;
-        let params = pack::Params::new(ins, outs, self.footprint);
-        let lengths = params.lengths();
-        let (mut forward, mut backward) = (vec![0.0; lengths.forward], vec![0.0; lengths.backward]);
-        params.reference(pack::Slices { weight, forward: &mut forward, backward: &mut backward });
-        [forward, backward]
+        conv::packing(self.channels, self.footprint).map(|table| {
+            table.iter().map(|&at| weight.get(at as usize).copied().unwrap_or(0.0)).collect()
+        })
     }
 
     fn output(&self, input: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 
 use moodshader::exec::verification::{Expected, reference};
 use moodshader::kernels::layers::conv::{
-    Footprint, Lines, entry_backward, entry_forward, entry_reduce, input_gradient, pack,
-    weight_gradient, weight_gradient_reduce,
+    Footprint, Lines, entry_backward, entry_forward, entry_reduce, input_gradient, weight_gradient,
+    weight_gradient_reduce,
 };
-use moodshader::kernels::layers::{batch_norm, conv, lstm, pool};
+use moodshader::kernels::layers::{batch_norm, conv, lstm, pack, pool};
 use moodshader::kernels::loss::softmax_bce;
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::Values;
@@ -112,6 +112,13 @@ impl On {
         };
         Left(launch.bindings().iter().map(|binding| binding.name).zip(left).collect())
     }
+
+    /// A layer's weights in the order of its packing table.
+    fn packed(self, weights: &[f32], table: &[u32]) -> Vec<f32> {
+        let (elements, table) = (table.len(), ("table", Values::U32(table.to_vec())));
+        let params = pack::Params::new(weights.len(), elements);
+        self.run(&params, &[("parameters", numbers(weights)), table]).get("packed").to_vec()
+    }
 }
 
 /// [clip, channel, plane] as quads, [clip, channel/4, plane, 4]; channels past the last are zero.
@@ -157,10 +164,8 @@ fn convolution(group: &'static str, kernel: [u32; 2], channels: [u32; 2], plane:
     let d_output = through_relu(fixture.get("d_output"), fixture.get("output"));
     let d_output = quads(&d_output, outs, positions);
     for on in BOTH {
-        let packed = on.run(
-            &pack::Params::new(channels[0], channels[1], footprint),
-            &[("weight", numbers(fixture.get("weight")))],
-        );
+        let [forward, reversed] = conv::packing(channels, footprint)
+            .map(|table| on.packed(fixture.get("weight"), &table));
         let launches = conv::forward::Params::launches(CLIPS, channels, lines, footprint);
         let [launch] = launches[..] else { panic!("a small convolution is one launch") };
         let lengths = Kernel::lengths(&launch);
@@ -169,7 +174,7 @@ fn convolution(group: &'static str, kernel: [u32; 2], channels: [u32; 2], plane:
             &[
                 ("input", numbers(&input)),
                 ("affine", numbers(&affine)),
-                ("weight", numbers(packed.get("forward"))),
+                ("weight", numbers(&forward)),
                 ("bias", numbers(fixture.get("bias"))),
                 ("pivot", numbers(&vec![0.5; outs])),
                 ("output", numbers(&vec![f32::NAN; lengths.output])),
@@ -184,7 +189,7 @@ fn convolution(group: &'static str, kernel: [u32; 2], channels: [u32; 2], plane:
             &launch,
             &[
                 ("d_output", numbers(&d_output)),
-                ("weight", numbers(packed.get("backward"))),
+                ("weight", numbers(&reversed)),
                 ("d_input", numbers(&vec![f32::NAN; input.len()])),
             ],
         );
@@ -478,9 +483,7 @@ fn bidirectional_lstm() {
     let states = (2 * batch * steps * units) as usize;
     for on in BOTH {
         let packed = |name: &str, inputs| {
-            let weight = [("weight", numbers(fixture.get(name)))];
-            let left = on.run(&lstm::pack::Params { units, inputs }, &weight);
-            numbers(left.get("packed"))
+            numbers(&on.packed(fixture.get(name), &lstm::packing(units, inputs)))
         };
         let sums = on.run(
             &lstm::input_product::Params { rows: batch * steps, features: FEATURES, units },

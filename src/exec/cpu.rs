@@ -108,6 +108,9 @@ impl<T: Reference> CpuPrograms<T> {
                     .iter()
                     .map(|tensor| match tensor.home {
                         Home::Storage(..) | Home::Part(..) => Data::new(tensor.element, 0),
+                        Home::Constant(start) => {
+                            Data::Words(plan.constants()[start..start + tensor.length].to_vec())
+                        }
                         _ => Data::new(tensor.element, tensor.length),
                     })
                     .collect()

@@ -232,6 +232,16 @@ impl Gpu {
         self.pipelines.lock().expect("no holder of this lock panics")[&key(kernel)].clone()
     }
 
+    /// A buffer with a plan's constants, where it has any.
+    fn constants(&self, plan: &Plan) -> Option<wgpu::Buffer> {
+        let words = plan.constants();
+        (!words.is_empty()).then(|| {
+            let buffer = self.tensor_buffer("constants", words.len());
+            self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+            buffer
+        })
+    }
+
     fn tensor_buffer(&self, label: &str, elements: usize) -> wgpu::Buffer {
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
@@ -380,6 +390,8 @@ impl Recorded {
 struct Program {
     plan: Arc<Plan>,
     placement: Placement,
+    /// What the plan's constants hold, where it has any.
+    constants: Option<wgpu::Buffer>,
     steps: Vec<Recorded>,
     /// Of the buffer with the steps' parameters.
     parameter_bytes: u64,
@@ -438,8 +450,11 @@ impl GpuPrograms {
         let mut this =
             Self { gpu, storages, arenas, programs: Vec::new(), in_flight: VecDeque::new() };
         for (plan, placement) in plans.into_iter().zip(placements) {
-            let (steps, parameter_bytes) = this.bind(&plan, &placement);
-            this.programs.push(Program { plan, placement, steps, parameter_bytes });
+            let constants = this.gpu.constants(&plan);
+            let (steps, parameter_bytes) = (Vec::new(), 0);
+            let mut program = Program { plan, placement, constants, steps, parameter_bytes };
+            (program.steps, program.parameter_bytes) = this.bind(&program);
+            this.programs.push(program);
         }
         this.gpu.check()?;
         Ok(this)
@@ -447,13 +462,15 @@ impl GpuPrograms {
 
     /// Bytes of all buffers that live as long as the programs.
     pub fn device_bytes(&self) -> u64 {
-        let buffers = self.storages.values().chain(self.arenas.values());
+        let constants = self.programs.iter().filter_map(|program| program.constants.as_ref());
+        let buffers = self.storages.values().chain(self.arenas.values()).chain(constants);
         let parameters = self.programs.iter().map(|program| program.parameter_bytes);
         buffers.map(wgpu::Buffer::size).chain(parameters).sum()
     }
 
     /// The steps, and the size of the buffer with their parameters.
-    fn bind(&self, plan: &Plan, placement: &Placement) -> (Vec<Recorded>, u64) {
+    fn bind(&self, program: &Program) -> (Vec<Recorded>, u64) {
+        let plan = &program.plan;
         let device = &self.gpu.device;
         // All parameter blocks of a plan lie in one uniform buffer.
         let stride = device.limits().min_uniform_buffer_offset_alignment.max(256) as usize;
@@ -483,7 +500,7 @@ impl GpuPrograms {
                 }),
             }];
             for (number, (id, access)) in (1..).zip(step.uses()) {
-                let (buffer, offset) = self.locate(plan, placement, id);
+                let (buffer, offset) = self.locate(program, id);
                 let bytes = 4 * plan.tensor(id).length as u64;
                 entries.push(wgpu::BindGroupEntry {
                     binding: number,
@@ -509,7 +526,7 @@ impl GpuPrograms {
     pub(super) fn write(&self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) {
         let program = &self.programs[program];
         for &(id, input) in inputs {
-            let (buffer, offset) = self.locate(&program.plan, &program.placement, id);
+            let (buffer, offset) = self.locate(program, id);
             let bytes: &[u8] = match input {
                 Input::F32(values) => bytemuck::cast_slice(values),
                 Input::U32(words) => bytemuck::cast_slice(words),
@@ -528,13 +545,14 @@ impl GpuPrograms {
     }
 
     /// The buffer and byte offset of a tensor.
-    fn locate(&self, plan: &Plan, placement: &Placement, id: TensorId) -> (&wgpu::Buffer, u64) {
-        match plan.tensor(id).home {
-            Home::Storage(storage, offset) => (&self.storages[&storage], 4 * offset as u64),
+    fn locate<'a>(&'a self, program: &'a Program, id: TensorId) -> (&'a wgpu::Buffer, u64) {
+        match (program.plan.tensor(id).home, &program.constants) {
+            (Home::Storage(storage, offset), _) => (&self.storages[&storage], 4 * offset as u64),
+            (Home::Constant(offset), Some(constants)) => (constants, 4 * offset as u64),
             _ => {
-                let (root, start) = plan.root(id);
+                let (root, start) = program.plan.root(id);
                 let (arena, offset) =
-                    placement.get(root).expect("a tensor that a step binds has a place");
+                    program.placement.get(root).expect("a tensor that a step binds has a place");
                 (&self.arenas[&arena], 4 * (offset + start) as u64)
             }
         }
@@ -593,7 +611,7 @@ impl Executor for GpuPrograms {
 
     fn read(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Vec<f32>> {
         let program = &self.programs[program];
-        let (buffer, offset) = self.locate(&program.plan, &program.placement, tensor);
+        let (buffer, offset) = self.locate(program, tensor);
         let bytes = 4 * program.plan.tensor(tensor).length as u64;
         let bytes = self.gpu.download(buffer, offset, bytes)?;
         Ok(bytemuck::pod_collect_to_vec(&bytes))

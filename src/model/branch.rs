@@ -9,8 +9,9 @@
 use crate::kernels::layers::{batch_norm, conv, pool, sequence};
 use crate::model::lstm::{self, Sequence, Stack};
 use crate::model::network::Builder;
-use crate::model::preset::{self, BlockShape};
-use crate::plan::TensorId;
+use crate::model::packing::Packing;
+use crate::model::preset::{self, BlockShape, Preset};
+use crate::plan::{Layout, TensorId};
 use conv::{Footprint, Lines};
 
 /// A planned forward pass, with what the backward pass needs of it.
@@ -73,8 +74,8 @@ struct Norm {
 enum Activation {
     /// Of a first block: only which position each window kept. The rest is computed again.
     Places { code: TensorId },
-    /// Of others: all of it, what the block read, and the weights packed for the input gradient.
-    Kept { activation: TensorId, source: Source, reversed: TensorId },
+    /// Of others: all of it, and what the block read.
+    Kept { activation: TensorId, source: Source },
 }
 
 impl Shape {
@@ -121,6 +122,11 @@ impl Shape {
 
     fn gradient(&self, b: &mut Builder<'_>, what: &str) -> TensorId {
         b.gradient(&format!("{}.{what}", self.name))
+    }
+
+    /// The name of the packed weights for the forward pass or, "reversed", the input gradient.
+    fn packed(&self, what: &str) -> String {
+        format!("{}.{what}", self.name)
     }
 
     fn pooled(&self, b: &mut Builder<'_>) -> TensorId {
@@ -222,14 +228,6 @@ impl Block {
 
     /// Any block, from quads.
     fn general(b: &mut Builder<'_>, shape: Shape, source: Source) -> Self {
-        let [ins, outs] = shape.channels;
-        let pack = conv::pack::Params::new(ins, outs, shape.footprint);
-        let [forward, backward] = pack.matrices().map(|matrices| 16 * matrices);
-        let packed = shape.scratch(b, "packed", forward);
-        let reversed = shape.scratch(b, "reversed", backward);
-        let weight = shape.parameter(b, "conv.weight");
-        b.step(pack, conv::pack::Tensors { weight, forward: packed, backward: reversed });
-
         let launches = |clips| {
             conv::forward::Params::launches(clips, shape.channels, shape.lines, shape.footprint)
         };
@@ -240,7 +238,7 @@ impl Block {
         let tensors = conv::forward::Tensors {
             input: source.values,
             affine: source.affine,
-            weight: packed,
+            weight: b.packed(&shape.packed("forward")),
             bias: shape.parameter(b, "conv.bias"),
             pivot: b.buffer(&format!("{}.bn.running_mean", shape.name)),
             output: activation,
@@ -268,7 +266,7 @@ impl Block {
             b.step(
                 pool::forward::Params {
                     batch: clips[1],
-                    channels: outs,
+                    channels: shape.channels[1],
                     bands,
                     steps,
                     window_bands,
@@ -277,7 +275,7 @@ impl Block {
                 pool::forward::Tensors { input, gamma, output },
             );
         }
-        Self { shape, pooled, norm, activation: Activation::Kept { activation, source, reversed } }
+        Self { shape, pooled, norm, activation: Activation::Kept { activation, source } }
     }
 
     /// Appends the backward pass from the gradient to the block's output, and returns the gradient
@@ -318,7 +316,7 @@ impl Block {
 
         let [d_weight, d_bias] = ["conv.weight", "conv.bias"].map(|name| shape.gradient(b, name));
         match self.activation {
-            Activation::Kept { activation, source, reversed } => {
+            Activation::Kept { activation, source } => {
                 let [bands, steps] = shape.plane;
                 let [window_bands, window_steps] = shape.window;
                 for clips in b.clips([d_output, *pooled, activation]) {
@@ -347,10 +345,11 @@ impl Block {
                     return None;
                 }
                 let d_input = shape.scratch(b, "d_input", 4 * batch * source.quads * bands * steps);
+                let weight = b.packed(&shape.packed("reversed"));
                 for clips in b.clips([activation, d_input]) {
                     let tensors = conv::input_gradient::Tensors {
                         d_output: b.part(activation, clips),
-                        weight: reversed,
+                        weight,
                         d_input: b.part(d_input, clips),
                     };
                     for launch in conv::input_gradient::Params::launches(
@@ -448,6 +447,30 @@ impl Block {
 }
 
 impl Branch {
+    /// Has the weights of all layers packed; the gradient to the features is nobody's wish.
+    pub fn pack(
+        packing: &mut Packing,
+        layout: &Layout,
+        preset: &Preset,
+        branch: &preset::Branch,
+        training: bool,
+    ) {
+        for (index, block) in preset.block_shapes(branch).iter().enumerate() {
+            let shape = Shape::new(branch, index, block);
+            if index == 0 && conv::entry_takes(shape.kernel, shape.window) {
+                continue;
+            }
+            let [forward, reversed] = conv::packing(shape.channels, shape.footprint);
+            let parameter = format!("{}.conv.weight", shape.name);
+            packing.add(layout, shape.packed("forward"), &parameter, &forward);
+            if training && index > 0 {
+                packing.add(layout, shape.packed("reversed"), &parameter, &reversed);
+            }
+        }
+        let width = preset.sequence(branch).features as u32;
+        lstm::pack(packing, layout, &branch.name, width, &branch.lstm);
+    }
+
     /// Appends the forward pass from standardised features into columns of the summary;
     /// `columns` are the summary's width and the branch's first column.
     pub fn forward(
@@ -495,10 +518,9 @@ impl Branch {
             b.step(params, sequence::mean_max::Tensors { x, features: summary, place });
             End::MeanMax { params, place }
         } else {
-            let packed = lstm::pack(b, &branch.name, width, &branch.lstm);
             let owner = &branch.name;
             let x = Sequence { owner, x, clips: [0, batch], steps, features: width };
-            End::Lstms(Stack::forward(b, x, &packed, summary, columns))
+            End::Lstms(Stack::forward(b, x, &branch.lstm, summary, columns))
         };
         Self { blocks, map, end }
     }

@@ -3,7 +3,8 @@
 
 use crate::kernels::layers::lstm;
 use crate::model::network::Builder;
-use crate::plan::TensorId;
+use crate::model::packing::Packing;
+use crate::plan::{Layout, TensorId};
 
 /// A sequence of some of the batch's clips, and where its summary goes.
 #[derive(Clone, Copy)]
@@ -18,36 +19,23 @@ pub(super) struct Sequence<'a> {
     pub features: u32,
 }
 
-/// Weights of a layer in both directions, packed for the forward pass.
-#[derive(Clone, Copy)]
-pub(super) struct Packed {
-    units: u32,
-    ih: TensorId,
-    hh: TensorId,
-}
-
-/// Appends the packing of every layer's weights.
+/// Has the weights of every layer packed for the forward pass.
 pub(super) fn pack(
-    b: &mut Builder<'_>,
+    packing: &mut Packing,
+    layout: &Layout,
     owner: &str,
     mut features: u32,
     units: &[usize],
-) -> Vec<Packed> {
-    let mut layers = Vec::new();
+) {
     for (index, &units) in units.iter().enumerate() {
         let units = units as u32;
-        let [ih, hh] = [("ih", features), ("hh", units)].map(|(kind, inputs)| {
-            let name = format!("{owner}.lstm{index}");
-            let length = (8 * units * inputs) as usize;
-            let packed = b.plan.scratch(format!("{name}.packed_{kind}"), length);
-            let weight = b.parameter(&format!("{name}.weight_{kind}_l0"));
-            b.step(lstm::pack::Params { units, inputs }, lstm::pack::Tensors { weight, packed });
-            packed
-        });
-        layers.push(Packed { units, ih, hh });
+        for (kind, inputs) in [("ih", features), ("hh", units)] {
+            let parameter = format!("{owner}.lstm{index}.weight_{kind}_l0");
+            let name = format!("{owner}.lstm{index}.packed_{kind}");
+            packing.add(layout, name, &parameter, &lstm::packing(units, inputs));
+        }
         features = 2 * units;
     }
-    layers
 }
 
 /// The launches of a walk over all steps, as [begin, end) of each: equal shares, so that none is
@@ -84,9 +72,9 @@ struct Layer {
 }
 
 impl Layer {
-    fn forward(b: &mut Builder<'_>, name: String, x: Sequence<'_>, packed: Packed) -> Self {
+    fn forward(b: &mut Builder<'_>, name: String, x: Sequence<'_>, units: u32) -> Self {
         let Sequence { x: input, clips: [_, clips], steps, features, .. } = x;
-        let Packed { units, ih, hh } = packed;
+        let [ih, hh] = ["ih", "hh"].map(|kind| b.packed(&format!("{name}.packed_{kind}")));
         let rows = clips * steps;
         let walk = (2 * rows * units) as usize;
         let bias = b.parameter(&format!("{name}.bias_ih_l0"));
@@ -179,14 +167,14 @@ impl Stack {
     pub fn forward(
         b: &mut Builder<'_>,
         mut x: Sequence<'_>,
-        packed: &[Packed],
+        units: &[usize],
         summary: TensorId,
         columns: [u32; 2],
     ) -> Self {
         let mut layers = Vec::new();
-        for (index, &packed) in packed.iter().enumerate() {
-            let layer = Layer::forward(b, format!("{}.lstm{index}", x.owner), x, packed);
-            (x.x, x.features) = (layer.hidden, 2 * packed.units);
+        for (index, &units) in units.iter().enumerate() {
+            let layer = Layer::forward(b, format!("{}.lstm{index}", x.owner), x, units as u32);
+            (x.x, x.features) = (layer.hidden, 2 * layer.units);
             layers.push(layer);
         }
         let ([first, clips], [width, offset]) = (x.clips, columns);

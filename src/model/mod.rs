@@ -7,6 +7,7 @@ pub mod layers;
 mod lstm;
 mod network;
 pub mod onnx;
+mod packing;
 pub mod parameters;
 pub mod preset;
 mod rnn;

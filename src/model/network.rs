@@ -5,6 +5,8 @@ use crate::kernels::{Declaration, Element, Kernel, features, loss, optim};
 use crate::model::branch::Branch;
 use crate::model::checkpoint::Normalization;
 use crate::model::handcrafted::Embedding;
+use crate::model::lstm;
+use crate::model::packing::{Packed, Packing};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::{ClassWeights, Loss, Output, Preset};
 use crate::model::rnn::Rnn;
@@ -108,11 +110,13 @@ pub(super) struct Builder<'a> {
     pub batch: u32,
     pub training: bool,
     pub limits: Limits,
+    packed: Packed,
 }
 
 impl<'a> Builder<'a> {
     fn new(network: &'a Network, batch: usize, training: bool, limits: Limits) -> Self {
-        Self { network, plan: Plan::new(), batch: batch as u32, training, limits }
+        let (plan, packed) = (Plan::new(), Packed::new());
+        Self { network, plan, batch: batch as u32, training, limits, packed }
     }
 
     /// A tensor of a storage by name. `NAME` of an LSTM stands for both directions.
@@ -139,6 +143,29 @@ impl<'a> Builder<'a> {
 
     pub fn buffer(&mut self, name: &str) -> TensorId {
         self.stored(Storage::Buffers, name)
+    }
+
+    /// Weights in the order that a layer's kernels read, by the name under which the layer had them
+    /// packed.
+    ///
+    /// # Panics
+    /// When no layer did: a planning error.
+    pub fn packed(&self, name: &str) -> TensorId {
+        *self.packed.get(name).unwrap_or_else(|| panic!("nothing is packed as {name}"))
+    }
+
+    /// Appends the packing of all layers' weights.
+    fn pack(&mut self) {
+        let preset = &self.network.preset;
+        let layout = &self.network.parameters;
+        let mut packing = Packing::default();
+        for branch in &preset.model.branch {
+            Branch::pack(&mut packing, layout, preset, branch, self.training);
+        }
+        if let Some(rnn) = &preset.model.rnn {
+            lstm::pack(&mut packing, layout, "rnn", preset.features.mels as u32, &rnn.lstm);
+        }
+        self.packed = packing.step(&mut self.plan, layout.length());
     }
 
     /// Appends a step.
@@ -214,6 +241,7 @@ impl<'a> Builder<'a> {
         let probabilities = self.plan.output("probabilities", batch as usize * moods);
         let loss = self.plan.output("loss", batch as usize);
 
+        self.pack();
         let width = preset.head_features() as u32;
         let summary = self.plan.scratch("summary", (batch * width) as usize);
         let front = self.front(features, summary, width);

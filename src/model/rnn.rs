@@ -5,7 +5,7 @@
 //! are added up.
 
 use crate::kernels::features;
-use crate::model::lstm::{self, Sequence, Stack};
+use crate::model::lstm::{Sequence, Stack};
 use crate::model::network::Builder;
 use crate::plan::TensorId;
 
@@ -27,7 +27,6 @@ impl Rnn {
         let normalization = b.network.normalization();
         let (mels, frames) = (preset.features.mels as u32, preset.frames() as u32);
         let stride = preset.feature_size() as u32;
-        let packed = lstm::pack(b, "rnn", mels, units);
         let widest = units.iter().copied().max().unwrap_or(1) as u32;
         let of_a_clip = frames.saturating_mul((8 * widest).max(mels));
         let parts = b.batch.div_ceil((b.limits.part / of_a_clip).max(1));
@@ -50,7 +49,7 @@ impl Rnn {
             );
             let sequence =
                 Sequence { owner: "rnn", x, clips: [first, clips], steps: frames, features: mels };
-            Stack::forward(b, sequence, &packed, summary, columns)
+            Stack::forward(b, sequence, units, summary, columns)
         });
         Self { parts: parts.collect() }
     }

@@ -61,6 +61,8 @@ pub const STATUS_CLEAR: u32 = u32::MAX;
 pub enum Home {
     /// At this element of a storage.
     Storage(Storage, usize),
+    /// From this word of [`Plan::constants`] on.
+    Constant(usize),
     /// Written by the host before a replay.
     Input,
     /// Read by the host after a replay.
@@ -115,6 +117,7 @@ impl Step {
 #[derive(Debug, Default)]
 pub struct Plan {
     tensors: Vec<Tensor>,
+    constants: Vec<u32>,
     steps: Vec<Step>,
 }
 
@@ -128,6 +131,14 @@ impl Plan {
     fn add(&mut self, name: String, length: usize, element: Element, home: Home) -> TensorId {
         self.tensors.push(Tensor { name, length, element, home });
         TensorId(self.tensors.len() - 1)
+    }
+
+    /// A tensor of words that never change.
+    pub fn constant(&mut self, name: impl Into<String>, words: &[u32]) -> TensorId {
+        let start = self.constants.len().next_multiple_of(ALIGNMENT);
+        self.constants.resize(start, 0);
+        self.constants.extend_from_slice(words);
+        self.add(name.into(), words.len(), Element::U32, Home::Constant(start))
     }
 
     /// A tensor that the host writes before a replay.
@@ -236,6 +247,11 @@ impl Plan {
     /// One of this plan's tensors.
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.tensors[id.0]
+    }
+
+    /// What the tensors at [`Home::Constant`] hold, one after the other.
+    pub fn constants(&self) -> &[u32] {
+        &self.constants
     }
 
     /// The tensor of this name, for tests and tools that look inside.

@@ -72,7 +72,7 @@ impl Placement {
         for (index, tensor) in plan.tensors().iter().enumerate() {
             let id = TensorId(index);
             match tensor.home {
-                Home::Storage(..) | Home::Part(..) => {}
+                Home::Storage(..) | Home::Constant(_) | Home::Part(..) => {}
                 Home::Input => placement.append(id, Arena::Input, tensor.length),
                 Home::Output => placement.append(id, Arena::Output, tensor.length),
                 Home::Scratch => scratch.extend(lives.get(&id).map(|&life| (id, life))),

@@ -55,7 +55,7 @@ fn a_seed_repeats_the_errors() {
 #[test]
 fn wrong_usage_exits_with_2_and_says_what_there_is() {
     for (flags, hint) in [
-        (["--filter", "layers/lsmt"], "layers/lstm/pack"),
+        (["--filter", "layers/lsmt"], "layers/lstm/input_product"),
         (["--device", "no such adapter"], "no adapter matches"),
         (["--device", "cpu"], "CPU reference with itself"),
         (["--format", "xml"], "json"),

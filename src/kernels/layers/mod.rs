@@ -5,6 +5,7 @@ pub mod conv;
 pub mod dense;
 pub mod dropout;
 pub mod lstm;
+pub mod pack;
 pub mod pool;
 pub mod relu;
 pub mod sequence;

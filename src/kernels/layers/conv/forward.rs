@@ -30,7 +30,7 @@ kernel! {
         input: read f32,
         /// [2, in_quads, 4]: scale, then shift
         affine: read f32,
-        /// As `pack` leaves them for the forward pass
+        /// In the order of `packing` for the forward pass
         weight: uniform f32,
         /// \[out_channels\]
         bias: read f32,

@@ -28,7 +28,7 @@ kernel! {
     tensors {
         /// [clips, out_quads, bands, steps, 4]
         d_output: read f32,
-        /// As `pack` leaves them, reversed
+        /// In the order of `packing`, reversed
         weight: uniform f32,
         /// [clips, in_quads, bands, steps, 4]
         d_input: update f32,

@@ -11,7 +11,7 @@ pub mod entry_forward;
 pub mod entry_reduce;
 pub mod forward;
 pub mod input_gradient;
-pub mod pack;
+mod packing;
 pub mod spread;
 pub mod weight_gradient;
 pub mod weight_gradient_reduce;
@@ -19,6 +19,8 @@ pub mod weight_gradient_reduce;
 use rayon::prelude::*;
 
 use crate::kernels::{Real, UNIFORM_WINDOW, cover};
+
+pub use packing::packing;
 
 /// Positions that a thread computes of a line.
 const TILE: u32 = 16;
@@ -424,7 +426,8 @@ fn add_sums<T: Real>(
 }
 
 /// Positions of a segment in a weight gradient: long enough that filling the window of inputs is
-/// a small part of the work.
+/// a small part of the work. A thread walks no fewer where there are as many, in several segments
+/// of short lines: adding up a workgroup's sums costs as much as walking some dozens of positions.
 const SEGMENT: u32 = 64;
 /// Splits of a weight gradient at most: workgroups enough for a GPU, partials few enough to add.
 const MOST_SPLITS: u32 = 16;
@@ -446,7 +449,8 @@ impl Walk {
         let segments = lines.length.div_ceil(SEGMENT);
         let segment = lines.length.div_ceil(segments);
         let items = clips * segments * lines.lines;
-        Self { segment, segments, splits: cover(items, LANES).min(MOST_SPLITS) }
+        let walked = SEGMENT / segment;
+        Self { segment, segments, splits: cover(items, LANES * walked).min(MOST_SPLITS) }
     }
 
     /// The split that walks the segment a position lies in.

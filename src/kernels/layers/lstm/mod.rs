@@ -5,8 +5,8 @@
 //! weight_hh [2, 4, units, units], bias [2, 4, units]. Between the kernels a unit's four gates lie
 //! together: gates and d_gates are [2, batch, steps, units, 4].
 //!
-//! Forward: `pack` of both weights, `input_product`, `recurrence_forward`, and `last_state` where
-//! only the walks' ends are wanted. Backward: `last_state_gradient`, `recurrence_backward`, then in
+//! Forward, with weights packed as [`packing()`] says: `input_product`, `recurrence_forward`, and
+//! `last_state` where only the walks' ends are wanted. Backward: `last_state_gradient`, `recurrence_backward`, then in
 //! any order `weight_gradient`, `bias_gradient`, `recurrent_gradient`, `input_gradient`.
 
 pub mod bias_gradient;
@@ -14,7 +14,7 @@ pub mod input_gradient;
 pub mod input_product;
 pub mod last_state;
 pub mod last_state_gradient;
-pub mod pack;
+mod packing;
 pub mod recurrence_backward;
 pub mod recurrence_forward;
 pub mod recurrent_gradient;
@@ -24,6 +24,8 @@ pub mod weight_gradient;
 mod tests;
 
 use crate::kernels::Real;
+
+pub use packing::packing;
 
 /// Units of one direction that the recurrences can hold: 16 KiB of workgroup memory forward.
 pub const MAX_UNITS: u32 = 256;

@@ -50,9 +50,7 @@ fn uniform(length: u32, seed: u64) -> Vec<f64> {
 }
 
 fn packed(weight: &[f64], inputs: u32) -> Vec<f64> {
-    let mut packed = vec![0.0; weight.len()];
-    pack::Params { units: UNITS, inputs }.reference(pack::Slices { weight, packed: &mut packed });
-    packed
+    packing(UNITS, inputs).into_iter().map(|at| weight[at as usize]).collect()
 }
 
 /// Walks in launches that end at each of `ends`.
