@@ -231,10 +231,12 @@ impl Block {
         let launches = |clips| {
             conv::forward::Params::launches(clips, shape.channels, shape.lines, shape.footprint)
         };
-        let rows = launches(b.batch)[0].rows();
         let elements = 4 * b.batch * shape.quads() * shape.plane[0] * shape.plane[1];
         let activation = shape.scratch(b, "activation", elements);
-        let partial = shape.scratch(b, "sums", 8 * shape.quads() * rows);
+        let parts = b.clips([source.values, activation]);
+        let rows: u32 = parts.iter().map(|&[_, clips]| launches(clips)[0].rows()).sum();
+        let row = 8 * shape.quads();
+        let partial = shape.scratch(b, "sums", row * rows);
         let tensors = conv::forward::Tensors {
             input: source.values,
             affine: source.affine,
@@ -244,14 +246,18 @@ impl Block {
             output: activation,
             partial,
         };
-        for clips in b.clips([source.values, activation, partial]) {
+        let mut done = 0;
+        for clips in parts {
+            let launches = launches(clips[1]);
+            let sums = launches[0].rows();
             let tensors = conv::forward::Tensors {
                 input: b.part(source.values, clips),
                 output: b.part(activation, clips),
-                partial: b.part(partial, clips),
+                partial: b.plan.part(partial, (row * done) as usize, (row * sums) as usize),
                 ..tensors.clone()
             };
-            for launch in launches(clips[1]) {
+            done += sums;
+            for launch in launches {
                 b.step(launch, tensors.clone());
             }
         }

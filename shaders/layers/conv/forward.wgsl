@@ -8,8 +8,8 @@
 // Tensors hold channels in quads: [clip, channel/4, band, step] of vec4.
 // A line is a row of positions along the kernel's longer axis. Each thread computes 16 positions of a line for
 // 4 channels; its window of inputs slides over the line three taps at a time.
-// Workgroups: x covers the tiles of 16, y the output quads from params.first on, z the clips.
-// A row of partials is the work of one workgroup.
+// Workgroups: x covers the tiles of 16 of all clips, y the output quads from params.first on. A row of
+// partials is the work of one workgroup; those past the last tile write zeros.
 
 struct Params {
     clips: u32,
@@ -43,7 +43,7 @@ struct Params {
 // [out_channels]
 @group(0) @binding(5) var<storage, read> pivot: array<f32>;
 @group(0) @binding(6) var<storage, read_write> output: array<vec4f>;
-// [clips, tile groups, out_quads, 2]
+// [rows, out_quads, 2]
 @group(0) @binding(7) var<storage, read_write> partial: array<vec4f>;
 
 const TILE = 16u;
@@ -97,16 +97,19 @@ fn store(position: u32, sum: vec4f) {
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let tiles = (params.length + TILE - 1u) / TILE;
-    // Lanes past the end stand at the last item and store nothing.
-    let item = min(group.x * LANES + lane, tiles * params.lines - 1u);
+    let per_clip = tiles * params.lines;
+    // Lanes past the end repeat the last item and store nothing: with returns or ifs, a software
+    // adapter would check every load's lanes.
+    let item = min(group.x * LANES + lane, params.clips * per_clip - 1u);
     let real = group.x * LANES + lane == item;
+    let clip = item / per_clip;
+    let i = item % per_clip;
     // Neighbouring lanes take neighbouring memory.
-    let line = select(item / tiles, item % params.lines, params.across == 1u);
-    let first = TILE * select(item % tiles, item / params.lines, params.across == 1u);
+    let line = select(i / tiles, i % params.lines, params.across == 1u);
+    let first = TILE * select(i % tiles, i / params.lines, params.across == 1u);
     let plane = params.length * params.lines;
     let out_quads = (params.out_channels + 3u) / 4u;
     quad = params.first + group.y;
@@ -118,9 +121,7 @@ fn main(
     var s8 = b; var s9 = b; var s10 = b; var s11 = b;
     var s12 = b; var s13 = b; var s14 = b; var s15 = b;
 
-    // Lanes past the end have no parts: on small planes they are many.
-    let parts = select(0u, params.in_quads * params.rows, real);
-    for (var part = 0u; part < parts; part++) {
+    for (var part = 0u; part < params.in_quads * params.rows; part++) {
         let q = part / params.rows;
         let r = part % params.rows;
         let scale = affine[q];
@@ -128,7 +129,7 @@ fn main(
         // A line outside the plane is padding: no position of it is inside.
         let other = i32(line) + i32(r) - i32(params.above);
         let limit = select(0, i32(params.length), other >= 0 && other < i32(params.lines));
-        let row = (group.z * params.in_quads + q) * plane
+        let row = (clip * params.in_quads + q) * plane
             + u32(clamp(other, 0, i32(params.lines) - 1)) * params.across;
         var at = i32(first) - i32(params.before);
         var x0 = load(row, at, limit, scale, shift);
@@ -210,7 +211,7 @@ fn main(
         }
     }
 
-    base = (group.z * out_quads + quad) * plane + line * params.across + first * params.along;
+    base = (clip * out_quads + quad) * plane + line * params.across + first * params.along;
     count = select(0u, min(TILE, params.length - first), real);
     center = pivot_of(quad);
     store(0u, s0);
@@ -240,6 +241,6 @@ fn main(
         for (var k = 0u; k < LANES; k++) {
             sum += sums[lane * LANES + k];
         }
-        partial[((group.z * groups.x + group.x) * out_quads + quad) * 2u + lane] = sum;
+        partial[(group.x * out_quads + quad) * 2u + lane] = sum;
     }
 }

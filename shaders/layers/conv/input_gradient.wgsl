@@ -5,7 +5,7 @@
 // Tensors hold channels in quads: [clip, channel/4, band, step] of vec4.
 // A line is a row of positions along the kernel's longer axis. Each thread computes 16 positions of a line for
 // 4 channels; its window of inputs slides over the line three taps at a time.
-// Workgroups: x covers the tiles of 16, y the input quads from params.first on, z the clips.
+// Workgroups: x covers the tiles of 16 of all clips, y the input quads from params.first on.
 
 struct Params {
     clips: u32,
@@ -63,13 +63,16 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let tiles = (params.length + TILE - 1u) / TILE;
-    let item = group.x * LANES + lane;
-    if item >= tiles * params.lines {
-        return;
-    }
+    let per_clip = tiles * params.lines;
+    // Lanes past the end repeat the last item and store nothing: with returns or ifs, a software
+    // adapter would check every load's lanes.
+    let item = min(group.x * LANES + lane, params.clips * per_clip - 1u);
+    let real = group.x * LANES + lane == item;
+    let clip = item / per_clip;
+    let i = item % per_clip;
     // Neighbouring lanes take neighbouring memory.
-    let line = select(item / tiles, item % params.lines, params.across == 1u);
-    let first = TILE * select(item % tiles, item / params.lines, params.across == 1u);
+    let line = select(i / tiles, i % params.lines, params.across == 1u);
+    let first = TILE * select(i % tiles, i / params.lines, params.across == 1u);
     let plane = params.length * params.lines;
     let quad = params.first + group.y;
     let matrices = (params.out_quads * params.rows * 3u * params.groups + 3u) & ~3u;
@@ -86,7 +89,7 @@ fn main(
         // A line outside the plane is padding: no position of it is inside.
         let other = i32(line) + i32(r) - i32(params.above);
         let limit = select(0, i32(params.length), other >= 0 && other < i32(params.lines));
-        let row = (group.z * params.out_quads + q) * plane
+        let row = (clip * params.out_quads + q) * plane
             + u32(clamp(other, 0, i32(params.lines) - 1)) * params.across;
         var at = i32(first) - i32(params.before);
         var x0 = load(row, at, limit);
@@ -168,8 +171,8 @@ fn main(
         }
     }
 
-    base = (group.z * params.in_quads + quad) * plane + line * params.across + first * params.along;
-    count = min(TILE, params.length - first);
+    base = (clip * params.in_quads + quad) * plane + line * params.across + first * params.along;
+    count = select(0u, min(TILE, params.length - first), real);
     store(0u, s0);
     store(1u, s1);
     store(2u, s2);

@@ -202,15 +202,12 @@ impl Kernel for Params {
                     });
                     let mut places = vec![[u32::MAX; 4]; pooled_plane];
                     for line in 0..lines.lines {
-                        add_sums(
-                            lines,
-                            line,
-                            self.tile(),
-                            &activation,
-                            pivot,
-                            |position| 8 * (self.group(line, position) * outs + quad),
-                            partial,
-                        );
+                        for first in (0..lines.length).step_by(self.tile() as usize) {
+                            let positions = first..(first + self.tile()).min(lines.length);
+                            let sums =
+                                &mut partial[8 * (self.group(line, first) * outs + quad)..][..8];
+                            add_sums(lines, line, positions, &activation, pivot, sums);
+                        }
                         for position in 0..lines.length {
                             let Some((window, here)) = windows.locate(line, position) else {
                                 continue;

@@ -2,9 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::{Footprint, LANES, Lines, convolve, finish, launches, meetings, quad_matrices, scaled};
+use super::{
+    Footprint, LANES, Lines, TILE, add_sums, convolve, launches, meetings, quad_matrices, scaled,
+};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::plan::ALIGNMENT;
 
 kernel! {
     "layers/conv/forward",
@@ -38,7 +41,7 @@ kernel! {
         pivot: read f32,
         /// [clips, out_quads, bands, steps, 4]
         output: update f32,
-        /// [clips, tile groups, out_quads, 2, 4]: Σ (output − pivot), Σ (output − pivot)²
+        /// [rows, out_quads, 2, 4]: Σ (output − pivot), Σ (output − pivot)²
         partial: update f32,
     },
 }
@@ -97,10 +100,20 @@ impl Params {
         16 * quad_matrices(self.in_quads, self.rows, self.groups) as usize
     }
 
-    /// Rows of partials.
+    /// Rows of partials: for each workgroup one, and so many more that the rows of another part of
+    /// the batch may follow in the same tensor.
     pub fn rows(&self) -> u32 {
-        self.clips * self.geometry().tile_groups()
+        let row = 8 * self.out_quads() as usize;
+        let aligned =
+            (1..=ALIGNMENT as u32).find(|&n| (n as usize * row).is_multiple_of(ALIGNMENT));
+        let groups = cover(self.clips * self.geometry().tiles(), LANES);
+        groups.next_multiple_of(aligned.unwrap_or(1))
     }
+}
+
+/// Channel c of a quad; zero past the last one.
+fn entry<T: Real>(values: &[T], quad: usize, c: usize) -> T {
+    values.get(4 * quad + c).copied().unwrap_or_else(T::zero)
 }
 
 impl Kernel for Params {
@@ -119,7 +132,7 @@ impl Kernel for Params {
     }
 
     fn workgroups(&self) -> [u32; 3] {
-        [self.geometry().tile_groups(), self.count, self.clips]
+        [self.rows(), self.count, 1]
     }
 
     fn cost(&self) -> Cost {
@@ -145,35 +158,41 @@ impl Kernel for Params {
         let (ins, outs) = (self.in_quads as usize, self.out_quads() as usize);
         let (plane, padded) = (4 * lines.plane(), 3 * self.groups as usize);
         let rows = self.rows as usize;
+        let launched = || self.first as usize..(self.first + self.count) as usize;
         let input = scaled(tensors.input, tensors.affine, ins, lines.plane());
-        let sums = 8 * outs * lines.tile_groups() as usize;
-        tensors
-            .output
-            .par_chunks_mut(outs * plane)
-            .zip(tensors.partial.par_chunks_mut(sums))
-            .zip(input.par_chunks(ins * plane))
-            .for_each(|((output, partial), input)| {
-                let quads =
-                    output.chunks_mut(plane).zip(tensors.weight.chunks(self.quad_weights()));
-                let launched = quads.enumerate().skip(self.first as usize);
-                for (quad, (output, weight)) in launched.take(self.count as usize) {
-                    let weight = &weight[..16 * ins * rows * padded];
-                    for position in output.chunks_exact_mut(4) {
-                        for (c, y) in position.iter_mut().enumerate() {
-                            *y = tensors.bias.get(4 * quad + c).copied().unwrap_or(T::zero());
-                        }
-                    }
-                    convolve(
-                        lines,
-                        [self.before, self.above],
-                        [rows, padded],
-                        input,
-                        weight,
-                        output,
-                    );
-                    finish(lines, quad, outs, tensors.pivot, output, partial);
+        let clips = tensors.output.par_chunks_mut(outs * plane).zip(input.par_chunks(ins * plane));
+        clips.for_each(|(output, input)| {
+            for quad in launched() {
+                let output = &mut output[quad * plane..][..plane];
+                let weight =
+                    &tensors.weight[quad * self.quad_weights()..][..16 * ins * rows * padded];
+                let bias = [0, 1, 2, 3].map(|c| entry(tensors.bias, quad, c));
+                for position in output.chunks_exact_mut(4) {
+                    position.copy_from_slice(&bias);
                 }
-            });
+                let kernel = [rows, padded];
+                convolve(lines, [self.before, self.above], kernel, input, weight, output);
+                for y in output {
+                    *y = y.max(T::zero());
+                }
+            }
+        });
+        let output = &*tensors.output;
+        let items = self.clips * lines.tiles();
+        tensors.partial.par_chunks_mut(8 * outs).zip(0..self.rows()).for_each(|(row, group)| {
+            for quad in launched() {
+                let sums = &mut row[8 * quad..][..8];
+                sums.fill(T::zero());
+                let pivot = [0, 1, 2, 3].map(|c| entry(tensors.pivot, quad, c));
+                for item in (LANES * group..LANES * (group + 1)).take_while(|&item| item < items) {
+                    let (line, first) = lines.tile(item % lines.tiles());
+                    let clip = (item / lines.tiles()) as usize;
+                    let values = &output[(clip * outs + quad) * plane..][..plane];
+                    let positions = first..(first + TILE).min(lines.length);
+                    add_sums(lines, line, positions, values, pivot, sums);
+                }
+            }
+        });
     }
 
     fn draw(&self) -> Tensors<Draw> {

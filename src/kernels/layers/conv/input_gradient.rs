@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::{Footprint, Lines, convolve, launches, meetings, quad_matrices};
+use super::{Footprint, LANES, Lines, convolve, launches, meetings, quad_matrices};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "layers/conv/input_gradient",
@@ -91,7 +91,7 @@ impl Kernel for Params {
     }
 
     fn workgroups(&self) -> [u32; 3] {
-        [self.geometry().tile_groups(), self.count, self.clips]
+        [cover(self.clips * self.geometry().tiles(), LANES), self.count, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -16,6 +16,8 @@ pub mod spread;
 pub mod weight_gradient;
 pub mod weight_gradient_reduce;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::kernels::{Real, UNIFORM_WINDOW, cover};
@@ -57,17 +59,19 @@ impl Lines {
         (self.length * self.lines) as usize
     }
 
-    /// Workgroups that cover a plane in tiles.
-    fn tile_groups(&self) -> u32 {
-        cover(self.length.div_ceil(TILE) * self.lines, LANES)
+    /// Tiles of a plane.
+    fn tiles(&self) -> u32 {
+        self.length.div_ceil(TILE) * self.lines
     }
 
-    /// The row of partials that a position belongs to: its thread's workgroup.
-    fn tile_group(&self, line: u32, position: u32) -> usize {
+    /// The line and the first position of a plane's tile, in the order in which lanes take them.
+    fn tile(&self, item: u32) -> (u32, u32) {
         let tiles = self.length.div_ceil(TILE);
-        let tile = position / TILE;
-        let item = if self.across == 1 { tile * self.lines + line } else { line * tiles + tile };
-        (item / LANES) as usize
+        if self.across == 1 {
+            (item % self.lines, TILE * (item / self.lines))
+        } else {
+            (item / tiles, TILE * (item % tiles))
+        }
     }
 
     /// Pairs of runs of memory (output start, input start, length) in which every output position
@@ -374,54 +378,27 @@ fn scaled<T: Real>(input: &[T], affine: &[T], in_quads: usize, plane: usize) -> 
     result
 }
 
-/// Adds ReLU and gathers a plane's batch-norm sums: `partial` is [tile groups, out_quads, 2, 4],
-/// of which quad `quad` is written.
-fn finish<T: Real>(
-    lines: Lines,
-    quad: usize,
-    out_quads: usize,
-    pivot: &[T],
-    output: &mut [T],
-    partial: &mut [T],
-) {
-    for group in partial.chunks_mut(8 * out_quads) {
-        group[8 * quad..8 * quad + 8].fill(T::zero());
-    }
-    for y in output.iter_mut() {
-        *y = y.max(T::zero());
-    }
-    let pivot = [0, 1, 2, 3].map(|c| pivot.get(4 * quad + c).copied().unwrap_or_else(T::zero));
-    for line in 0..lines.lines {
-        let place = |position| 8 * (lines.tile_group(line, position) * out_quads + quad);
-        add_sums(lines, line, TILE, output, pivot, place, partial);
-    }
-}
-
-/// Adds a line's Σ (x − pivot) and Σ (x − pivot)² to `partial`, tile by tile; `place` tells where a
-/// tile's eight sums lie. A tile is summed on its own: one long f32 sum loses digits.
+/// Adds Σ (x − pivot) and Σ (x − pivot)² to the eight `sums`, over the positions that a
+/// thread computes of a line. A tile is summed on its own: one long f32 sum loses digits.
 fn add_sums<T: Real>(
     lines: Lines,
     line: u32,
-    tile: u32,
+    positions: Range<u32>,
     values: &[T],
     pivot: [T; 4],
-    place: impl Fn(u32) -> usize,
-    partial: &mut [T],
+    sums: &mut [T],
 ) {
-    for first in (0..lines.length).step_by(tile as usize) {
-        let mut sums = [T::zero(); 8];
-        for position in first..(first + tile).min(lines.length) {
-            let at = 4 * (line * lines.across + position * lines.along) as usize;
-            for c in 0..4 {
-                let distance = values[at + c] - pivot[c];
-                sums[c] += distance;
-                sums[4 + c] += distance * distance;
-            }
+    let mut tile = [T::zero(); 8];
+    for position in positions {
+        let at = 4 * (line * lines.across + position * lines.along) as usize;
+        for c in 0..4 {
+            let distance = values[at + c] - pivot[c];
+            tile[c] += distance;
+            tile[4 + c] += distance * distance;
         }
-        let start = place(first);
-        for (total, sum) in partial[start..start + 8].iter_mut().zip(sums) {
-            *total += sum;
-        }
+    }
+    for (total, sum) in sums.iter_mut().zip(tile) {
+        *total += sum;
     }
 }
 
