@@ -85,7 +85,6 @@ pub const REGISTRY: &[Entry] = &[
     entry::<layers::lstm::recurrence_backward::Params>(),
     entry::<layers::lstm::weight_gradient::Params>(),
     entry::<layers::lstm::recurrent_gradient::Params>(),
-    entry::<layers::lstm::bias_gradient::Params>(),
     entry::<layers::lstm::input_gradient::Params>(),
     entry::<layers::relu::forward::Params>(),
     entry::<layers::relu::backward::Params>(),

@@ -99,14 +99,14 @@ impl Layer {
         let Self { name, clips, steps, features, units, input, gates, cells, hidden } = self;
         let (batch, steps, features, units) = (*clips, *steps, *features, *units);
         let rows = batch * steps;
-        let weight_hh = b.parameter(&format!("{name}.weight_hh_l0"));
+        let recurrent = b.parameter(&format!("{name}.weight_hh_l0"));
         let d_gates = b.plan.scratch(format!("{name}.d_gates"), (8 * rows * units) as usize);
         let carry = b.plan.scratch(format!("{name}.carry"), (2 * batch * units) as usize);
         for [begin, end] in launches(b, steps, units).rev() {
             b.step(
                 lstm::recurrence_backward::Params { batch, steps, units, begin, end },
                 lstm::recurrence_backward::Tensors {
-                    weight_hh,
+                    weight_hh: recurrent,
                     gates: *gates,
                     cells: *cells,
                     d_hidden,
@@ -115,37 +115,21 @@ impl Layer {
                 },
             );
         }
-        self.gradient(b, "weight_ih_l0", adds, |b, d_weight_ih| {
+        let [weight_ih, bias, weight_hh] = ["weight_ih_l0", "bias_ih_l0", "weight_hh_l0"]
+            .map(|what| b.gradient(&format!("{name}.{what}")));
+        b.gradients_of_part([weight_ih, bias], adds, |b, [d_weight_ih, d_bias]| {
             b.step(
                 lstm::weight_gradient::Params { rows, features, units },
-                lstm::weight_gradient::Tensors { d_gates, x: *input, d_weight_ih },
+                lstm::weight_gradient::Tensors { d_gates, x: *input, d_weight_ih, d_bias },
             );
         });
-        self.gradient(b, "bias_ih_l0", adds, |b, d_bias| {
-            b.step(
-                lstm::bias_gradient::Params { rows, units },
-                lstm::bias_gradient::Tensors { d_gates, d_bias },
-            );
-        });
-        self.gradient(b, "weight_hh_l0", adds, |b, d_weight_hh| {
+        b.gradients_of_part([weight_hh], adds, |b, [d_weight_hh]| {
             b.step(
                 lstm::recurrent_gradient::Params { batch, steps, units },
                 lstm::recurrent_gradient::Tensors { d_gates, hidden: *hidden, d_weight_hh },
             );
         });
         d_gates
-    }
-
-    /// Has `compute` write a gradient, or something that is then added to it.
-    fn gradient(
-        &self,
-        b: &mut Builder<'_>,
-        what: &str,
-        adds: bool,
-        compute: impl FnOnce(&mut Builder<'_>, TensorId),
-    ) {
-        let gradient = b.gradient(&format!("{}.{what}", self.name));
-        b.gradients_of_part([gradient], adds, |b, [gradient]| compute(b, gradient));
     }
 
     fn input_gradient(&self, b: &mut Builder<'_>, d_gates: TensorId) -> TensorId {

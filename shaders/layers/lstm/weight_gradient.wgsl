@@ -1,5 +1,6 @@
-// Gradient of an LSTM's input weights in both directions d:
+// Gradient of an LSTM's input weights and bias in both directions d:
 //     d_weight_ih[d, r, j] = Σ_n,t d_gates[d, n, t, r] · x[n, t, j]
+//     d_bias[d, r] = Σ_n,t d_gates[d, n, t, r]
 //
 // A thread computes the four gates r of two units for the 8 columns j ≡ lane modulo LANES of its
 // tile, and walks over the rows (n, t). A workgroup's threads lie LANES along the
@@ -20,6 +21,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 // [2, 4, units, features]
 @group(0) @binding(3) var<storage, read_write> d_weight_ih: array<f32>;
+// [2, 4, units]
+@group(0) @binding(4) var<storage, read_write> d_bias: array<f32>;
 
 override LANES = 16u;
 
@@ -31,6 +34,16 @@ fn store(d: u32, u: u32, j: u32, sum: vec4f) {
         d_weight_ih[first + gate] = sum.y;
         d_weight_ih[first + 2u * gate] = sum.z;
         d_weight_ih[first + 3u * gate] = sum.w;
+    }
+}
+
+fn store_bias(d: u32, u: u32, sum: vec4f) {
+    if u < params.units {
+        let first = 4u * d * params.units + u;
+        d_bias[first] = sum.x;
+        d_bias[first + params.units] = sum.y;
+        d_bias[first + 2u * params.units] = sum.z;
+        d_bias[first + 3u * params.units] = sum.w;
     }
 }
 
@@ -61,11 +74,16 @@ fn main(
     var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
     var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
 
+    // Their sums over the rows alone.
+    var a = vec4f(); var b = vec4f();
+
     for (var row = 0u; row < params.rows; row++) {
         let at = (d * params.rows + row) * params.units;
         let start = row * params.features;
         let g = d_gates[at + u0];
         let e = d_gates[at + u1];
+        a += g;
+        b += e;
         let x0 = vec4f(x[start + j0]);
         let x1 = vec4f(x[start + j1]);
         let x2 = vec4f(x[start + j2]);
@@ -108,4 +126,9 @@ fn main(
     store(d, u + 1u, j + 5u * LANES, b5);
     store(d, u + 1u, j + 6u * LANES, b6);
     store(d, u + 1u, j + 7u * LANES, b7);
+    // Every column sees the same; the first one writes it.
+    if j == 0u {
+        store_bias(d, u, a);
+        store_bias(d, u + 1u, b);
+    }
 }

@@ -7,9 +7,8 @@
 //!
 //! Forward, with weights packed as [`packing()`] says: `input_product`, `recurrence_forward`, and
 //! `last_state` where only the walks' ends are wanted. Backward: `last_state_gradient`, `recurrence_backward`, then in
-//! any order `weight_gradient`, `bias_gradient`, `recurrent_gradient`, `input_gradient`.
+//! any order `weight_gradient`, `recurrent_gradient`, `input_gradient`.
 
-pub mod bias_gradient;
 pub mod input_gradient;
 pub mod input_product;
 pub mod last_state;

@@ -116,6 +116,7 @@ fn backward(layer: &Layer, d_hidden: &[f64]) -> Layer {
             d_gates: &d_gates,
             x: &layer.x,
             d_weight_ih: &mut gradient.weight_ih,
+            d_bias: &mut gradient.bias,
         },
     );
     recurrent_gradient::Params { batch: BATCH, steps: STEPS, units: UNITS }.reference(
@@ -125,8 +126,6 @@ fn backward(layer: &Layer, d_hidden: &[f64]) -> Layer {
             d_weight_hh: &mut gradient.weight_hh,
         },
     );
-    bias_gradient::Params { rows: ROWS, units: UNITS }
-        .reference(bias_gradient::Slices { d_gates: &d_gates, d_bias: &mut gradient.bias });
     input_gradient::Params { rows: ROWS, features: FEATURES, units: UNITS }.reference(
         input_gradient::Slices {
             d_gates: &d_gates,

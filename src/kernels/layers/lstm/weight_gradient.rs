@@ -1,4 +1,5 @@
 //! d_weight_ih[d, g, u, j] = Σ_n,t d_gates[d, n, t, u, g] · x[n, t, j]
+//! d_bias[d, g, u] = Σ_n,t d_gates[d, n, t, u, g]
 
 use rayon::prelude::*;
 
@@ -21,13 +22,20 @@ kernel! {
         x: read f32,
         /// [2, 4, units, features]
         d_weight_ih: write f32,
+        /// [2, 4, units]
+        d_bias: write f32,
     },
 }
 
 impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
         let [rows, features, units] = [self.rows, self.features, self.units].map(|n| n as usize);
-        Tensors { d_gates: 8 * rows * units, x: rows * features, d_weight_ih: 8 * units * features }
+        Tensors {
+            d_gates: 8 * rows * units,
+            x: rows * features,
+            d_weight_ih: 8 * units * features,
+            d_bias: 8 * units,
+        }
     }
 
     fn workgroups(&self) -> [u32; 3] {
@@ -42,7 +50,7 @@ impl Kernel for Params {
     fn cost(&self) -> Cost {
         let lengths = self.lengths();
         Cost {
-            flops: 2.0 * f64::from(self.rows) * lengths.d_weight_ih as f64,
+            flops: f64::from(self.rows) * (2 * lengths.d_weight_ih + lengths.d_bias) as f64,
             bytes: 4.0 * (lengths.d_gates + lengths.x + lengths.d_weight_ih) as f64,
         }
     }
@@ -57,10 +65,23 @@ impl Kernel for Params {
                 add_scaled(sums, d_gates[4 * u + g], x);
             }
         });
+        tensors.d_bias.par_iter_mut().enumerate().for_each(|(index, sum)| {
+            let (d, g, u) = (index / (4 * units), index / units % 4, index % units);
+            let d_gates = tensors.d_gates[d * rows * 4 * units..].chunks(4 * units).take(rows);
+            *sum = T::zero();
+            for d_gates in d_gates {
+                *sum += d_gates[4 * u + g];
+            }
+        });
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        Tensors { d_gates: Draw::NORMAL, x: Draw::NORMAL, d_weight_ih: Draw::NORMAL }
+        Tensors {
+            d_gates: Draw::NORMAL,
+            x: Draw::NORMAL,
+            d_weight_ih: Draw::NORMAL,
+            d_bias: Draw::NORMAL,
+        }
     }
 
     fn cases() -> Vec<Case<Self>> {
