@@ -169,7 +169,7 @@ pub(super) fn update(
     ceilings: Ceilings,
 ) -> Result<Update> {
     let mut bench = UpdateBench::new(gpu, preset, batch)?;
-    let seconds = bench.seconds_of_a_step()?;
+    let seconds = bench.seconds_of_a_step(UPDATES)?;
     let recording = (0..REPLAYS as u64).map(|turn| {
         bench.programs.wait()?;
         let start = Instant::now();
@@ -178,11 +178,11 @@ pub(super) fn update(
     });
     let recording_seconds = median(recording.collect::<Result<_>>()?);
     bench.programs.wait()?;
-    let flops: f64 = bench.plan.steps().iter().map(|step| step.kernel.cost().flops).sum();
+    let flops = bench.flops();
     let (dispatches, peak_device_bytes) = (bench.plan.steps().len(), bench.programs.device_bytes());
     drop(bench);
     let mut inference = UpdateBench::inference(gpu, preset, batch)?;
-    let inference_seconds = inference.seconds_of_a_step()?;
+    let inference_seconds = inference.seconds_of_a_step(UPDATES)?;
     let gflops = 1e-9 * flops / seconds;
     Ok(Update {
         preset: name.to_owned(),
@@ -196,6 +196,14 @@ pub(super) fn update(
         recording_seconds,
         inference_clips_per_second: batch as f64 / inference_seconds,
     })
+}
+
+/// Seconds of an update, its counted operations, and the bytes that it takes on the device.
+pub(super) fn growth(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<(f64, f64, u64)> {
+    // A few are enough to see growth, and the largest sizes take long.
+    const UPDATES: u32 = 3;
+    let mut bench = UpdateBench::new(gpu, preset, batch)?;
+    Ok((bench.seconds_of_a_step(UPDATES)?, bench.flops(), bench.programs.device_bytes()))
 }
 
 /// A loaded plan with batches to feed it.
@@ -277,6 +285,11 @@ impl UpdateBench {
         f(&mut self.programs, &inputs)
     }
 
+    /// Counted operations of a replay.
+    fn flops(&self) -> f64 {
+        self.plan.steps().iter().map(|step| step.kernel.cost().flops).sum()
+    }
+
     fn step(&mut self, turn: u64) -> Result<()> {
         self.with_inputs(turn, |programs, inputs| programs.run(0, inputs))
     }
@@ -285,15 +298,16 @@ impl UpdateBench {
         self.with_inputs(turn, |programs, inputs| Ok(programs.profile(0, inputs)?.seconds))
     }
 
-    /// Whole replays in a row by the host's clock, after two to warm up, with a final wait.
-    fn seconds_of_a_step(&mut self) -> Result<f64> {
+    /// `least` whole replays or more in a row by the host's clock, after two to warm up, with a final
+    /// wait.
+    fn seconds_of_a_step(&mut self, least: u32) -> Result<f64> {
         for turn in 0..2 {
             self.step(turn)?;
         }
         self.programs.wait()?;
         let start = Instant::now();
         let mut steps = 0;
-        while steps < UPDATES || start.elapsed().as_secs_f64() < SECONDS {
+        while steps < least || start.elapsed().as_secs_f64() < SECONDS {
             self.step(u64::from(steps))?;
             steps += 1;
         }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast an adapter runs the kernels, against its own ceilings.
 
 mod compare;
+mod growth;
 mod measure;
 mod predict;
 
@@ -42,6 +43,9 @@ pub struct Bench {
     /// An earlier result (JSON of this command) to compare with.
     #[arg(long, value_name = "FILE", conflicts_with = "predict")]
     compare: Option<PathBuf>,
+    /// Measure whole updates only, at batches of 1 to 128, clips of 5 to 120 s and 64 to 256 mel bands.
+    #[arg(long, conflicts_with_all = ["predict", "filter", "compare"])]
+    growth: bool,
     /// Predict the update on a few common GPUs from their data sheets; nothing is measured.
     #[arg(long)]
     predict: bool,
@@ -118,6 +122,10 @@ impl Bench {
         let gpu = self.open()?;
         let summary = gpu.summary().clone();
         eprintln!("device: {summary}");
+        if self.growth {
+            growth::run(&gpu, &preset, batch, self.format)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let ceilings = measure::ceilings(&gpu)?;
         eprintln!(
             "ceilings: {:.1} GFLOP/s in multiply-adds, {:.1} GB/s in a copy",
