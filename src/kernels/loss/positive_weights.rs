@@ -77,9 +77,10 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        // Now and then one that drives a softmax past either clip; nothing just short of them.
+        // Now and then one that drives a softmax past either clip, or whose exponential is past f32;
+        // nothing just short of the clips.
         let mut logits: Vec<f32> = (-20..=20).map(|i| i as f32 / 10.0).collect();
-        logits.extend([-22.0, 22.0]);
+        logits.extend([-120.0, -22.0, 22.0, 120.0]);
         Tensors {
             logits: Draw::Among(logits),
             targets: Draw::Among(vec![0.0, 1.0]),
