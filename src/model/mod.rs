@@ -1,5 +1,6 @@
 //! The model: what a preset describes, its tensors, the plans it compiles into, its files.
 
+mod block;
 mod branch;
 pub mod checkpoint;
 mod handcrafted;

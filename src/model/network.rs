@@ -471,8 +471,8 @@ mod tests {
         Preset::from_toml(text, "test").unwrap()
     }
 
-    /// The gradients of a model, flat, and how many steps its plan has.
-    fn gradients(preset: &Preset, batch: usize, limits: Limits) -> (Vec<f64>, usize) {
+    /// The gradients of a model, flat, and its plan.
+    fn gradients(preset: &Preset, batch: usize, limits: Limits) -> (Vec<f64>, Arc<Plan>) {
         let handcrafted = preset
             .model
             .handcrafted
@@ -499,18 +499,18 @@ mod tests {
             (program.control.unwrap(), Input::U32(&control)),
         ];
         programs.run(0, &inputs).unwrap();
-        (programs.storage_mut(Storage::Gradients).to_vec(), plan.steps().len())
+        (programs.storage_mut(Storage::Gradients).to_vec(), plan)
     }
 
     #[test]
     fn parts_and_launches_change_no_gradient() {
         let preset = rnn();
-        let (whole, steps) = gradients(&preset, 5, Limits::PORTABLE);
+        let (whole, plan) = gradients(&preset, 5, Limits::PORTABLE);
         assert!(whole.iter().any(|&g| g.abs() > 1e-3));
         // Two clips a part, then one; five steps a launch.
         for (part, launch) in [(2 * 22 * 32, 1 << 15), (1, 1 << 15), (32 << 20, 20), (1, 20)] {
             let (pieces, more) = gradients(&preset, 5, Limits { part, launch });
-            assert!(more > steps);
+            assert!(more.steps().len() > plan.steps().len());
             for (a, b) in whole.iter().zip(&pieces) {
                 assert!((a - b).abs() < 1e-12, "{a} {b} with {part}, {launch}");
             }
@@ -521,13 +521,24 @@ mod tests {
     fn a_batch_in_parts_changes_no_gradient_of_a_branch() {
         let preset = branches();
         const BATCH: usize = 70;
-        let (whole, steps) = gradients(&preset, BATCH, Limits::PORTABLE);
+        let (whole, plan) = gradients(&preset, BATCH, Limits::PORTABLE);
+        let clips_entered = |plan: &Plan| {
+            let entries =
+                plan.steps().iter().filter(|step| step.kernel.id().ends_with("entry_forward"));
+            // The batch is the first parameter.
+            entries
+                .map(|step| u32::from_le_bytes(step.kernel.params()[..4].try_into().unwrap()))
+                .sum::<u32>()
+        };
+        let once = clips_entered(&plan);
         assert!(whole.iter().any(|&g| g.abs() > 1e-3));
         // Tensors have 20 to 512 elements a clip, and parts begin at multiples of 64.
-        for part in [64 * 512, 16 * 512] {
+        for (part, entered) in [(64 * 512, once), (16 * 512, 2 * once)] {
             let limits = Limits { part, ..Limits::PORTABLE };
             let (pieces, more) = gradients(&preset, BATCH, limits);
-            assert!(more > steps, "{more} steps");
+            assert!(more.steps().len() > plan.steps().len(), "parts of {part}");
+            // Beyond a part, what the first block leaves is not kept.
+            assert_eq!(clips_entered(&more), entered, "parts of {part}");
             for (a, b) in whole.iter().zip(&pieces) {
                 assert!((a - b).abs() < 1e-12, "{a} {b} in parts of {part}");
             }
