@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::{LANES, Lines, MOST_SPLITS, MOST_TAPS, SEGMENT, Windows, entry_activation, meetings};
+use super::{
+    LANES, Lines, MOST_SPLITS, MOST_TAPS, SEGMENT, Windows, entry_activation, exact, meetings,
+};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
@@ -274,9 +276,9 @@ impl Kernel for Params {
     fn draw(&self) -> Tensors<Draw> {
         let places = self.pooling().along * self.window_lines;
         Tensors {
-            input: Draw::NORMAL,
-            weight: Draw::NORMAL,
-            bias: Draw::NORMAL,
+            input: exact(),
+            weight: exact(),
+            bias: exact(),
             d_output: Draw::NORMAL,
             code: Draw::BytesBelow(places as u8),
             moments: Draw::Uniform(0.5, 1.5),

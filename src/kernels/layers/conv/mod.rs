@@ -20,6 +20,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::kernels::verify::Draw;
 use crate::kernels::{Real, UNIFORM_WINDOW, cover};
 
 pub use packing::packing;
@@ -320,6 +321,13 @@ fn entry_activation<T: Real>(
         *y = y.max(T::zero());
     }
     output
+}
+
+/// Numbers of which sums of products are exact in f32, so that no rounding decides on which side of
+/// ReLU's kink an activation lies or which of a window is the greatest: multiples of 1/16, whose
+/// products with the nine taps stay far below 2²⁴ multiples of 1/256.
+fn exact() -> Draw {
+    Draw::Among((-48_i8..=48).map(|i| f32::from(i) / 16.0).collect())
 }
 
 /// Multiply-adds of a pair of channels for a kernel with these taps and lines before its centre.
