@@ -132,13 +132,16 @@ fn events_have_what_metrics_have_and_losses_inside_epochs() {
             assert_eq!(series(&format!("{metric}/{mood}")), expected);
         }
     }
-    // One look inside each epoch, after 50 updates in all and after 100, and its end.
+    // Eight looks inside each epoch, and its end.
     let ends = recorded(&|line| line["train_loss"].as_f64());
     let losses = series("loss/train");
     let [first, second] = [ends[0].0, ends[1].0];
-    assert!(first > 50 && first < 100 && second > 100, "{first} {second}");
-    assert_eq!(losses.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [50, first, 100, second]);
-    assert_eq!([losses[1], losses[3]], ends[..]);
+    assert_eq!(second, 2 * first);
+    let steps: Vec<_> = losses.iter().map(|(step, _)| *step).collect();
+    let looks = |epoch: u64| (1..=8).map(move |look| epoch * first + look * (first / 8));
+    let expected: Vec<_> = looks(0).chain([first]).chain(looks(1)).chain([second]).collect();
+    assert_eq!(steps, expected);
+    assert_eq!([losses[8], losses[17]], ends[..]);
     assert!(losses.iter().all(|(_, loss)| (0.1..5.0).contains(loss)), "{losses:?}");
     assert!(series("learning_rate").is_sorted_by(|a, b| a.1 > b.1));
 

@@ -40,7 +40,9 @@ use state::{initial_weights, not_finite};
 
 /// Updates between two looks at the status word.
 const CHECK_EVERY: u64 = 50;
-/// Between two looks at the loss.
+/// Looks at the loss inside an epoch, for the curves that a running job can be watched by.
+const EVENTS: u64 = 8;
+/// Between two looks at the loss for the progress bar.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What numbers that are not finite mean, and what to do.
@@ -390,6 +392,7 @@ impl Run {
         bar.at(within as usize);
         let started = Instant::now();
         let mut looked = started;
+        let event_every = (per_epoch / EVENTS).clamp(1, CHECK_EVERY);
         let (mut clips, mut waited) = (0, 0.0);
         loop {
             let asked = Instant::now();
@@ -407,11 +410,11 @@ impl Run {
             bar.at(done as usize);
             if self.update.is_multiple_of(CHECK_EVERY) {
                 self.session.check()?;
-                // The epoch's end has an event of its own.
-                if done < per_epoch {
-                    let loss = self.mean_loss(done)?;
-                    events.inside(self.update, loss as f32)?;
-                }
+            }
+            // The epoch's end has an event of its own.
+            if done.is_multiple_of(event_every) && done < per_epoch {
+                let loss = self.mean_loss(done)?;
+                events.inside(self.update, loss as f32)?;
             }
             if looked.elapsed() > LOOK_EVERY {
                 looked = Instant::now();

@@ -154,7 +154,7 @@ impl Page<'_> {
 
     fn curves(&self) -> Section {
         let mut body = String::new();
-        if self.epochs.is_empty() && self.losses.is_empty() {
+        if self.epochs.is_empty() {
             body.push_str(&paragraph("No epoch has ended yet."));
         }
         body.push_str("<div class=\"charts\">\n");

@@ -29,9 +29,10 @@ pub fn table(splits: &[(&str, &Judged)]) -> Result<String> {
             String::new(),
             decimals(scores.roc_auc.macro_mean),
             decimals(scores.pr_auc.macro_mean),
-            percent(hits, judged.clips()),
+            mean_hits(&rows),
         ]);
-        let caption = format!("{name}: {} clips", judged.clips());
+        let clips = judged.clips();
+        let caption = format!("{name}: {clips} clips, of which {hits} are hits");
         let head = ["mood", "clips", "share %", "ROC-AUC", "PR-AUC", "hits %"];
         let table = Table { caption: &caption, head: &head, rows, total: true };
         html.push_str(&scrolling(&format!("Scores by mood, {name}"), &table.to_string()));
@@ -50,6 +51,15 @@ fn row(judged: &Judged, scores: &Scores, top: &[usize], mood: usize) -> Vec<Stri
         decimals(scores.pr_auc.moods[mood]),
         percent(hits.count(), with),
     ]
+}
+
+/// Of the moods that any clip has.
+fn mean_hits(rows: &[Vec<String>]) -> String {
+    let shares: Vec<f64> = rows.iter().filter_map(|row| row[5].parse().ok()).collect();
+    match shares.len() {
+        0 => "–".to_owned(),
+        moods => format!("{:.1}", shares.iter().sum::<f64>() / moods as f64),
+    }
 }
 
 fn percent(part: usize, whole: usize) -> String {
