@@ -25,7 +25,9 @@ impl Table {
 fn section(id: &'static str, title: &str, caption: &str, cells: &Cells) -> Section {
     let head: Vec<String> = cells.head.iter().map(|cell| escape(cell)).collect();
     let row = |row: &Vec<String>| {
-        let mut row: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
+        // A mean stays on one line with its deviation.
+        let cell = |cell: &String| escape(cell).replace(" ± ", "\u{a0}±\u{a0}");
+        let mut row: Vec<String> = row.iter().map(cell).collect();
         row[0] = format!("<a href=\"{}/seed-0/report.html\">{}</a>", address(&row[0]), row[0]);
         row
     };
