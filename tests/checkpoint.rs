@@ -45,6 +45,7 @@ fn description(preset: &Preset) -> Description {
         },
         update: 17,
         epoch_loss: Some(11.25),
+        seed: Some(i64::MAX as u64),
         split: "00ff".to_string(),
         version: "0.1.0".to_string(),
         thresholds: Some(vec![Some(1.0 / 3.0), None]),
@@ -319,6 +320,15 @@ fn weights_are_read_from_files_that_pytorch_wrote() {
     other.moods.push("epic".to_string());
     let message = Checkpoint::read_weights(&path, &other).unwrap_err().to_string();
     assert_has(&message, &["torch.safetensors", "dense.weight", "[2, 2]", "[3, 2]"]);
+
+    // A file that says what its outputs stand for is held to it.
+    let (_folder, own) = write(&small());
+    assert_eq!(Checkpoint::read_weights(&own, &preset).unwrap().len(), weights.len());
+    other.moods = preset.moods.iter().rev().cloned().collect();
+    let message = Checkpoint::read_weights(&own, &other).unwrap_err().to_string();
+    let lists = [preset.moods.join(","), other.moods.join(",")];
+    assert_has(&message, &["model.safetensors", &lists[0], &lists[1], "--moods"]);
+    assert!(Checkpoint::read_weights(&path, &other).is_ok());
 
     foreign(&path, Dtype::F16);
     let message = Checkpoint::read_weights(&path, &preset).unwrap_err().to_string();

@@ -17,7 +17,7 @@ fn updates(checkpoint: &Checkpoint) -> u64 {
     checkpoint.description().unwrap().update
 }
 
-const FINISHED: [&str; 7] = [
+const FINISHED: [&str; 8] = [
     "best.safetensors",
     "config.toml",
     "events.out.tfevents.0.moodshader",
@@ -25,6 +25,7 @@ const FINISHED: [&str; 7] = [
     "metrics.jsonl",
     "predictions.csv",
     "report.html",
+    "tracks.csv",
 ];
 
 #[test]
@@ -155,6 +156,19 @@ fn init_takes_weights_and_statistics_only() {
     place.train("--out fresh --max-steps 0");
     let fresh = place.checkpoint("fresh/last.safetensors");
     assert!(fresh.tensors["dense.weight"] != second.tensors["dense.weight"]);
+    // The same moods in another order, and others, would get the wrong outputs.
+    for moods in ["dark,happy,epic", "happy,dark", "happy,dark,calm"] {
+        place.manifest("calm.csv", &[0, 1, 2].map(|index| place.clip(index) + "|calm"));
+        let output = place.run(&format!(
+            "train --config tiny.toml --data calm.csv --validation calm.csv --moods {moods} --out \
+             other --init first/last.safetensors"
+        ));
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(2), "{err}");
+        let named = ["--init", "first/last.safetensors", moods, "--moods happy,dark,epic"];
+        assert!(named.iter().all(|part| err.contains(part)), "{err}");
+        assert!(!place.path("other").exists());
+    }
     // The recipe's numbers are measured anew: the split is another.
     assert!(
         first.description().unwrap().normalization != second.description().unwrap().normalization
@@ -351,8 +365,16 @@ fn a_run_that_was_changed_is_not_gone_on_with() {
     let config = String::from_utf8(good["config.toml"].clone()).unwrap();
     let last = &good["last.safetensors"];
     let write = |name: &str, bytes: &[u8]| fs::write(place.path(name), bytes).unwrap();
-    let changes: [(&str, Vec<u8>, &[&str]); 6] = [
-        ("run/config.toml", config.replace("batch = 4", "batch = 3").into(), &["batch = 3 now"]),
+    let edited = |from: &str, to: &str| -> Vec<u8> {
+        assert!(config.contains(from));
+        config.replace(from, to).into()
+    };
+    let changes: [(&str, Vec<u8>, &[&str]); 10] = [
+        ("run/config.toml", edited("batch = 4", "batch = 3"), &["train.batch: 4 then, 3 now"]),
+        ("run/config.toml", edited("seed = 0", "seed = 1"), &["seed: 0 then, 1 now"]),
+        ("run/config.toml", edited("batch = 4", "batch = 4\nbach = 4"), &["config.toml", "`bach`"]),
+        ("run/config.toml", edited("seed = 0", "seed = 0\nsead = 0"), &["config.toml", "`sead`"]),
+        ("run/tracks.csv", b"part,id,path\n".to_vec(), &["tracks.csv", "damaged", "moods"]),
         ("run/config.toml", b"seed = ".to_vec(), &["config.toml", "damaged"]),
         ("run/last.safetensors", last[..last.len() / 2].to_vec(), &["last.safetensors", "--init"]),
         ("run/last.safetensors", good["best.safetensors"].clone(), &["exp_avg", "--init"]),
@@ -375,11 +397,102 @@ fn a_run_that_was_changed_is_not_gone_on_with() {
     let fewer: Vec<&str> = text.lines().take(CLIPS).collect();
     write("data.csv", fewer.join("\n").as_bytes());
     let (_, err) = texts(&place.run("train --resume run"));
-    assert!(err.contains("tracks have changed"), "{err}");
+    assert!(err.contains("tracks have changed") && err.contains("1 gone"), "{err}");
     write("data.csv", &manifest);
     place.ok("train --resume run");
     place.train("--out whole");
     place.same("whole", "run");
+    // What was changed after the end is told as well.
+    write("run/config.toml", &edited("dropout = 0.5", "dropout = 0.25"));
+    let output = place.run("train --resume run");
+    let (out, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.contains("model.dropout: 0.5 then, 0.25 now") && out.is_empty(), "{out}{err}");
+}
+
+#[test]
+fn changed_tracks_are_named() {
+    let place = Place::new();
+    let rows: Vec<String> = (0..CLIPS).map(|index| place.clip(index)).collect();
+    let parts = [("data.csv", 0..8), ("held.csv", 8..11), ("test.csv", 11..14)];
+    for (name, range) in parts.clone() {
+        place.manifest(name, &rows[range]);
+    }
+    let start = "--validation held.csv --test test.csv";
+    place.train(&format!("{start} --out run --max-steps 1"));
+    let list = fs::read_to_string(place.path("run/tracks.csv")).unwrap();
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines.len(), 1 + CLIPS);
+    assert_eq!(lines[0], "part,id,path,moods");
+    let listed = |index: usize| format!("größe/{index}, take 1.wav");
+    let row = |part: &str, index: usize, moods: &str| {
+        format!("{part},\"{0}\",\"{0}\",{moods}", listed(index))
+    };
+    assert_eq!(lines[1], row("training", 0, "happy|epic"));
+    assert_eq!(lines[8], row("training", 7, "dark"));
+    assert_eq!(lines[9], row("validation", 8, "epic"));
+    assert_eq!(lines[14], row("test", 13, "dark"));
+
+    let before = place.files("run");
+    let swapped: Vec<String> = [0, 2, 1, 3, 4, 5, 6, 7].map(|row| rows[row].clone()).into();
+    let relabelled = [rows[8].clone(), rows[9].replace("happy", "dark|epic"), rows[10].clone()];
+    let replaced: Vec<String> = [0, 1, 2, 3, 4, 5, 6, 13].map(|row| rows[row].clone()).into();
+    let changes = [
+        (
+            "data.csv",
+            swapped,
+            vec![format!("training: 2 in another order (the first: {})", listed(1))],
+        ),
+        (
+            "data.csv",
+            replaced,
+            vec![
+                format!("training: 1 gone (the first: {})", listed(7)),
+                format!("1 new (the first: {})", listed(13)),
+            ],
+        ),
+        (
+            "held.csv",
+            relabelled.into(),
+            vec![format!(
+                "validation: 1 relabelled (the first: {}, happy then, dark|epic now)",
+                listed(9)
+            )],
+        ),
+        (
+            "test.csv",
+            rows[11..12].to_vec(),
+            vec![format!("test: 2 gone (the first: {})", listed(12))],
+        ),
+    ];
+    for (name, changed, named) in changes {
+        let manifest = fs::read(place.path(name)).unwrap();
+        place.manifest(name, &changed);
+        let output = place.run("train --resume run");
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(2), "{name}: {err}");
+        assert!(named.iter().all(|part| err.contains(part)), "{name}: {err}");
+        for (other, _) in &parts {
+            let part = match *other {
+                "data.csv" => "training:",
+                "held.csv" => "validation:",
+                _ => "test:",
+            };
+            assert_eq!(err.contains(part), *other == name, "{name}: {err}");
+        }
+        assert!(before == place.files("run"), "{name}: a file was written");
+        fs::write(place.path(name), manifest).unwrap();
+    }
+    // Audio that cannot be read any more is gone, too.
+    let audio = fs::read(place.path(&listed(2))).unwrap();
+    fs::remove_file(place.path(&listed(2))).unwrap();
+    let (_, err) = texts(&place.run("train --resume run"));
+    let gone = format!("training: 1 gone (the first: {})", listed(2));
+    assert!(err.contains(&gone) && err.contains("cannot be read count as gone"), "{err}");
+    fs::write(place.path(&listed(2)), audio).unwrap();
+    // A run of a version that kept no list goes on, too.
+    fs::remove_file(place.path("run/tracks.csv")).unwrap();
+    place.ok("train --resume run --max-steps 2");
 }
 
 #[test]

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::difference::differences;
 use super::{Comparison, Table};
 use crate::model::checkpoint::write_atomically;
-use crate::train::{Pace, RunFolder};
+use crate::train::{Pace, RunFolder, differences};
 use crate::{Error, Result};
 
 /// A comparison's folder, which holds it and no other.

@@ -6,7 +6,6 @@
 //! have the table. Started again, a comparison goes on
 //! where it stopped: finished runs stay, the one under way is resumed.
 
-mod difference;
 mod files;
 mod folder;
 mod judgement;
@@ -23,9 +22,8 @@ use crate::error::Kind;
 use crate::exec::Device;
 use crate::model::preset::Preset;
 use crate::report::Progress;
-use crate::train::{Config, Data, Until, finished, resume, start};
+use crate::train::{Config, Data, Until, differences, finished, resume, start};
 use crate::{Error, Result};
-use difference::differences;
 use folder::Folder;
 
 pub use judgement::{Judgement, Statistic};

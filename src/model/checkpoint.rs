@@ -54,6 +54,8 @@ pub struct Description {
     /// The sum of the losses of the clips trained on since the epoch began, in a checkpoint that
     /// training goes on from.
     pub epoch_loss: Option<f32>,
+    /// Of everything that training drew; files of early versions do not say.
+    pub seed: Option<u64>,
     /// Hash of the split that it was trained on.
     pub split: String,
     /// The program's version that wrote the file.
@@ -163,7 +165,8 @@ impl Checkpoint {
 
     /// Reads the weights for `preset` out of a checkpoint or of any safetensors file with the same
     /// names, such as one that PyTorch wrote: values of [`parameter_shapes`], then of
-    /// [`buffer_shapes`]. Metadata is not needed; further tensors are passed over.
+    /// [`buffer_shapes`]. Metadata is not needed, but `labels`, where they are there, must be the
+    /// preset's moods in its order; further tensors are passed over.
     ///
     /// # Errors
     /// What is wrong, with the file's name.
@@ -173,6 +176,9 @@ impl Checkpoint {
             let checkpoint = file::decode(&bytes)?;
             if checkpoint.metadata.contains_key("format") {
                 checkpoint.check_format()?;
+            }
+            if checkpoint.metadata.contains_key("labels") {
+                check_labels(&checkpoint.json::<Vec<String>>("labels")?, &preset.moods)?;
             }
             let mut values = checkpoint.values(&parameter_shapes(preset))?;
             values.extend(checkpoint.values(&buffer_shapes(preset))?);
@@ -236,6 +242,10 @@ impl Checkpoint {
             update: self.json("update")?,
             epoch_loss: match self.metadata.contains_key("epoch_loss") {
                 true => Some(self.json("epoch_loss")?),
+                false => None,
+            },
+            seed: match self.metadata.contains_key("seed") {
+                true => Some(self.json("seed")?),
                 false => None,
             },
             split: self.entry("split")?.clone(),
@@ -322,6 +332,7 @@ impl Description {
             },
             update: 0,
             epoch_loss: None,
+            seed: None,
             split: String::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             thresholds: None,
@@ -354,6 +365,9 @@ impl Description {
         ]);
         if let Some(epoch_loss) = &self.epoch_loss {
             text.insert("epoch_loss", json_text(epoch_loss)?);
+        }
+        if let Some(seed) = self.seed {
+            text.insert("seed", seed.to_string());
         }
         if let Some(thresholds) = &self.thresholds {
             text.insert("thresholds", json_text(thresholds)?);
@@ -405,6 +419,19 @@ impl Description {
         }
         Ok(())
     }
+}
+
+/// The last layer has one output a mood, so weights for other moods, or for the same in another
+/// order, would train and mean something else.
+fn check_labels(labels: &[String], moods: &[String]) -> Result<()> {
+    if labels == moods {
+        return Ok(());
+    }
+    let (labels, moods) = (labels.join(","), moods.join(","));
+    Err(Error::input(format!(
+        "its weights are for the moods {labels}, and the run's moods are {moods}; give \
+         --moods {labels} to go on with those, or leave the file out to begin afresh"
+    )))
 }
 
 fn json_text(value: &impl Serialize) -> Result<String> {

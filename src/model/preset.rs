@@ -32,6 +32,7 @@ const EMBEDDED: [(&str, &str); 8] = [
 
 /// A whole preset. Reading one checks names and types; [`Preset::validate`] checks that it can work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Preset {
     /// The labels, in the order of the model's outputs.
     pub moods: Vec<String>,
@@ -47,6 +48,7 @@ pub struct Preset {
 
 /// `[audio]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Audio {
     /// Hz; every file is resampled to it.
     pub sample_rate: u32,
@@ -56,6 +58,7 @@ pub struct Audio {
 
 /// `[features]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Features {
     /// Window and transform length in samples, a power of two.
     pub n_fft: usize,
@@ -73,6 +76,7 @@ pub struct Features {
 
 /// `[model]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Model {
     /// Share of the head's inputs that training drops, in [0, 1).
     pub dropout: f64,
@@ -102,6 +106,7 @@ pub enum Output {
 /// `[[model.branch]]`: blocks of convolution → ReLU → batch norm → max pool, then bidirectional
 /// LSTMs, or a summary over time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Branch {
     /// First part of the branch's tensor names.
     pub name: String,
@@ -128,6 +133,7 @@ pub enum Summary {
 
 /// `[model.rnn]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rnn {
     /// As [`Branch::lstm`].
     pub lstm: Vec<usize>,
@@ -135,6 +141,7 @@ pub struct Rnn {
 
 /// `[model.handcrafted]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Handcrafted {
     /// Units of the dense layers with ReLU.
     pub hidden: Vec<usize>,
@@ -152,6 +159,7 @@ impl Handcrafted {
 
 /// `[train]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Train {
     /// Passes over the training clips.
     pub epochs: u64,

@@ -83,7 +83,9 @@ impl Drop for Fresh {
         if self.kept {
             return;
         }
-        let _ = std::fs::remove_file(self.folder.config());
+        for file in [self.folder.config(), self.folder.tracks()] {
+            let _ = std::fs::remove_file(file);
+        }
         for folder in &self.made {
             // Fails, as it should, where something else lies in it.
             let _ = std::fs::remove_dir(folder);
@@ -106,6 +108,7 @@ impl RunFolder {
             folder.best(),
             folder.last(),
             folder.metrics(),
+            folder.tracks(),
             folder.predictions(),
             folder.test_predictions(),
             folder.events(),
@@ -176,6 +179,11 @@ impl RunFolder {
     /// The state to go on from.
     pub fn last(&self) -> PathBuf {
         self.path.join("last.safetensors")
+    }
+
+    /// What the run is trained and judged on.
+    pub fn tracks(&self) -> PathBuf {
+        self.path.join("tracks.csv")
     }
 
     fn metrics(&self) -> PathBuf {

@@ -2,15 +2,19 @@
 
 mod config;
 mod data;
+mod difference;
 mod folder;
 mod report;
 mod session;
 mod state;
+mod tracks;
 
 pub use config::{Config, Data};
 pub use data::recipe;
 pub use folder::{EpochMetrics, RunFolder, best, read_predictions, write_predictions};
 pub use session::{Predictions, Session};
+
+pub(crate) use difference::differences;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +40,7 @@ use crate::report::{Events, Progress};
 use crate::{Error, Result};
 use data::Clips;
 use folder::by_mood;
-use state::{initial_weights, not_finite};
+use state::{check_same_config, initial_weights, not_finite};
 
 /// Updates between two looks at the status word.
 const CHECK_EVERY: u64 = 50;
@@ -145,11 +149,11 @@ pub fn resume(
     let tracks = config.data.tracks(&mut preset, config.seed, progress)?;
     if preset != config.preset {
         return Err(Error::input(format!(
-            "the moods of the training manifest have changed since {} was written: {:?} then, {:?} \
-             now",
+            "the moods of the training manifest have changed since {} was written: {} then, {} \
+             now; restore the manifest, or start a new run",
             folder.config().display(),
-            config.preset.moods,
-            preset.moods
+            config.preset.moods.join(", "),
+            preset.moods.join(", ")
         )));
     }
     Run::prepare(config, folder.clone(), tracks, device, until.stop, progress)
@@ -160,10 +164,15 @@ pub fn resume(
 /// The outcome of a run that has nothing left to do.
 ///
 /// # Errors
-/// `path` holds no run, or its files are damaged.
+/// `path` holds no run, its files are damaged, or its configuration is not the one that it was
+/// trained with.
 pub fn finished(path: &Path) -> Result<Option<Outcome>> {
     let folder = RunFolder::open(path)?;
     let config = Config::read(&folder.config())?;
+    let state = folder.last().exists().then(|| folder.description()).transpose()?;
+    if let Some(state) = &state {
+        check_same_config(&folder, state, &config)?;
+    }
     let metrics = folder.read_metrics()?;
     let Some(line) = metrics.last().filter(|line| line.epoch >= config.preset.train.epochs) else {
         return Ok(None);
@@ -171,11 +180,7 @@ pub fn finished(path: &Path) -> Result<Option<Outcome>> {
     let untested = config.data.test.is_some() && !folder.test_predictions().exists();
     let unreported = !folder.report_is_finished();
     // A kill may have come between the metrics and the state.
-    if untested
-        || unreported
-        || !folder.last().exists()
-        || folder.description()?.update < line.update
-    {
+    if untested || unreported || state.is_none_or(|state| state.update < line.update) {
         return Ok(None);
     }
     let update = line.update;
@@ -581,6 +586,7 @@ impl Run {
             normalization: self.clips.normalization,
             update: self.update,
             epoch_loss,
+            seed: Some(self.config.seed),
             split: self.clips.split.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             thresholds: verdict.map(|verdict| verdict.thresholds),

@@ -1,10 +1,9 @@
 //! The state that a run starts from or goes on with.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use super::folder::damaged;
-use super::{MOMENTS, Run};
+use super::{Config, MOMENTS, Run, RunFolder, differences, tracks};
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::parameters::{
     buffer_shapes, initialise, initialise_buffers, optimizer_shapes, parameter_shapes,
@@ -55,6 +54,7 @@ impl Run {
         };
         self.session.upload(Storage::Parameters, &parameters)?;
         self.session.upload(Storage::Buffers, &buffers)?;
+        tracks::write(&self.folder.tracks(), &self.config.preset.moods, &self.clips)?;
         self.save_last()
     }
 
@@ -76,52 +76,71 @@ impl Run {
 
     /// Refuses to go on with other data than before, since the result would be neither run.
     fn check_same(&self, description: &Description) -> Result<()> {
+        check_same_config(&self.folder, description, &self.config)?;
         let last = self.folder.last();
-        if description.preset != self.config.preset {
-            return Err(Error::input(format!(
-                "{} was trained with another preset than {} says ({}); restore the file, or start \
-                 a new run",
-                last.display(),
-                self.folder.config().display(),
-                difference(&description.preset, &self.config.preset)?
-            )));
+        let last = last.display();
+        let list = self.folder.tracks();
+        // Runs of early versions have no list; the hash knows the tracks, but not their order.
+        if list.exists() {
+            let changes = tracks::changes(&list, &self.config.preset.moods, &self.clips)?;
+            if !changes.is_empty() {
+                let unreadable = match self.clips.broken.len() {
+                    0 => "",
+                    _ => " (audio files that cannot be read count as gone)",
+                };
+                return Err(Error::input(format!(
+                    "the tracks have changed since {} was written: {}{unreadable}; restore the \
+                     manifests and the audio, or start a new run with --init {last}",
+                    list.display(),
+                    changes.join("; ")
+                )));
+            }
         }
         if description.split != self.clips.split {
             return Err(Error::input(format!(
-                "the training or validation tracks have changed since {} was written, or other \
-                 audio files are broken; restore them, or start a new run with --init {}",
-                last.display(),
-                last.display()
+                "the training or validation tracks have changed since {last} was written, or other \
+                 audio files are broken; restore them, or start a new run with --init {last}"
             )));
         }
-        if description.normalization != self.clips.normalization {
+        let (then, now) = (&description.normalization, &self.clips.normalization);
+        if then != now {
             return Err(Error::input(format!(
-                "the training audio has changed since {} was written (its log-mel mean and \
-                 deviation were {:?}, now {:?}); restore the files, or start a new run with --init",
-                last.display(),
-                description.normalization,
-                self.clips.normalization
+                "the training audio has changed since {last} was written, or its order has \
+                 ({}); restore the files, or start a new run with --init {last}",
+                differences(then, now, "normalization")?.join("; ")
             )));
         }
         Ok(())
     }
 }
 
-/// The lines of two presets that differ.
-fn difference(then: &Preset, now: &Preset) -> Result<String> {
-    let (then, now) = (then.to_toml()?, now.to_toml()?);
-    let only = |these: &str, those: &str| -> Vec<String> {
-        let those: HashSet<&str> = those.lines().collect();
-        these.lines().filter(|line| !those.contains(line)).map(str::to_owned).collect()
-    };
-    Ok(format!("{} then, {} now", only(&then, &now).join(", "), only(&now, &then).join(", ")))
+/// Refuses a configuration that is not the one that a run was trained with.
+pub(super) fn check_same_config(
+    folder: &RunFolder,
+    state: &Description,
+    config: &Config,
+) -> Result<()> {
+    let mut differing = differences(&state.preset, &config.preset, "preset")?;
+    if let Some(seed) = state.seed.filter(|&seed| seed != config.seed) {
+        differing.push(format!("seed: {seed} then, {} now", config.seed));
+    }
+    match differing.is_empty() {
+        true => Ok(()),
+        false => Err(Error::input(format!(
+            "{} was trained with another configuration than {} says ({}); restore the file, or \
+             start a new run",
+            folder.last().display(),
+            folder.config().display(),
+            differing.join("; ")
+        ))),
+    }
 }
 
 /// Weights and batch-norm statistics for `preset`, from a file.
 pub(super) fn initial_weights(path: &Path, preset: &Preset) -> Result<Vec<(String, Vec<f32>)>> {
     let named = |error: Error| {
         error.context("--init").followed_by(
-            "it takes a checkpoint of a model with the same layers, or safetensors with its names",
+            "it takes a checkpoint of a model with the same layers and moods, or safetensors with its names",
         )
     };
     let values = Checkpoint::read_weights(path, preset).map_err(named)?;

@@ -1,0 +1,131 @@
+//! `tracks.csv`: what a run is trained and judged on, in the order that the shuffle starts from.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::data::Clips;
+use crate::dataset::prepare::Prepared;
+use crate::model::checkpoint::write_atomically;
+use crate::{Error, Result};
+
+const HEADER: [&str; 4] = ["part", "id", "path", "moods"];
+const SEPARATOR: &str = "|";
+
+/// A track of one part: what a row says behind the part.
+#[derive(Debug, PartialEq)]
+struct Row {
+    id: String,
+    /// As the manifest has it.
+    listed: String,
+    /// Those that take part, in the order of the labels.
+    moods: String,
+}
+
+impl Row {
+    fn of(clip: &Prepared, labels: &[String]) -> Self {
+        let track = &clip.track.track;
+        let has = labels.iter().zip(&clip.track.targets).filter(|(_, target)| **target);
+        let moods: Vec<&str> = has.map(|(label, _)| label.as_str()).collect();
+        Self { id: track.id.clone(), listed: track.listed.clone(), moods: moods.join(SEPARATOR) }
+    }
+
+    /// Names the track within its part.
+    fn key(&self) -> (&str, &str) {
+        (&self.id, &self.listed)
+    }
+}
+
+/// A part's name and its rows.
+type Part = (&'static str, Vec<Row>);
+
+fn parts(labels: &[String], clips: &Clips) -> [Part; 3] {
+    [("training", &clips.train), ("validation", &clips.validation), ("test", &clips.test)]
+        .map(|(name, clips)| (name, clips.iter().map(|clip| Row::of(clip, labels)).collect()))
+}
+
+/// Writes the tracks whose audio can be used.
+pub(super) fn write(path: &Path, labels: &[String], clips: &Clips) -> Result<()> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::failure(format!("cannot write {}: {error}", path.display()))
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(HEADER).map_err(|error| failed(&error))?;
+    for (name, rows) in parts(labels, clips) {
+        for row in rows {
+            writer
+                .write_record([name, &row.id, &row.listed, &row.moods])
+                .map_err(|error| failed(&error))?;
+        }
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
+    write_atomically(path, &bytes)
+}
+
+/// For each part whose tracks are not those that [`write`] wrote, how they differ; empty if all are
+/// the same in the same order.
+///
+/// # Errors
+/// The file cannot be read, or is damaged.
+pub(super) fn changes(path: &Path, labels: &[String], clips: &Clips) -> Result<Vec<String>> {
+    let now = parts(labels, clips);
+    let mut then: HashMap<String, Vec<Row>> = HashMap::new();
+    let damaged = |what: &dyn std::fmt::Display| {
+        Error::input(format!("{} is damaged: {what}; restore it", path.display()))
+    };
+    let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    let mut reader = csv::Reader::from_reader(&*bytes);
+    if reader.headers().map_err(|error| damaged(&error))? != HEADER.as_slice() {
+        return Err(damaged(&format!("its header is not {}", HEADER.join(","))));
+    }
+    for row in reader.deserialize() {
+        let (part, id, listed, moods): (String, String, String, String) =
+            row.map_err(|error| damaged(&error))?;
+        if now.iter().all(|(name, _)| *name != part) {
+            return Err(damaged(&format!("there is no part {part}")));
+        }
+        then.entry(part).or_default().push(Row { id, listed, moods });
+    }
+    let of_part = |(name, now): &Part| {
+        let then = then.remove(*name).unwrap_or_default();
+        difference(&then, now).map(|difference| format!("{name}: {difference}"))
+    };
+    Ok(now.iter().filter_map(of_part).collect())
+}
+
+fn by_key(rows: &[Row]) -> HashMap<(&str, &str), &Row> {
+    rows.iter().map(|row| (row.key(), row)).collect()
+}
+
+/// How many tracks are gone, new, relabelled or at another place among those that are in both lists,
+/// and the first of each; `None` if the lists are the same.
+fn difference(then: &[Row], now: &[Row]) -> Option<String> {
+    let (old, new) = (by_key(then), by_key(now));
+    let gone: Vec<&Row> = then.iter().filter(|row| !new.contains_key(&row.key())).collect();
+    let added: Vec<&Row> = now.iter().filter(|row| !old.contains_key(&row.key())).collect();
+    let in_both = then.iter().filter(|row| new.contains_key(&row.key()));
+    let still = now.iter().filter(|row| old.contains_key(&row.key()));
+    let moved: Vec<&Row> =
+        in_both.zip(still).filter(|(a, b)| a.key() != b.key()).map(|(row, _)| row).collect();
+    let relabelled: Vec<(&Row, &Row)> = now
+        .iter()
+        .filter_map(|row| Some((*old.get(&row.key())?, row)))
+        .filter(|(old, new)| old.moods != new.moods)
+        .collect();
+    let mut kinds = Vec::new();
+    let tracks = [("gone", gone), ("new", added), ("in another order", moved)];
+    for (kind, rows) in tracks {
+        if let Some(first) = rows.first() {
+            kinds.push(format!("{} {kind} (the first: {})", rows.len(), first.listed));
+        }
+    }
+    if let Some((old, new)) = relabelled.first() {
+        kinds.push(format!(
+            "{} relabelled (the first: {}, {} then, {} now)",
+            relabelled.len(),
+            new.listed,
+            old.moods,
+            new.moods
+        ));
+    }
+    (!kinds.is_empty()).then(|| kinds.join(", "))
+}
