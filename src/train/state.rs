@@ -105,8 +105,8 @@ impl Run {
         let (then, now) = (&description.normalization, &self.clips.normalization);
         if then != now {
             return Err(Error::input(format!(
-                "the training audio has changed since {last} was written, or its order has \
-                 ({}); restore the files, or start a new run with --init {last}",
+                "the training audio, or the order of its tracks, has changed since {last} was \
+                 written ({}); restore the files, or start a new run with --init {last}",
                 differences(then, now, "normalization")?.join("; ")
             )));
         }
@@ -127,8 +127,8 @@ pub(super) fn check_same_config(
     match differing.is_empty() {
         true => Ok(()),
         false => Err(Error::input(format!(
-            "{} was trained with another configuration than {} says ({}); restore the file, or \
-             start a new run",
+            "{} was trained with another configuration than {} says ({}); restore \
+             config.toml, or start a new run",
             folder.last().display(),
             folder.config().display(),
             differing.join("; ")
