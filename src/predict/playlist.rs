@@ -46,30 +46,31 @@ pub fn check_free(path: &Path) -> Result<()> {
 }
 
 /// Writes a playlist of `entries`, the most probable first. Files below the playlist's folder are
-/// named from there, so that the folder can move; others by their whole path.
+/// named from there, so that the folder can move; others by their whole path. Returns the entries
+/// that are left out, since no playlist can hold a line break.
 ///
 /// # Errors
-/// The file cannot be written, or a path has a line break in it, which no playlist can hold.
-pub fn write(path: &Path, mood: &str, entries: &[Entry]) -> Result<()> {
+/// The file cannot be written.
+pub fn write<'a>(path: &Path, mood: &str, entries: &'a [Entry]) -> Result<Vec<&'a Entry>> {
     let absolute =
         |path: &Path| std::path::absolute(path).map_err(|error| Error::io("find", path, &error));
     let folder = absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by(|a, b| b.probability.total_cmp(&a.probability));
     let mut text = format!("{MARK}#PLAYLIST:{mood}\n");
+    let mut left_out = Vec::new();
     for entry in sorted {
         let place = absolute(&entry.path)?;
         let shown = place.strip_prefix(&folder).unwrap_or(&place).to_string_lossy();
         if shown.contains(['\n', '\r']) {
-            return Err(Error::input(format!(
-                "{} cannot stand in a playlist: its name has a line break; rename it",
-                entry.path.display()
-            )));
+            left_out.push(entry);
+            continue;
         }
         let title = place.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         // A name that begins with # would be taken for a comment.
         let here = if shown.starts_with('#') { "./" } else { "" };
         let _ = writeln!(text, "#EXTINF:{:.0},{title}\n{here}{shown}", entry.duration);
     }
-    write_atomically(path, text.as_bytes())
+    write_atomically(path, text.as_bytes())?;
+    Ok(left_out)
 }

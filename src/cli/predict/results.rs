@@ -1,5 +1,6 @@
 //! What `moodshader predict` prints and writes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
@@ -199,7 +200,7 @@ impl<'a> Results<'a> {
     }
 
     /// What comes once, after all files.
-    pub fn end(&self) -> Result<()> {
+    pub fn end(&mut self) -> Result<()> {
         if self.command.format == Format::Json {
             let files: Vec<File<'_>> = self
                 .files
@@ -214,11 +215,20 @@ impl<'a> Results<'a> {
                 .collect();
             self.progress.result(to_json(&files)?);
         }
+        let mut left_out = BTreeSet::new();
         for (mood, entries) in self.command.playlist.iter().zip(&self.playlists) {
             let path = self.command.playlist_path(mood);
-            playlist::write(&path, mood, entries)?;
-            self.progress.note(&format!("{} in {}", audio_files(entries.len()), path.display()));
+            let without = playlist::write(&path, mood, entries)?;
+            let written = entries.len() - without.len();
+            self.progress.note(&format!("{} in {}", audio_files(written), path.display()));
+            left_out.extend(without.into_iter().map(|entry| &entry.path));
         }
+        // A file is told once, however many playlists it is missing in.
+        self.failed.extend(left_out.into_iter().map(|path| {
+            Error::input(format!(
+                "{path:?} cannot stand in a playlist: its name has a line break; rename it"
+            ))
+        }));
         Ok(())
     }
 
