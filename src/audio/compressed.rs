@@ -1,4 +1,4 @@
-//! Every format but WAV, by `symphonia`: any stretch is decoded without keeping the rest.
+//! Every format but plain WAV, by `symphonia`: any stretch is decoded without keeping the rest.
 //!
 //! Positions are frames (one sample of every channel) from the start of the music: the samples that
 //! an encoder put before it and after it are left away where the file says how many they are.
@@ -409,7 +409,10 @@ fn demux(path: &Path, format: Format, first_byte: u64) -> Result<Box<dyn FormatR
         Format::Ogg => probe.register_format::<formats::OggReader<'_>>(),
         Format::Mp4 => probe.register_format::<formats::IsoMp4Reader<'_>>(),
         Format::Aac => probe.register_format::<formats::AdtsReader<'_>>(),
-        Format::Aiff | Format::Wav => probe.register_format::<formats::AiffReader<'_>>(),
+        Format::Aiff => probe.register_format::<formats::AiffReader<'_>>(),
+        Format::Wav => probe.register_format::<formats::WavReader<'_>>(),
+        Format::Caf => probe.register_format::<formats::CafReader<'_>>(),
+        Format::Matroska => probe.register_format::<formats::MkvReader<'_>>(),
     }
     std::io::Seek::seek(&mut stream, std::io::SeekFrom::Start(first_byte))
         .map_err(|error| Error::io("read", path, &error))?;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// The audio formats that are recognised. Recognising one does not mean that it can be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// RIFF or RF64 with PCM or float samples.
+    /// RIFF or RF64.
     Wav,
     /// MPEG audio, layer III.
     Mp3,
@@ -24,6 +24,10 @@ pub enum Format {
     Aac,
     /// AIFF and AIFF-C.
     Aiff,
+    /// Apple's Core Audio Format.
+    Caf,
+    /// Matroska and WebM.
+    Matroska,
 }
 
 impl fmt::Display for Format {
@@ -36,6 +40,8 @@ impl fmt::Display for Format {
             Self::Mp4 => "MP4 (M4A)",
             Self::Aac => "AAC",
             Self::Aiff => "AIFF",
+            Self::Caf => "CAF",
+            Self::Matroska => "Matroska (WebM)",
         })
     }
 }
@@ -97,6 +103,10 @@ fn recognise(start: &[u8]) -> Option<Format> {
         (!PICTURES.iter().any(|brand| at(8, brand))).then_some(Format::Mp4)
     } else if at(0, b"FORM") && (at(8, b"AIFF") || at(8, b"AIFC")) {
         Some(Format::Aiff)
+    } else if at(0, b"caff\0\x01") {
+        Some(Format::Caf)
+    } else if at(0, b"\x1a\x45\xdf\xa3") {
+        Some(Format::Matroska)
     } else {
         frame_sync(start)
     }

@@ -22,17 +22,19 @@ impl Recording {
     /// # Errors
     /// The file cannot be read, is no audio, or its header is damaged or holds no samples.
     pub fn open(path: &Path) -> Result<Self> {
-        match sniff(path)? {
-            Some((Format::Wav, start)) => WavFile::open(path, start).map(Self::Wav),
-            Some((format, start)) => {
-                let file = CompressedFile::open(path, format, start)?;
-                Ok(Self::Compressed(Box::new(file)))
-            }
-            None => Err(Error::input(format!(
-                "{} is not an audio file: it does not begin like one",
+        let Some((format, start)) = sniff(path)? else {
+            return Err(Error::input(format!(
+                "{} does not begin like any audio format that is read; if it plays elsewhere, \
+                 convert it with `ffmpeg -i INPUT OUTPUT.flac`",
                 path.display()
-            ))),
+            )));
+        };
+        if format == Format::Wav
+            && let Some(file) = WavFile::open(path, start)?
+        {
+            return Ok(Self::Wav(file));
         }
+        CompressedFile::open(path, format, start).map(|file| Self::Compressed(Box::new(file)))
     }
 
     pub fn sample_rate(&self) -> u32 {

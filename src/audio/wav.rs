@@ -23,6 +23,15 @@ const MAX_FORMAT_BYTES: u64 = 1 << 10;
 /// The format tag whose true format stands in an extension.
 const FORMAT_EXTENSIBLE: u16 = 0xfffe;
 
+/// Where the extension has the true format tag.
+const SUBFORMAT: usize = 24;
+
+/// Format tags of samples that are coded: Microsoft's ADPCM, A-law, mu-law, IMA's ADPCM.
+const CODED: [u16; 4] = [2, 6, 7, 0x11];
+
+/// The format tag of floating-point samples.
+const FORMAT_FLOAT: u16 = 3;
+
 /// The length that says "unknown", written by programs that cannot seek back, and by RF64.
 const LENGTH_UNKNOWN: u32 = u32::MAX;
 
@@ -39,16 +48,20 @@ pub struct WavFile {
 }
 
 impl WavFile {
-    /// Opens `path`, whose header begins at `first_byte`, and checks the header.
+    /// Opens `path`, whose header begins at `first_byte`, and checks the header. None where the
+    /// samples are coded or 64 bits wide: those are left to a decoder.
     ///
     /// # Errors
     /// The file cannot be read, or its header is damaged or holds no samples.
-    pub fn open(path: &Path, first_byte: u64) -> Result<Self> {
+    pub fn open(path: &Path, first_byte: u64) -> Result<Option<Self>> {
         let io_error = |error| Error::io("read", path, &error);
         let file = File::open(path).map_err(io_error)?;
         let file_bytes = file.metadata().map_err(io_error)?.len();
         let layout = Layout::scan(BufReader::new(&file), first_byte, file_bytes)
             .map_err(|error| broken(path, &error.to_string()))?;
+        if layout.needs_a_decoder() {
+            return Ok(None);
+        }
 
         let spec = WavReader::new(&header(&layout.format)[..])
             .map_err(|error| broken(path, &error.to_string()))?
@@ -71,7 +84,7 @@ impl WavFile {
         if frames == 0 {
             return Err(Error::input(format!("{} holds no audio samples", path.display())));
         }
-        Ok(Self {
+        Ok(Some(Self {
             path: path.to_owned(),
             file,
             spec,
@@ -80,7 +93,7 @@ impl WavFile {
             frame_bytes,
             frames,
             truncated: layout.truncated,
-        })
+        }))
     }
 
     pub fn path(&self) -> &Path {
@@ -215,6 +228,19 @@ struct Layout {
 impl Layout {
     fn format_tag(&self) -> u16 {
         u16::from_le_bytes([self.format[0], self.format[1]])
+    }
+
+    /// Whether the samples are stored in another way than [`Encoding`] knows.
+    fn needs_a_decoder(&self) -> bool {
+        let word = |at: usize| match self.format.get(at..at + 2) {
+            Some(&[low, high]) => u16::from_le_bytes([low, high]),
+            _ => 0,
+        };
+        let tag = match self.format_tag() {
+            FORMAT_EXTENSIBLE => word(SUBFORMAT),
+            tag => tag,
+        };
+        CODED.contains(&tag) || (tag == FORMAT_FLOAT && word(14) == 64)
     }
 
     fn scan(
