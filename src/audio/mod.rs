@@ -33,7 +33,7 @@ use std::path::Path;
 pub use clip::{
     AudioFile, Clip, Inspection, centre_clip, inspect, successive_clips, successive_count,
 };
-pub use find::find_audio;
+pub use find::{Found, find_audio, has_audio_ending, passed_over};
 pub use format::{Format, format_of};
 pub use packets::sound_hash;
 

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Common, open_device};
 use crate::audio::find_audio;
+use crate::dataset::cache::FeatureCache;
 use crate::dataset::export::{export, jobs, open};
 use crate::error::Kind;
 use crate::model::checkpoint::Checkpoint;
@@ -16,8 +17,9 @@ use crate::{Error, Result};
 /// Write log-mel spectrograms: one float32 array [mels, frames] a file, as OUT/STEM.npy.
 ///
 /// The values are decibels before standardisation, of the file's centre clip. A folder is searched
-/// for audio files. Arrays that are younger than their audio are kept, so that a call that was
-/// stopped can be repeated; OUT/recipe.txt says what the numbers are. A file that cannot be used
+/// for audio files. Arrays that are whole and whose audio has not changed are kept, so that a call
+/// that was stopped can be repeated; an array of another file is never replaced. OUT/recipe.txt says
+/// what the numbers are, OUT/sources.jsonl what each array was made from. A file that cannot be used
 /// does not stop the rest: it is listed at the end, and the exit status is 2.
 #[derive(Args, Debug)]
 pub struct Features {
@@ -50,9 +52,14 @@ impl Features {
         };
         preset.validate()?;
         let recipe = recipe(&preset);
-        let all = jobs(find_audio(&self.paths)?, &self.out)?;
+        let found = find_audio(&self.paths)?;
+        if let Some(note) = found.note() {
+            progress.note(&note);
+        }
+        let all = jobs(found.files, &self.out)?;
         let count = all.len();
-        let todo = open(&self.out, &recipe, all)?;
+        let cache = FeatureCache::open(None)?;
+        let todo = open(&self.out, &recipe, &cache, all)?;
         if todo.len() < count {
             progress.note(&format!("{} of {count} arrays are there already", count - todo.len()));
         }
@@ -61,7 +68,7 @@ impl Features {
         }
         let device = open_device(&self.common.device, &progress)?;
         let bar = progress.bar("features", todo.len());
-        let exported = export(&todo, &device, &recipe, &|done| bar.at(done))?;
+        let exported = export(&todo, &device, &recipe, &cache, &|done| bar.at(done))?;
         drop(bar);
         let seconds = preset.audio.clip_seconds;
         for (number, what) in [

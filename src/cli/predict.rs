@@ -11,7 +11,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::{Common, open_device, stop_on_interrupt};
-use crate::audio::find_audio;
+use crate::audio::{Found, find_audio};
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::{Tagger, playlist, predict_files};
 use crate::report::{audio_files, clock};
@@ -79,7 +79,11 @@ impl Predict {
         let checkpoint = Checkpoint::read(&self.model)?;
         let description = checkpoint.description()?;
         self.check_playlists(&description)?;
-        let (files, mut failed) = self.files()?;
+        let (found, mut failed) = self.files()?;
+        if let Some(note) = found.note() {
+            progress.note(&note);
+        }
+        let files = found.files;
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
         let device = open_device(&self.common.device, &progress)?;
         let mut tagger = Tagger::new(&checkpoint, &device)
@@ -131,22 +135,27 @@ impl Predict {
     }
 
     /// The files that the paths mean, and what is wrong with paths that mean none.
-    fn files(&self) -> Result<(Vec<PathBuf>, Vec<Error>)> {
-        let (mut files, mut failed) = (Vec::new(), Vec::new());
+    fn files(&self) -> Result<(Found, Vec<Error>)> {
+        let (mut all, mut failed) = (Found::default(), Vec::new());
         for path in &self.paths {
             match find_audio(std::slice::from_ref(path)) {
-                Ok(found) => files.extend(found),
+                Ok(found) => {
+                    all.files.extend(found.files);
+                    all.passed_over.extend(found.passed_over);
+                }
                 Err(error) => failed.push(error),
             }
         }
-        let mut seen = HashSet::new();
-        files.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
-        if files.is_empty()
+        for files in [&mut all.files, &mut all.passed_over] {
+            let mut seen = HashSet::new();
+            files.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
+        }
+        if all.files.is_empty()
             && let Some(first) = failed.pop()
         {
             return Err(first);
         }
-        Ok((files, failed))
+        Ok((all, failed))
     }
 
     fn playlist_path(&self, mood: &str) -> PathBuf {

@@ -2,18 +2,25 @@
 //!
 //! A file is written beside its place and then renamed, so that what stands under its name is
 //! whole. `recipe.txt` in the folder says what the numbers are; a folder holds one recipe only.
+//! `sources.jsonl` says what each array was made from: an array is kept as long as it is whole and
+//! the audio's content is the same, and never replaced by that of another file.
+
+mod index;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 
+use blake3::Hash;
 use rayon::prelude::*;
 
+use super::cache::FeatureCache;
 use super::features::{Extractor, FeatureRecipe};
 use crate::audio::{self, Clip};
 use crate::exec::Device;
 use crate::{Error, Result};
+use index::{Index, Source, name, place};
 
 /// Files that are decoded before the device gets them, as in [`super::prepare`].
 const GROUP: usize = 16;
@@ -75,13 +82,21 @@ pub fn jobs(files: Vec<PathBuf>, folder: &Path) -> Result<Vec<Job>> {
 }
 
 /// Makes the folder if need be and marks it with the recipe. Returns the jobs that are still to do:
-/// an array that is younger than its audio is kept.
+/// an array that is whole and was made from the same content is kept. `cache` remembers the hashes
+/// of files.
 ///
 /// # Errors
-/// The folder holds arrays of another recipe, or of one that it does not say; it cannot be written.
-pub fn open(folder: &Path, recipe: &FeatureRecipe, jobs: Vec<Job>) -> Result<Vec<Job>> {
+/// The folder holds arrays of another recipe, or of one that it does not say, or the array of
+/// another file under a name that is wanted; it cannot be written.
+pub fn open(
+    folder: &Path,
+    recipe: &FeatureRecipe,
+    cache: &FeatureCache,
+    jobs: Vec<Job>,
+) -> Result<Vec<Job>> {
     fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
-    let (mark, text) = (folder.join(RECIPE), format!("{}\n", log_mel(recipe)));
+    let recipe = log_mel(recipe);
+    let (mark, text) = (folder.join(RECIPE), format!("{recipe}\n"));
     match fs::read_to_string(&mark) {
         Ok(there) if there == text => {}
         Ok(there) => {
@@ -103,15 +118,50 @@ pub fn open(folder: &Path, recipe: &FeatureRecipe, jobs: Vec<Job>) -> Result<Vec
         }
         Err(error) => return Err(Error::io("read", &mark, &error)),
     }
-    Ok(jobs.into_iter().filter(|job| !is_done(job)).collect())
+    let index = Index::open(folder)?;
+    let recipe = hash_of(&recipe);
+    let done = jobs
+        .par_iter()
+        .map(|job| match index.source(&name(&job.array)) {
+            Some(source) if job.array.exists() => is_done(job, source, &recipe, cache),
+            _ => Ok(false),
+        })
+        .collect::<Result<Vec<bool>>>()?;
+    Ok(jobs.into_iter().zip(done).filter(|(_, done)| !done).map(|(job, _)| job).collect())
 }
 
-fn is_done(job: &Job) -> bool {
-    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
-    match (changed(&job.array), changed(&job.audio)) {
-        (Ok(array), Ok(audio)) => array >= audio,
-        _ => false,
+fn hash_of(recipe: &FeatureRecipe) -> String {
+    blake3::hash(recipe.to_string().as_bytes()).to_string()
+}
+
+/// Whether the array was made from the job's audio as it is now, and is whole.
+fn is_done(job: &Job, source: &Source, recipe: &str, cache: &FeatureCache) -> Result<bool> {
+    // What is wrong with the file is told when it is decoded.
+    let content = content_hash(cache, &job.audio).ok().map(|hash| hash.to_string());
+    if content.as_ref() != Some(&source.content) {
+        return if source.audio == place(&job.audio) { Ok(false) } else { Err(clash(job, source)) };
     }
+    let whole =
+        fs::read(&job.array).is_ok_and(|bytes| blake3::hash(&bytes).to_string() == source.hash);
+    Ok(whole && source.recipe == recipe)
+}
+
+fn clash(job: &Job, source: &Source) -> Error {
+    Error::input(format!(
+        "{} was made from {} and would be replaced by that of {}; name another folder with --out, \
+         or remove the array",
+        job.array.display(),
+        source.audio,
+        job.audio.display()
+    ))
+}
+
+fn content_hash(cache: &FeatureCache, path: &Path) -> Result<Hash> {
+    // Reading a pipe or a device could wait for ever.
+    if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+        return Err(Error::input(format!("{} is not a file", path.display())));
+    }
+    cache.content_hash(path)
 }
 
 /// Does the jobs: files are decoded on all cores while the device transforms those before. A file
@@ -123,6 +173,7 @@ pub fn export(
     jobs: &[Job],
     device: &Device,
     recipe: &FeatureRecipe,
+    cache: &FeatureCache,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Exported> {
     let mut exported = Exported::default();
@@ -130,15 +181,20 @@ pub fn export(
         return Ok(exported);
     }
     let recipe = log_mel(recipe);
+    let recipe_hash = hash_of(&recipe);
     let mut extractor = Extractor::new(device, recipe)?;
-    let decode =
-        |job: &Job| audio::centre_clip(&job.audio, recipe.sample_rate, recipe.clip_samples);
+    // The hash comes first: a file that changes meanwhile is seen to have changed by the next call.
+    let decode = |job: &Job| -> Result<(Hash, Clip)> {
+        let content = content_hash(cache, &job.audio)?;
+        let clip = audio::centre_clip(&job.audio, recipe.sample_rate, recipe.clip_samples)?;
+        Ok((content, clip))
+    };
     let shape = [recipe.mels, recipe.frames()];
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(1);
         scope.spawn(move || {
             for group in jobs.chunks(GROUP) {
-                let clips: Vec<Result<Clip>> = group.par_iter().map(decode).collect();
+                let clips: Vec<Result<(Hash, Clip)>> = group.par_iter().map(decode).collect();
                 if sender.send(clips).is_err() {
                     return;
                 }
@@ -146,30 +202,56 @@ pub fn export(
         });
         let mut done = 0;
         for (group, clips) in jobs.chunks(GROUP).zip(receiver) {
-            let mut arrays = Vec::with_capacity(group.len());
+            let mut made = Vec::with_capacity(group.len());
             let mut samples = Vec::with_capacity(group.len());
             for (job, clip) in group.iter().zip(clips) {
                 match clip {
-                    Ok(clip) => {
+                    Ok((content, clip)) => {
                         exported.padded += usize::from(clip.padded);
                         exported.truncated += usize::from(clip.truncated);
                         exported.damaged += usize::from(clip.damaged);
-                        arrays.push(&job.array);
+                        made.push((job, content));
                         samples.push(clip.samples);
                     }
                     Err(error) => exported.failed.push((job.audio.clone(), error)),
                 }
             }
             let samples: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
-            for (array, features) in arrays.into_iter().zip(extractor.extract(&samples)?) {
-                write(array, &npy(shape, &features))?;
-                exported.written += 1;
+            for ((job, content), features) in made.into_iter().zip(extractor.extract(&samples)?) {
+                let bytes = npy(shape, &features);
+                let source = Source {
+                    array: name(&job.array),
+                    audio: place(&job.audio),
+                    content: content.to_string(),
+                    recipe: recipe_hash.clone(),
+                    hash: blake3::hash(&bytes).to_string(),
+                };
+                match keep(job, &source, &bytes)? {
+                    Some(clash) => exported.failed.push((job.audio.clone(), clash)),
+                    None => exported.written += 1,
+                }
             }
             done += group.len();
             progress(done);
         }
         Ok(exported)
     })
+}
+
+/// Writes an array and what it was made from, or says which other file's array another run has put
+/// there meanwhile.
+fn keep(job: &Job, source: &Source, bytes: &[u8]) -> Result<Option<Error>> {
+    let index = Index::open(job.array.parent().unwrap_or(Path::new("")))?;
+    if job.array.exists()
+        && let Some(there) = index.source(&source.array)
+        && there.audio != source.audio
+        && there.content != source.content
+    {
+        return Ok(Some(clash(job, there)));
+    }
+    index.append(source)?;
+    write(&job.array, bytes)?;
+    Ok(None)
 }
 
 /// Writes `bytes` to `path`, at once for whoever looks.

@@ -5,13 +5,15 @@
 //! - MTG-Jamendo's TSV as published: a header `TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION TAGS`, then
 //!   one row a track with one tag in each further column, so that rows vary in width;
 //! - a CSV with the columns `path` and `tags`, tags joined by `|`;
-//! - a folder with one folder of audio files a mood.
+//! - a folder with one folder of audio files a mood. A file that is no audio is passed over, unless
+//!   its name has an audio ending: that one is listed, and found unusable when it is read.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::audio::format_of;
+use super::synthetic;
+use crate::audio::{format_of, has_audio_ending};
 use crate::error::{Error, Result};
 
 /// MTG-Jamendo marks the family of each tag; this family is what a mood tagger is about.
@@ -197,13 +199,22 @@ fn csv_error(path: &Path, error: &csv::Error) -> Error {
 
 /// Every folder inside `path` is a mood, every audio file in it a track.
 fn read_folder(path: &Path) -> Result<Vec<Track>> {
+    let manifest = path.join(synthetic::MANIFEST);
+    if manifest.is_file() {
+        return Err(Error::input(format!(
+            "{} holds a manifest, and its folders may be no moods; name {} instead of the folder",
+            path.display(),
+            manifest.display()
+        )));
+    }
     let mut tracks = Vec::new();
     for mood in sorted_entries(path)?.into_iter().filter(|entry| entry.is_dir()) {
         let name =
             |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let tag = name(&mood);
-        for file in sorted_entries(&mood)?.into_iter().filter(|entry| entry.is_file()) {
-            if format_of(&file)?.is_none() {
+        for file in sorted_entries(&mood)?.into_iter().filter(|entry| !entry.is_dir()) {
+            let begins_like_audio = file.is_file() && !matches!(format_of(&file), Ok(None));
+            if !begins_like_audio && !has_audio_ending(&file) {
                 continue;
             }
             let listed = format!("{tag}/{}", name(&file));
