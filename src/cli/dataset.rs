@@ -6,16 +6,18 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Format, print_line, to_json};
-use crate::dataset::cache::FeatureCache;
+use crate::audio::{format_of, passed_over};
+use crate::dataset::cache::{FeatureCache, default_root, show_bytes};
 use crate::dataset::check::{Crossing, Findings, check, files};
-use crate::dataset::labels::{Labelled, MoodChoice};
+use crate::dataset::labels::{CHOOSE, Labelled, MoodChoice};
 use crate::dataset::manifest::{self, Track};
 use crate::dataset::stats::Stats;
+use crate::dataset::synthetic;
 use crate::model::preset::Preset;
 use crate::report::Progress;
 use crate::{Error, Result};
 
-/// Count what manifests hold, check their audio, or manage the feature cache.
+/// Count what manifests hold, check their audio, or manage the cache.
 #[derive(Args, Debug)]
 pub struct Dataset {
     #[command(subcommand)]
@@ -70,16 +72,17 @@ struct Checking {
     quiet: bool,
 }
 
-/// Print place and size of the feature cache, bound it, or clear it.
+/// Print place and size of what the cache holds, bound it, or clear it.
 ///
-/// The cache lies in the folder that MOODSHADER_CACHE names, else in the platform's. Entries are
-/// made again when they are needed.
+/// The cache lies in the folder that MOODSHADER_CACHE names, else in the platform's. It holds the
+/// features of clips and the synthetic corpora that `train` composes where it is given no music.
+/// Both are made again when they are needed.
 #[derive(Args, Debug)]
 struct Cache {
-    /// Remove every entry.
+    /// Remove all features, synthetic corpora, and what was left by programs that were killed.
     #[arg(long, conflicts_with = "max_size")]
     clear: bool,
-    /// Remove entries, the oldest first, until this much is left, such as 500MB or 20GB.
+    /// Remove features, the oldest first, until this much is left, such as 500MB or 20GB.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_size: Option<u64>,
 }
@@ -114,13 +117,31 @@ fn moods(choice: Option<&str>, manifests: &[Vec<Track>]) -> Result<Vec<String>> 
     let all: Vec<Track> = manifests.iter().flatten().cloned().collect();
     let labels = choice.labels(&all)?;
     // Says which tags there are, where none of the moods is among them.
-    Labelled::new(all, &labels)?;
+    Labelled::new(all, &labels).map_err(|error| error.followed_by(CHOOSE))?;
     Ok(labels)
+}
+
+/// A folder's files with an audio ending that hold no audio do not count, and are told.
+fn leave_out_no_audio(tracks: &mut Vec<Track>) {
+    let holds_audio =
+        |track: &Track| !matches!(format_of(&track.path), Ok(None)) && track.path.is_file();
+    let (kept, without): (Vec<Track>, Vec<Track>) =
+        std::mem::take(tracks).into_iter().partition(holds_audio);
+    *tracks = kept;
+    let without: Vec<PathBuf> = without.into_iter().map(|track| track.listed.into()).collect();
+    if let Some(note) = passed_over(&without) {
+        Progress::new(false).note(&note);
+    }
 }
 
 impl Counting {
     fn run(&self) -> Result<()> {
-        let manifests = self.selection.read()?;
+        let mut manifests = self.selection.read()?;
+        for (path, tracks) in self.selection.manifests.iter().zip(&mut manifests) {
+            if path.is_dir() {
+                leave_out_no_audio(tracks);
+            }
+        }
         let moods = moods(self.moods.as_deref(), &manifests)?;
         let mut all = Vec::new();
         for (place, tracks) in manifests.iter().enumerate() {
@@ -326,13 +347,20 @@ fn list<T>(what: &str, items: &[T], line: impl Fn(&T) -> String) {
 impl Cache {
     fn run(&self) -> Result<()> {
         let cache = FeatureCache::open(None)?;
+        let root = default_root()?;
         if self.clear {
             cache.clear()?;
+            synthetic::clear(&root)?;
         }
         if let Some(bytes) = self.max_size {
             cache.shrink(bytes)?;
         }
         print_line(format_args!("{}\n{}", cache.folder().display(), cache.size()?));
+        for corpus in synthetic::stored(&root)? {
+            let what = if corpus.left_over { "unfinished corpus" } else { "synthetic corpus" };
+            let (path, size) = (corpus.folder.display(), show_bytes(corpus.bytes));
+            print_line(format_args!("{path}\n{what}, {size}"));
+        }
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! Computed features, kept on disk between runs.
 //!
-//! An entry is named by what it was computed from: the content of the audio file and the recipe. So
-//! a file that moves keeps its entry, and one that changes or is heard by another recipe gets a new
-//! one. An entry is written under another name first and then renamed, so that a reader, another
+//! An entry is named by what it was computed from, and by what computed it: the content of the audio
+//! file, the recipe, and the device, since devices agree only within a tolerance. So a file that
+//! moves keeps its entry, and one that changes, is heard by another recipe or on another device gets
+//! a new one. An entry is written under another name first and then renamed, so that a reader, another
 //! process and a kill at any moment see a whole entry or none; what a disk garbles all the same is
 //! found by a checksum and computed again.
 //!
@@ -30,7 +31,7 @@ use crate::error::{Error, Result};
 pub const CACHE_VARIABLE: &str = "MOODSHADER_CACHE";
 
 /// Part of every key: to be raised when the meaning of an entry changes.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"moodfeat";
 
@@ -67,12 +68,15 @@ pub fn default_root() -> Result<PathBuf> {
 pub struct Key(Hash);
 
 impl Key {
-    /// The key of features made by `recipe` from audio whose content hashes to `content`. The
-    /// recipe is any text that states every number the features depend on.
-    pub fn new(content: Hash, recipe: &str) -> Self {
+    /// The key of features made by `recipe` on `device` from audio whose content hashes to
+    /// `content`. The recipe is any text that states every number the features depend on; the device
+    /// is [`Device::identity`](crate::exec::Device::identity).
+    pub fn new(content: Hash, recipe: &str, device: &str) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&FORMAT_VERSION.to_le_bytes()).update(content.as_bytes());
-        Self(hasher.update(recipe.as_bytes()).finalize())
+        // The length keeps the two texts apart.
+        hasher.update(&(recipe.len() as u64).to_le_bytes()).update(recipe.as_bytes());
+        Self(hasher.update(device.as_bytes()).finalize())
     }
 }
 
@@ -87,15 +91,20 @@ pub struct CacheSize {
 
 impl fmt::Display for CacheSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut size, mut unit) = (self.bytes as f64, "bytes");
-        for larger in ["kB", "MB", "GB", "TB"] {
-            if size >= 1000.0 {
-                (size, unit) = (size / 1000.0, larger);
-            }
-        }
-        let digits = if unit == "bytes" { 0 } else { 1 };
-        write!(f, "{} clips, {size:.digits$} {unit}", self.entries)
+        write!(f, "{} clips, {}", self.entries, show_bytes(self.bytes))
     }
+}
+
+/// A number of bytes for people.
+pub fn show_bytes(bytes: u64) -> String {
+    let (mut size, mut unit) = (bytes as f64, "bytes");
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if size >= 1000.0 {
+            (size, unit) = (size / 1000.0, larger);
+        }
+    }
+    let digits = if unit == "bytes" { 0 } else { 1 };
+    format!("{size:.digits$} {unit}")
 }
 
 /// Feature arrays on disk. May be shared by threads, and its folder by processes.
@@ -120,7 +129,7 @@ impl FeatureCache {
         let probe = cache.temporary();
         fs::write(&probe, b"").map_err(|error| cache.unwritable(&error))?;
         let _ = fs::remove_file(&probe);
-        remove_abandoned(&new);
+        remove_abandoned(&new, ABANDONED);
         *cache.lock() = read_contents(&cache.contents_file());
         Ok(cache)
     }
@@ -202,13 +211,14 @@ impl FeatureCache {
         Ok(size)
     }
 
-    /// Removes every entry and forgets all content hashes. Other processes may go on: to them the
-    /// entries become absent.
+    /// Removes every entry, forgets all content hashes, and removes half-written entries that nobody
+    /// writes any more. Other processes may go on: to them the entries become absent.
     ///
     /// # Errors
     /// An entry cannot be removed.
     pub fn clear(&self) -> Result<()> {
         self.for_each_entry(|entry| fs::remove_file(entry.path()))?;
+        remove_abandoned(&self.folder.join("new"), SETTLED);
         self.lock().clear();
         let contents = self.contents_file();
         match fs::remove_file(&contents) {
@@ -361,11 +371,11 @@ fn read_contents(path: &Path) -> HashMap<Hash, Hash> {
         .collect()
 }
 
-/// Removes what processes that are gone began to write. Failing to is harmless.
-fn remove_abandoned(folder: &Path) {
+/// Removes what nobody has written to for `age`. Failing to is harmless.
+fn remove_abandoned(folder: &Path, age: Duration) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let changed = entry.metadata().and_then(|metadata| metadata.modified());
-        if changed.is_ok_and(|changed| is_older(changed, ABANDONED)) {
+        if changed.is_ok_and(|changed| is_older(changed, age)) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -381,7 +391,7 @@ mod tests {
     }
 
     fn key(text: &str) -> Key {
-        Key::new(blake3::hash(text.as_bytes()), "mel")
+        Key::new(blake3::hash(text.as_bytes()), "mel", "GPU")
     }
 
     fn change(path: &Path, content: &[u8], time: SystemTime) {
@@ -407,7 +417,9 @@ mod tests {
         assert_eq!(got, values.map(f32::to_bits));
         assert_eq!(cache.get(key("empty")), Some(vec![]));
         assert_eq!(cache.get(key("b")), None);
-        assert_eq!(cache.get(Key::new(blake3::hash(b"a"), "other recipe")), None);
+        for (recipe, device) in [("other", "GPU"), ("mel", "CPU"), ("melG", "PU"), ("me", "lGPU")] {
+            assert_eq!(cache.get(Key::new(blake3::hash(b"a"), recipe, device)), None);
+        }
     }
 
     #[test]

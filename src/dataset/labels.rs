@@ -7,6 +7,9 @@ use super::manifest::Track;
 use crate::error::{Error, Result};
 use crate::spelling::nearest_first;
 
+/// What to do about [`Labelled::new`]'s error where the moods can be chosen.
+pub const CHOOSE: &str = "choose with --moods A,B or --moods all";
+
 /// Existing tags that an error message offers instead of an unknown mood.
 const SUGGESTIONS: usize = 20;
 
@@ -154,8 +157,7 @@ fn no_label(tracks: &[Track], labels: &[String]) -> Error {
         ));
     }
     Error::input(format!(
-        "none of {} tracks has any of the moods {moods}; there are {}: choose with --moods A,B or \
-         --moods all",
+        "none of {} tracks has any of the moods {moods}; there are {}",
         tracks.len(),
         shortened(&tags)
     ))

@@ -156,14 +156,14 @@ pub fn prepare(
     stop: &AtomicBool,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Corpus> {
-    let text = recipe.to_string();
+    let (text, device_name) = (recipe.to_string(), device.identity());
     let decode = |track: &LabelledTrack| -> Result<Decoded> {
         let path = &track.track.path;
         // Reading a pipe or a device could wait for ever.
         if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
             return Err(Error::input(format!("{} is not a file", path.display())));
         }
-        let key = Key::new(cache.content_hash(path)?, &text);
+        let key = Key::new(cache.content_hash(path)?, &text, &device_name);
         if let Some(features) = cache.get(key) {
             return Ok(Decoded::Known(key, features));
         }

@@ -86,6 +86,15 @@ impl Device {
         }
     }
 
+    /// What results to the bit depend on: the adapter's name, type, backend and driver, or "CPU
+    /// reference", whose bits do not depend on the number of threads.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Gpu(gpu) => gpu.summary().to_string(),
+            Self::Cpu => "CPU reference".to_owned(),
+        }
+    }
+
     /// Makes plans ready; they share the storages and reuse each other's scratch memory.
     pub fn load(&self, plans: Vec<Arc<Plan>>) -> Result<Box<dyn Executor>> {
         Ok(match self {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::config::{Config, Data};
 use crate::dataset::cache::{FeatureCache, default_root};
 use crate::dataset::features::FeatureRecipe;
-use crate::dataset::labels::{Labelled, LabelledTrack, MoodChoice};
+use crate::dataset::labels::{CHOOSE, Labelled, LabelledTrack, MoodChoice};
 use crate::dataset::manifest;
 use crate::dataset::prepare::{
     Broken, Corpus, Prepared, handcrafted_normalization, normalization, prepare,
@@ -82,7 +82,7 @@ impl Data {
         preset.validate()?;
         let label = |path: &Path, tracks| -> Result<Vec<LabelledTrack>> {
             let labelled = Labelled::new(tracks, &preset.moods)
-                .map_err(|error| error.context(path.display()))?;
+                .map_err(|error| error.context(path.display()).followed_by(CHOOSE))?;
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
             for warning in &labelled.warnings {
                 progress.note(&format!("warning: {name}: {warning}"));
@@ -134,7 +134,30 @@ pub fn recipe(preset: &Preset) -> FeatureRecipe {
     }
 }
 
+/// Farthest that a mean or a deviation of the same audio may lie apart on two devices, in dB or in
+/// parts of the deviation: twice the tolerance of features against librosa.
+const SAME_AUDIO: f64 = 0.02;
+
 impl Clips {
+    /// Keeps the normalisation that a run began with where this one differs by no more than devices
+    /// do, so that a run may go on on another one, or with a newer driver.
+    pub fn keep_normalization(&mut self, kept: Normalization) {
+        let close = |a: f64, b: f64, unit: f64| (a - b).abs() <= SAME_AUDIO * unit;
+        let now = self.normalization;
+        let same_log_mel = close(now.mean, kept.mean, 1.0) && close(now.std, kept.std, 1.0);
+        let same_handcrafted = match (now.handcrafted, kept.handcrafted) {
+            (None, None) => true,
+            (Some(now), Some(kept)) => (0..kept.std.len()).all(|at| {
+                close(now.mean[at], kept.mean[at], kept.std[at])
+                    && close(now.std[at], kept.std[at], kept.std[at])
+            }),
+            _ => false,
+        };
+        if same_log_mel && same_handcrafted {
+            self.normalization = kept;
+        }
+    }
+
     /// Computes what is missing in the cache and measures the normalisation.
     pub fn prepare(
         tracks: Tracks,

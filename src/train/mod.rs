@@ -268,7 +268,10 @@ impl Run {
         progress: &Progress,
     ) -> Result<Self> {
         let cache = Arc::new(FeatureCache::open(None)?);
-        let clips = Clips::prepare(tracks, &config, device, &cache, stop, progress)?;
+        let mut clips = Clips::prepare(tracks, &config, device, &cache, stop, progress)?;
+        if folder.last().exists() {
+            clips.keep_normalization(folder.read_last()?.description()?.normalization);
+        }
         progress.note(&format!(
             "{} training and {} validation clips of {} s{}",
             clips.train.len(),

@@ -15,13 +15,13 @@ mod character;
 mod composer;
 mod instruments;
 mod mix;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
 
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt, SeedableRng};
@@ -33,6 +33,7 @@ use character::Character;
 use instruments::Orchestra;
 
 pub use character::MOODS;
+pub use stored::{Stored, clear, stored};
 
 /// Part of the cache key: goes up with every change to what a corpus contains.
 pub const GENERATOR_VERSION: u32 = 1;
@@ -53,9 +54,6 @@ const SONGS_PER_ALBUM: usize = 2;
 
 /// Probabilities of one, two and three moods.
 const MOOD_COUNTS: [(usize, f64); 3] = [(1, 0.45), (2, 0.4), (3, 0.15)];
-
-/// A temporary folder this old is no longer being built: its process was killed.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a corpus contains.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +91,10 @@ impl CorpusSpec {
     fn key(&self) -> String {
         let Self { clips, clip_seconds, seed, shuffle_labels } = self;
         let shuffled = if *shuffle_labels { "-shuffled" } else { "" };
-        format!("synthetic-v{GENERATOR_VERSION}-{clip_seconds}s-{clips}-seed{seed}{shuffled}")
+        format!(
+            "{}v{GENERATOR_VERSION}-{clip_seconds}s-{clips}-seed{seed}{shuffled}",
+            stored::CORPUS
+        )
     }
 
     /// Whether `folder` holds the manifest and every clip at its full length.
@@ -265,7 +266,7 @@ pub fn cached(
         return Ok(folder.join(MANIFEST));
     }
     create_folder(root)?;
-    remove_abandoned(root);
+    stored::remove_abandoned(root);
     let build = BUILDS.fetch_add(1, Ordering::Relaxed);
     let temporary = |role| root.join(format!(".{role}-{key}-{}-{build}", std::process::id()));
     let fresh = temporary("building");
@@ -282,20 +283,4 @@ pub fn cached(
     });
     let _ = fs::remove_dir_all(fresh);
     outcome
-}
-
-/// Deletes what killed builds left in the cache. A folder that cannot be deleted does no harm.
-fn remove_abandoned(root: &Path) {
-    let Ok(entries) = fs::read_dir(root) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let ours =
-            name.starts_with(".building-synthetic-") || name.starts_with(".damaged-synthetic-");
-        let modified = entry.metadata().and_then(|data| data.modified()).ok();
-        let age = modified.and_then(|then| SystemTime::now().duration_since(then).ok());
-        if ours && age.is_some_and(|age| age > ABANDONED) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
 }
