@@ -103,7 +103,7 @@ fn the_content_decides_what_a_file_is() {
         fs::write(&path, text).unwrap();
         assert_eq!(format_of(&path).unwrap(), None);
         let message = input_error(Waveform::read(&path));
-        assert!(message.contains("text.wav is not an audio file"), "{message}");
+        assert!(message.contains("text.wav does not begin like any audio format"), "{message}");
     }
 }
 

@@ -229,9 +229,85 @@ fn features_are_written_once_and_whole() {
     let file = fs::File::options().write(true).open(&song).unwrap();
     file.set_modified(before + std::time::Duration::from_secs(5)).unwrap();
     place.out(&arguments);
-    assert!(written() > before);
+    assert_eq!(written(), before);
     let names: Vec<_> = fs::read_dir(place.at("out")).unwrap().collect();
-    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(names.len(), 4, "{names:?}");
+}
+
+#[test]
+fn arrays_follow_the_content_and_are_whole() {
+    let place = Place::new();
+    let song = place.song("music/one.wav", 1);
+    let other = place.song("other/one.wav", 2);
+    let arguments = |from| ["features", from, "--out", "o", "--preset", "demo", "--device", "cpu"];
+    let array = || fs::read(place.at("o/one.npy")).unwrap();
+    place.out(&arguments("music"));
+    let of_song = array();
+
+    // The same name from another folder.
+    let message = place.refused(&arguments("other"));
+    assert!(message.contains("music/one.wav") && message.contains("other/one.wav"), "{message}");
+    assert_eq!(array(), of_song);
+    // The same content, wherever it lies, has the same array.
+    place.song("moved/one.wav", 1);
+    assert!(stderr(&place.run(&arguments("moved"))).contains("1 of 1 arrays are there already"));
+
+    // Another content with an older time.
+    fs::copy(&other, &song).unwrap();
+    let file = fs::File::options().write(true).open(&song).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000)).unwrap();
+    place.out(&arguments("music"));
+    let changed = array();
+    assert!(changed != of_song);
+
+    // A damaged array, and a damaged or missing index.
+    fs::write(place.at("o/one.npy"), &changed[..changed.len() / 2]).unwrap();
+    place.out(&arguments("music"));
+    assert_eq!(array(), changed);
+    for index in [Some("{\"array\": \"one.n"), None] {
+        match index {
+            Some(text) => fs::write(place.at("o/sources.jsonl"), text).unwrap(),
+            None => fs::remove_file(place.at("o/sources.jsonl")).unwrap(),
+        }
+        fs::write(place.at("o/one.npy"), "x").unwrap();
+        place.out(&arguments("music"));
+        assert_eq!(array(), changed);
+    }
+}
+
+#[test]
+fn files_of_a_mood_folder_that_hold_no_audio_are_told() {
+    let place = Place::new();
+    place.song("moods/happy/a.wav", 1);
+    place.write("moods/happy/b.mp3", "");
+    place.write("moods/happy/cover.txt", "text");
+    let output = place.run(&["dataset", "stats", "moods", "--moods", "all", "--format", "json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let stats: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(stats[0]["tracks"], 1);
+    let note =
+        "passed over 1 file with an audio ending that holds no audio that is read: happy/b.mp3";
+    assert!(stderr(&output).contains(note), "{}", stderr(&output));
+
+    let output = place.run(&["dataset", "check", "moods", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["unreadable"].as_array().unwrap().len(), 1);
+    assert_eq!(found["unreadable"][0]["path"], "happy/b.mp3");
+
+    let demo = ["features", "moods", "--out", "o", "--preset", "demo", "--device", "cpu"];
+    assert!(stderr(&place.run(&demo)).contains("passed over 1 file"));
+}
+
+#[test]
+fn a_folder_with_a_manifest_in_it_says_to_name_that() {
+    let place = Place::new();
+    place.out(&["synth", "--out", "corpus", "--clips", "1", "--quiet"]);
+    for command in ["stats", "check"] {
+        let message = place.refused(&["dataset", command, "corpus"]);
+        assert!(message.contains("name corpus/manifest.tsv instead"), "{message}");
+    }
+    place.out(&["dataset", "stats", "corpus/manifest.tsv"]);
 }
 
 #[test]
@@ -278,6 +354,15 @@ fn the_cache_is_shown_bounded_and_cleared() {
     assert!(place.out(&["dataset", "cache", "--max-size", "2kB"]).contains("1 clips"));
     assert!(place.out(&["dataset", "cache", "--max-size", "1 KB"]).contains("0 clips"));
     place.write("cache/features/ab/cd.f32", "x");
-    assert!(place.out(&["dataset", "cache", "--clear"]).contains("0 clips"));
+    place.write("cache/synthetic-v1-3s-2-seed0/01/1.wav", &"x".repeat(1200));
+    place.write("cache/.building-synthetic-v1-3s-2-seed0-99-0/01/1.wav", "12345");
+    let text = place.out(&cache);
+    assert!(text.contains("synthetic-v1-3s-2-seed0\nsynthetic corpus, 1.2 kB"), "{text}");
+    assert!(text.contains("seed0-99-0\nunfinished corpus, 5 bytes"), "{text}");
+    let text = place.out(&["dataset", "cache", "--clear"]);
+    assert!(text.contains("0 clips") && !text.contains("corpus"), "{text}");
+    let left: Vec<_> =
+        fs::read_dir(place.at("cache")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(left, [place.at("cache/features")]);
     place.refused(&["dataset", "cache", "--max-size", "2 songs"]);
 }

@@ -148,3 +148,15 @@ fn what_cannot_be_heard_is_told() {
         assert!(code == 2 && err.contains(named) && out.is_empty(), "{data}: {err}");
     }
 }
+
+#[test]
+fn a_manifest_without_the_models_moods_is_refused_with_what_evaluate_can_do() {
+    let place = Trained::new();
+    std::fs::write(place.path("other.csv"), "path,tags\nclip 0.wav,sport\n").unwrap();
+    let (code, _, err) = place.run("evaluate --model run/best.safetensors --data other.csv");
+    assert!(code == 2 && err.contains("there are sport"), "{code} {err}");
+    assert!(err.contains("the moods that it was trained on") && !err.contains("--moods"), "{err}");
+    // Where moods can be chosen, it says so.
+    let (code, _, err) = place.run("train --config tiny.toml --data other.csv --out x");
+    assert!(code == 2 && err.contains("--moods A,B"), "{code} {err}");
+}

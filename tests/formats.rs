@@ -98,6 +98,68 @@ fn flac_is_exact() {
     assert_eq!(wave.samples, noise());
 }
 
+/// A WAV file of 8000 Hz, mono, with this format tag, bits a sample and data.
+fn wav(tag: u16, bits: u16, data: &[u8]) -> Vec<u8> {
+    let block = bits / 8;
+    let mut body = b"WAVEfmt \x12\0\0\0".to_vec();
+    body.extend(tag.to_le_bytes());
+    body.extend(1u16.to_le_bytes());
+    body.extend(8000u32.to_le_bytes());
+    body.extend((8000 * u32::from(block)).to_le_bytes());
+    body.extend(block.to_le_bytes());
+    body.extend(bits.to_le_bytes());
+    body.extend(0u16.to_le_bytes());
+    body.extend(*b"fact\x04\0\0\0");
+    body.extend((data.len() as u32 / u32::from(block)).to_le_bytes());
+    body.extend(*b"data");
+    body.extend((data.len() as u32).to_le_bytes());
+    body.extend(data);
+    let mut file = b"RIFF".to_vec();
+    file.extend((body.len() as u32).to_le_bytes());
+    file.extend(body);
+    file
+}
+
+#[test]
+fn coded_and_long_samples_in_wav_are_read() {
+    let folder = TempDir::new().unwrap();
+    let sweep = sweep();
+    let long: Vec<u8> = sweep.iter().flat_map(|&sample| f64::from(sample).to_le_bytes()).collect();
+    let wave = Waveform::read(&write(&folder, "long.wav", &wav(3, 64, &long))).unwrap();
+    assert!(wave.sample_rate == 8000 && wave.samples == sweep);
+    // G.711: the loudest of each sign, and the quietest.
+    for (tag, codes, loudest) in
+        [(7, [0x80, 0x00, 0xff], 32_124.0), (6, [0xaa, 0x2a, 0xd5], 32_256.0)]
+    {
+        let path = write(&folder, "telephone.wav", &wav(tag, 8, &codes.repeat(1000)));
+        let samples = Waveform::read(&path).unwrap().samples;
+        assert_eq!(samples.len(), 3000);
+        assert_eq!(samples[..2], [loudest / 32_768.0, -loudest / 32_768.0], "{tag}");
+        assert!(samples[2].abs() < 0.001);
+    }
+    let adpcm = Waveform::read(&fixture("sweep-adpcm.wav")).unwrap().samples;
+    // The last block, of 2041 samples here, is heard whole.
+    assert!((LENGTH..LENGTH + 2041).contains(&adpcm.len()), "{}", adpcm.len());
+    assert!(likeness(&adpcm[..LENGTH], &sweep) > 0.99);
+    let message = input_error(Waveform::read(&write(&folder, "odd.wav", &wav(3, 16, &[0; 8]))));
+    assert!(message.contains("odd.wav") && message.contains("ffmpeg"), "{message}");
+}
+
+#[test]
+fn caf_is_exact_and_matroska_is_refused() {
+    assert_eq!(format_of(&fixture("noise.caf")).unwrap(), Some(Format::Caf));
+    let samples = Waveform::read(&fixture("noise.caf")).unwrap().samples;
+    // ffmpeg's header counts the last packet (of 4096) as full.
+    assert_eq!(samples.len(), LENGTH.next_multiple_of(4096));
+    assert!(samples[..LENGTH] == noise());
+    let mut audio = AudioFile::open(&fixture("noise.caf"), 8000).unwrap();
+    let clips: Vec<_> = audio.successive_clips(10_000).unwrap().map(Result::unwrap).collect();
+    assert!(clips[3].samples == noise()[30_000..40_000]);
+    let folder = TempDir::new().unwrap();
+    let message = input_error(Waveform::read(&write(&folder, "a.mka", b"\x1a\x45\xdf\xa3webm")));
+    assert!(message.contains("a.mka") && message.contains("ffmpeg"), "{message}");
+}
+
 /// AIFF as the standard has it: sizes big-endian, the rate in 80-bit floating point.
 fn aiff(channels: u16, samples: &[i16]) -> Vec<u8> {
     let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_be_bytes()).collect();
@@ -147,7 +209,15 @@ fn aiff_is_exact_and_its_channels_are_averaged() {
 /// Seeking must not be heard, at any place and in any order.
 #[test]
 fn clips_equal_those_cut_from_the_whole_file() {
-    for name in ["sweep.mp3", "sweep.ogg", "sweep.m4a", "noise.flac", "sweep.aac"] {
+    for name in [
+        "sweep.mp3",
+        "sweep.ogg",
+        "sweep.m4a",
+        "noise.flac",
+        "sweep.aac",
+        "noise.caf",
+        "sweep-adpcm.wav",
+    ] {
         let path = fixture(name);
         let whole = Waveform::read(&path).unwrap();
         for length in [1, 999, 3000, 8000] {
@@ -257,7 +327,15 @@ fn damage_never_panics() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
         (state >> 33) as usize % below
     };
-    for name in ["sweep.mp3", "sweep.ogg", "sweep.m4a", "noise.flac", "sweep.aac"] {
+    for name in [
+        "sweep.mp3",
+        "sweep.ogg",
+        "sweep.m4a",
+        "noise.flac",
+        "sweep.aac",
+        "noise.caf",
+        "sweep-adpcm.wav",
+    ] {
         let good = bytes(name);
         for round in 0..60 {
             let mut bad = good.clone();
@@ -298,10 +376,14 @@ fn folders_are_searched_for_audio() {
     let inner = write(&folder, "b/c/inner.aac", &song);
     let outer = write(&folder, "a.wav", &song);
     let text = write(&folder, "b/notes.mp3", b"not music");
+    write(&folder, "b/notes.txt", b"not music");
     let root = folder.path().to_owned();
-    assert_eq!(find_audio(std::slice::from_ref(&root)).unwrap(), [outer.clone(), inner.clone()]);
+    let found = find_audio(std::slice::from_ref(&root)).unwrap();
+    assert_eq!(found.files, [outer.clone(), inner.clone()]);
+    assert_eq!(found.passed_over, [text.clone()]);
     // A file that is named is taken at its word, and none is taken twice.
-    assert_eq!(find_audio(&[text.clone(), root, outer.clone()]).unwrap(), [text, outer, inner]);
+    let found = find_audio(&[text.clone(), root, outer.clone()]).unwrap();
+    assert_eq!(found.files, [text, outer, inner]);
     let empty = TempDir::new().unwrap();
     assert!(input_error(find_audio(&[empty.path().to_owned()])).contains("no audio file"));
     assert!(input_error(find_audio(&[empty.path().join("gone")])).contains("gone"));

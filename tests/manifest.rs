@@ -203,7 +203,7 @@ fn a_preset_mood_without_tracks_is_no_error() {
     assert_eq!(choice.labels(&tracks).unwrap(), ["happy", "love"]);
 
     let message = input_error(Labelled::new(tracks, &names(&["love"])));
-    assert!(message.contains("love") && message.contains("--moods"), "{message}");
+    assert!(message.contains("love") && message.contains("there are happy"), "{message}");
 }
 
 /// Tracks by artists of uneven output, each artist with moods of their own.

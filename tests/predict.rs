@@ -273,3 +273,44 @@ fn tags_are_written_only_when_asked_and_not_in_a_dry_run() {
     assert!(!err.contains("new tag"), "{err}");
     assert_eq!(after, fs::read(&file).unwrap());
 }
+
+/// Unix alone allows such a name.
+#[cfg(unix)]
+#[test]
+fn a_name_with_a_line_break_is_left_out_of_the_playlist_alone() {
+    let place = &*TRAINED;
+    let folder = place.path("breaks");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, pitch) in [("two\nlines.wav", 0.05), ("one.wav", 0.05)] {
+        wav(&folder.join(name), pitch, CLIP);
+    }
+    let (code, out, err) = place.run(&format!(
+        "{MODEL} breaks --format json --playlist happy --playlist dark --playlist epic \
+         --playlist-out breaks"
+    ));
+    assert_eq!((code, json(&out).len()), (1, 2), "{err}");
+    assert!(err.contains("1 of 2 files failed") && err.contains("line break"), "{err}");
+    let lists: Vec<String> = ["happy", "dark", "epic"]
+        .map(|mood| fs::read_to_string(folder.join(format!("{mood}.m3u8"))).unwrap())
+        .to_vec();
+    assert!(lists.iter().any(|list| list.ends_with("\none.wav\n")), "{lists:?}");
+    assert!(lists.iter().all(|list| !list.contains("lines")), "{lists:?}");
+}
+
+#[test]
+fn files_with_audio_endings_but_no_audio_are_told() {
+    let place = &*TRAINED;
+    let folder = place.path("dubious");
+    fs::create_dir_all(&folder).unwrap();
+    wav(&folder.join("a.wav"), 0.05, CLIP);
+    for (name, content) in [("b.mp3", ""), ("c.FLAC", "<html>"), ("d.ogg", "text"), ("e.m4a", "x")]
+    {
+        fs::write(folder.join(name), content).unwrap();
+    }
+    fs::write(folder.join("cover.txt"), "text").unwrap();
+    let (code, out, err) = place.run(&format!("{MODEL} dubious --format json"));
+    assert_eq!((code, json(&out).len()), (0, 1), "{err}");
+    let note = "passed over 4 files with audio endings that hold no audio that is read: dubious/b.mp3, \
+                dubious/c.FLAC, dubious/d.ogg and 1 more";
+    assert!(err.contains(note) && !err.contains("cover"), "{err}");
+}

@@ -412,7 +412,6 @@ fn demux(path: &Path, format: Format, first_byte: u64) -> Result<Box<dyn FormatR
         Format::Aiff => probe.register_format::<formats::AiffReader<'_>>(),
         Format::Wav => probe.register_format::<formats::WavReader<'_>>(),
         Format::Caf => probe.register_format::<formats::CafReader<'_>>(),
-        Format::Matroska => probe.register_format::<formats::MkvReader<'_>>(),
     }
     std::io::Seek::seek(&mut stream, std::io::SeekFrom::Start(first_byte))
         .map_err(|error| Error::io("read", path, &error))?;

@@ -38,7 +38,7 @@ pub fn passed_over(files: &[PathBuf]) -> Option<String> {
         _ => ("files with audio endings", "hold"),
     };
     Some(format!(
-        "passed over {} {what} that {hold} no audio: {}{more}",
+        "passed over {} {what} that {hold} no audio that is read: {}{more}",
         files.len(),
         shown.join(", ")
     ))
@@ -49,7 +49,7 @@ pub fn passed_over(files: &[PathBuf]) -> Option<String> {
 pub struct Found {
     /// The audio files.
     pub files: Vec<PathBuf>,
-    /// Files of folders with an audio ending whose content is no audio.
+    /// Files of folders with an audio ending whose content is no audio that is read.
     pub passed_over: Vec<PathBuf>,
 }
 

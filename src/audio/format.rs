@@ -26,8 +26,6 @@ pub enum Format {
     Aiff,
     /// Apple's Core Audio Format.
     Caf,
-    /// Matroska and WebM.
-    Matroska,
 }
 
 impl fmt::Display for Format {
@@ -41,7 +39,6 @@ impl fmt::Display for Format {
             Self::Aac => "AAC",
             Self::Aiff => "AIFF",
             Self::Caf => "CAF",
-            Self::Matroska => "Matroska (WebM)",
         })
     }
 }
@@ -105,8 +102,6 @@ fn recognise(start: &[u8]) -> Option<Format> {
         Some(Format::Aiff)
     } else if at(0, b"caff\0\x01") {
         Some(Format::Caf)
-    } else if at(0, b"\x1a\x45\xdf\xa3") {
-        Some(Format::Matroska)
     } else {
         frame_sync(start)
     }

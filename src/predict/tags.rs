@@ -127,7 +127,7 @@ impl Tags {
                 .map(|file| Self::Vorbis(file.vorbis_comments().clone())),
             Format::Mp4 => lofty::mp4::Mp4File::read_from(&mut file, options)
                 .map(|file| Self::Mp4(file.ilst().cloned().unwrap_or_default())),
-            Format::Caf | Format::Matroska => {
+            Format::Caf => {
                 return Err(Error::input(format!(
                     "{}: tags of {format} files are not written; convert it to FLAC or M4A",
                     path.display()
