@@ -160,3 +160,22 @@ fn a_manifest_without_the_models_moods_is_refused_with_what_evaluate_can_do() {
     let (code, _, err) = place.run("train --config tiny.toml --data other.csv --out x");
     assert!(code == 2 && err.contains("--moods A,B"), "{code} {err}");
 }
+
+/// Devices agree within a tolerance only, so none takes another's features.
+#[test]
+fn each_device_has_features_of_its_own_and_a_run_may_change_to_another() {
+    let place = Trained::new();
+    let clips = || -> usize {
+        let text = place.ok("dataset cache");
+        let line = text.lines().find(|line| line.contains(" clips, ")).unwrap();
+        line.split(' ').next().unwrap().parse().unwrap()
+    };
+    // The clips are copies of three tones.
+    assert_eq!(clips(), 3);
+    place.ok("evaluate --model run/best.safetensors --data train.csv");
+    assert_eq!(clips(), 3);
+    place.ok("evaluate --model run/best.safetensors --data train.csv --device cpu");
+    assert_eq!(clips(), 6);
+    place.ok("train --config tiny.toml --data train.csv --out half --max-steps 2");
+    place.ok("train --resume half --device cpu --max-steps 3");
+}
