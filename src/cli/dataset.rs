@@ -274,7 +274,7 @@ impl Checking {
         }
         if findings.serious() {
             return Err(Error::input(format!(
-                "{} files cannot be used, and manifests share {} tracks, copies, artists or albums",
+                "{} of the files cannot be used, and manifests share {} tracks, copies, artists or albums",
                 findings.unreadable.len(),
                 findings.crossings.len()
             )));
