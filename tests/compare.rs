@@ -3,36 +3,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use moodshader::metrics::{Scores, average_precision, roc_auc};
 use moodshader::train::read_predictions;
 use serde_json::Value;
 use tempfile::TempDir;
+use tones::MOODS;
+
+#[path = "support/tones.rs"]
+mod tones;
 
 /// `paper`'s form in small; the other presets are made from it.
-const PRESET: &str = r#"
-moods = ["happy", "dark", "epic"]
-[audio]
-clip_seconds = 1.0
-[features]
-n_fft = 512
-hop = 256
-mels = 32
-[[model.branch]]
-name = "horizontal"
-kernel = [1, 5]
-channels = [3, 4]
-pool = [2, 2]
-lstm = [8, 4]
-[train]
-epochs = 3
-batch = 4
-learning_rate = 1e-2
-"#;
+const TRAINING: &str = "[train]\nepochs = 3\nbatch = 4\nlearning_rate = 1e-2\n";
 const CLIPS: usize = 24;
-const MOODS: [&str; 3] = ["happy", "dark", "epic"];
 
 /// A small corpus that is easy to learn, presets, and a cache of its own.
 struct Place(TempDir);
@@ -41,11 +26,12 @@ impl Place {
     fn new() -> Self {
         let place = Self(TempDir::new().unwrap());
         let write = |name: &str, text: &str| fs::write(place.path(name), text).unwrap();
-        write("tiny.toml", PRESET);
-        write("twin.toml", PRESET);
-        write("sigmoid.toml", &PRESET.replace("[[model", "[model]\noutput = \"sigmoid\"\n[[model"));
-        write("idle.toml", &PRESET.replace("1e-2", "1e-12"));
-        write("other.toml", &PRESET.replace("\"epic\"", "\"calm\""));
+        let preset = [tones::MODEL, TRAINING].concat();
+        write("tiny.toml", &preset);
+        write("twin.toml", &preset);
+        write("sigmoid.toml", &preset.replace("[[model", "[model]\noutput = \"sigmoid\"\n[[model"));
+        write("idle.toml", &preset.replace("1e-2", "1e-12"));
+        write("other.toml", &preset.replace("\"epic\"", "\"calm\""));
         let rows: String = (0..CLIPS).map(|index| place.clip(index)).collect();
         write("data.csv", &format!("path,tags\n{rows}"));
         place
@@ -53,21 +39,8 @@ impl Place {
 
     /// Writes clip `index`, a tone whose pitch tells its mood, and gives its row.
     fn clip(&self, index: usize) -> String {
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: 22_050,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut file = hound::WavWriter::create(self.path(&format!("{index}.wav")), spec).unwrap();
-        let mut noise = index as u32 + 1;
-        for n in 0..22_050 {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let pitch = 0.05 * (1 + 4 * (index % 3)) as f32;
-            let sample = 8000.0 * (pitch * n as f32).sin() + (noise >> 21) as f32;
-            file.write_sample(sample as i16).unwrap();
-        }
-        file.finalize().unwrap();
+        let pitch = 0.05 * (1 + 4 * (index % 3)) as f32;
+        tones::wav(&self.path(&format!("{index}.wav")), pitch, 22_050, index as u32 + 1);
         let second = if index.is_multiple_of(8) { "|epic" } else { "" };
         format!("{index}.wav,{}{second}\n", MOODS[index % 3])
     }
@@ -81,15 +54,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_moodshader"));
-        command
-            .arg("compare")
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .env("MOODSHADER_CACHE", self.path("cache"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
+        tones::program(self.0.path(), &format!("compare {arguments}"))
     }
 
     /// Standard output and standard error of what must end with `status`.
@@ -269,7 +234,7 @@ fn seeds_share_a_split_and_their_scores_are_averaged() {
 #[test]
 fn without_data_presets_of_any_clip_length_share_a_corpus() {
     let place = Place::new();
-    fs::write(place.path("long.toml"), PRESET.replace("= 1.0", "= 1.5")).unwrap();
+    fs::write(place.path("long.toml"), place.text("tiny.toml").replace("= 1.0", "= 1.5")).unwrap();
     let (out, _) = place.compare(
         "--presets tiny.toml,long.toml --set train.epochs=1 --set train.batch=64 --out out",
         0,
@@ -347,23 +312,8 @@ fn a_changed_comparison_is_refused_with_the_difference() {
     fs::remove_dir_all(place.path("out/twin")).unwrap();
     let seed = place.path("out/twin/seed-0");
     fs::create_dir_all(seed.parent().unwrap()).unwrap();
-    let status = Command::new(env!("CARGO_BIN_EXE_moodshader"))
-        .args([
-            "train",
-            "--config",
-            "sigmoid.toml",
-            "--data",
-            "data.csv",
-            "--max-steps",
-            "0",
-            "--out",
-        ])
-        .arg(&seed)
-        .current_dir(place.0.path())
-        .env("MOODSHADER_CACHE", place.path("cache"))
-        .output()
-        .unwrap()
-        .status;
+    let train = "train --config sigmoid.toml --data data.csv --max-steps 0 --out";
+    let status = tones::program(place.0.path(), train).arg(&seed).output().unwrap().status;
     assert!(status.success());
     let (_, err) = place.compare(arguments, 2);
     assert!(err.contains("not the run that the comparison began"), "{err}");

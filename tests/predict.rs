@@ -10,7 +10,7 @@ use serde_json::Value;
 
 #[path = "support/trained.rs"]
 mod trained;
-use trained::{MOODS, Trained, tone, wav};
+use trained::{MOODS, Trained, tones::tone, wav};
 
 /// Samples of a clip of the model.
 const CLIP: usize = 22_050;
@@ -96,7 +96,8 @@ fn the_library_predicts_the_same_from_samples_and_files() {
     let files = json(&place.ok(&format!("{MODEL} music --format json --timeline")));
     let device = Device::auto().unwrap();
     let mut tagger = Tagger::open(place.path("run/best.safetensors"), &device).unwrap();
-    let samples = tone(0.05, 3 * CLIP + 9000);
+    let length = 3 * CLIP + 9000;
+    let samples = tone(0.05, length, length as u32);
     let from_samples = tagger.predict(&samples, 22_050).unwrap();
     assert_eq!(as_json(&from_samples.moods), files[0]["moods"]);
     for file in &files {
@@ -107,7 +108,7 @@ fn the_library_predicts_the_same_from_samples_and_files() {
     let ranked: Vec<f32> = from_samples.moods.ranked().into_iter().map(|(_, p)| p).collect();
     assert!(ranked.is_sorted_by(|a, b| a >= b));
     // At another rate it is nearly the same.
-    let other = tone(0.05 / 2.0, 2 * samples.len());
+    let other = tone(0.05 / 2.0, 2 * samples.len(), 2 * samples.len() as u32);
     let other = tagger.predict(&other, 44_100).unwrap();
     assert_eq!(other.timeline.len(), 3);
     for wrong in [&[][..], &[0.0, f32::NAN]] {

@@ -5,38 +5,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use moodshader::model::checkpoint::Checkpoint;
 use tempfile::TempDir;
 
+pub use tones::MOODS;
+
+#[path = "tones.rs"]
+mod tones;
+
 /// 11 training clips make three updates an epoch, the last one of three clips.
-pub const PRESET: &str = r#"
-moods = ["happy", "dark", "epic"]
-[audio]
-clip_seconds = 1.0
-[features]
-n_fft = 512
-hop = 256
-mels = 32
-[[model.branch]]
-name = "horizontal"
-kernel = [1, 5]
-channels = [3, 4]
-pool = [2, 2]
-lstm = [8, 4]
-[[model.branch]]
-name = "vertical"
-kernel = [5, 1]
-channels = [4, 5]
-pool = [4, 4]
-lstm = [8, 4]
-[train]
-epochs = 3
-batch = 4
-"#;
+const TRAINING: &str = "[train]\nepochs = 3\nbatch = 4\n";
 pub const CLIPS: usize = 14;
-pub const MOODS: [&str; 3] = ["happy", "dark", "epic"];
 
 /// A small corpus and a cache of its own.
 pub struct Place(TempDir);
@@ -45,7 +26,8 @@ impl Place {
     pub fn new() -> Self {
         let place = Self(TempDir::new().unwrap());
         fs::create_dir(place.path("größe")).unwrap();
-        fs::write(place.path("tiny.toml"), PRESET).unwrap();
+        let preset = [tones::MODEL, tones::VERTICAL, TRAINING].concat();
+        fs::write(place.path("tiny.toml"), preset).unwrap();
         let rows: Vec<String> = (0..CLIPS).map(|index| place.clip(index)).collect();
         place.manifest("data.csv", &rows);
         place
@@ -54,21 +36,8 @@ impl Place {
     /// Writes clip `index` and gives its row.
     pub fn clip(&self, index: usize) -> String {
         let listed = format!("größe/{index}, take 1.wav");
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: 22_050,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut file = hound::WavWriter::create(self.path(&listed), spec).unwrap();
-        let mut noise = index as u32 + 1;
-        for n in 0..24_000 {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let pitch = 0.05 * (1 + index % 3) as f32;
-            let sample = 8000.0 * (pitch * n as f32).sin() + (noise >> 21) as f32;
-            file.write_sample(sample as i16).unwrap();
-        }
-        file.finalize().unwrap();
+        let pitch = 0.05 * (1 + index % 3) as f32;
+        tones::wav(&self.path(&listed), pitch, 24_000, index as u32 + 1);
         let second = if index.is_multiple_of(4) { "|epic" } else { "" };
         format!("\"{listed}\",{}{second}", MOODS[index % 3])
     }
@@ -82,14 +51,7 @@ impl Place {
     }
 
     pub fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_moodshader"));
-        command
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .env("MOODSHADER_CACHE", self.path("cache"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
+        tones::program(self.0.path(), arguments)
     }
 
     pub fn run(&self, arguments: &str) -> Output {

@@ -2,39 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use moodshader::model::checkpoint::Checkpoint;
 use tempfile::TempDir;
 
-const PRESET: &str = r#"
-moods = ["happy", "dark", "epic"]
-[audio]
-clip_seconds = 1.0
-[features]
-n_fft = 512
-hop = 256
-mels = 32
-[[model.branch]]
-name = "horizontal"
-kernel = [1, 5]
-channels = [3, 4]
-pool = [2, 2]
-lstm = [8, 4]
-[[model.branch]]
-name = "vertical"
-kernel = [5, 1]
-channels = [4, 5]
-pool = [4, 4]
-lstm = [8, 4]
-[train]
-epochs = 15
-batch = 4
-learning_rate = 0.02
-decay_epochs = 100
-"#;
+pub use tones::MOODS;
 
-pub const MOODS: [&str; 3] = ["happy", "dark", "epic"];
+#[path = "tones.rs"]
+pub mod tones;
+
+const TRAINING: &str =
+    "[train]\nepochs = 15\nbatch = 4\nlearning_rate = 0.02\ndecay_epochs = 100\n";
 
 /// A folder with a corpus, a cache of its own, and a run in `run`.
 pub struct Trained(TempDir);
@@ -42,7 +21,8 @@ pub struct Trained(TempDir);
 impl Trained {
     pub fn new() -> Self {
         let place = Self(TempDir::new().unwrap());
-        fs::write(place.path("tiny.toml"), PRESET).unwrap();
+        let preset = [tones::MODEL, tones::VERTICAL, TRAINING].concat();
+        fs::write(place.path("tiny.toml"), preset).unwrap();
         for (name, clips) in [("train", 0..12), ("validation", 12..20)] {
             let rows: Vec<String> = clips.map(|index| place.clip(index)).collect();
             fs::write(
@@ -76,13 +56,8 @@ impl Trained {
 
     /// Runs the program in the folder: exit status, standard output, standard error.
     pub fn run(&self, arguments: &str) -> (i32, String, String) {
-        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_moodshader"))
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .env("MOODSHADER_CACHE", self.path("cache"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let command = tones::program(self.0.path(), arguments).output();
+        let Output { status, stdout, stderr } = command.unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (status.code().unwrap(), text(stdout), text(stderr))
     }
@@ -95,29 +70,7 @@ impl Trained {
     }
 }
 
-/// A tone with some noise, 22 050 Hz.
-pub fn tone(pitch: f32, samples: usize) -> Vec<f32> {
-    let mut noise = samples as u32;
-    (0..samples)
-        .map(|n| {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let sample = 8000.0 * (pitch * n as f32).sin() + (noise >> 21) as f32;
-            sample.trunc() / 32_768.0
-        })
-        .collect()
-}
-
-/// Writes [`tone`] as 16-bit WAV.
+/// A tone whose noise its length decides, as 16-bit WAV.
 pub fn wav(path: &Path, pitch: f32, samples: usize) {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: 22_050,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut file = hound::WavWriter::create(path, spec).unwrap();
-    for sample in tone(pitch, samples) {
-        file.write_sample((sample * 32_768.0) as i16).unwrap();
-    }
-    file.finalize().unwrap();
+    tones::wav(path, pitch, samples, samples as u32);
 }
