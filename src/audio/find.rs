@@ -54,6 +54,14 @@ pub struct Found {
 }
 
 impl Found {
+    /// Keeps the first of the names that lead to the same file.
+    pub fn drop_repeated(&mut self) {
+        for files in [&mut self.files, &mut self.passed_over] {
+            let mut seen = HashSet::new();
+            files.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
+        }
+    }
+
     /// A sentence about the files passed over, if any.
     pub fn note(&self) -> Option<String> {
         passed_over(&self.passed_over)
@@ -75,10 +83,7 @@ pub fn find_audio(paths: &[PathBuf]) -> Result<Found> {
             found.files.push(path.clone());
         }
     }
-    for files in [&mut found.files, &mut found.passed_over] {
-        let mut seen = HashSet::new();
-        files.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
-    }
+    found.drop_repeated();
     if !found.files.is_empty() {
         return Ok(found);
     }

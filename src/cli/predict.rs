@@ -2,7 +2,6 @@
 
 mod results;
 
-use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -146,10 +145,7 @@ impl Predict {
                 Err(error) => failed.push(error),
             }
         }
-        for files in [&mut all.files, &mut all.passed_over] {
-            let mut seen = HashSet::new();
-            files.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
-        }
+        all.drop_repeated();
         if all.files.is_empty()
             && let Some(first) = failed.pop()
         {
