@@ -4,13 +4,15 @@ mod adapter;
 mod cpu;
 mod gpu;
 mod profile;
+mod programs;
 mod record;
 pub mod verification;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters, choose};
 pub use cpu::CpuPrograms;
-pub use gpu::{Compilation, Gpu, GpuOptions, GpuPrograms};
+pub use gpu::{Compilation, Gpu, GpuOptions};
 pub use profile::Profile;
+pub use programs::GpuPrograms;
 pub use record::Record;
 
 pub use wgpu::Adapter;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::gpu::Recorded;
+use super::programs::Recorded;
 use super::{GpuPrograms, Input, ProgramIndex};
 use crate::Result;
 use crate::plan::TensorId;

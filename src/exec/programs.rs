@@ -1,0 +1,296 @@
+//! Replays plans on a GPU: bind groups are made once, a replay is one submit.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::adapter::AdapterSummary;
+use super::gpu::{Gpu, WINDOW, bound_range};
+use super::{Executor, Input, ProgramIndex};
+use crate::kernels::Element;
+use crate::plan::{Arena, Home, Placement, Plan, STATUS_CLEAR, Storage, TensorId};
+use crate::{Error, Result};
+
+/// Replays that may be under way before the host waits: enough to hide recording and uploads,
+/// few enough that staging memory stays small.
+const IN_FLIGHT: usize = 2;
+
+/// One step, ready to record.
+pub(super) struct Recorded {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    workgroups: [u32; 3],
+}
+
+impl Recorded {
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        let [x, y, z] = self.workgroups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+struct Program {
+    plan: Arc<Plan>,
+    placement: Placement,
+    /// What the plan's constants hold, where it has any.
+    constants: Option<wgpu::Buffer>,
+    steps: Vec<Recorded>,
+    /// Of the buffer with the steps' parameters.
+    parameter_bytes: u64,
+}
+
+/// Plans on a GPU over shared storages and arenas.
+pub struct GpuPrograms {
+    gpu: Arc<Gpu>,
+    storages: HashMap<Storage, wgpu::Buffer>,
+    arenas: HashMap<Arena, wgpu::Buffer>,
+    programs: Vec<Program>,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
+}
+
+impl GpuPrograms {
+    /// Compiles what the plans need and makes their buffers; storages are zero, status words clear.
+    ///
+    /// # Errors
+    /// A tensor is larger than the adapter can bind, or a kernel does not compile.
+    pub fn new(gpu: Arc<Gpu>, plans: Vec<Arc<Plan>>) -> Result<Self> {
+        let limits = gpu.limits();
+        for plan in &plans {
+            fits(plan, &limits, &gpu.summary)?;
+        }
+        gpu.prepare(&plans)?;
+
+        let storages: HashMap<_, _> = Storage::ALL
+            .into_iter()
+            .filter_map(|storage| {
+                let length = plans.iter().map(|plan| plan.storage_length(storage)).max()?;
+                (length > 0).then(|| (storage, gpu.tensor_buffer(&format!("{storage:?}"), length)))
+            })
+            .collect();
+        if let Some(status) = storages.get(&Storage::Status) {
+            let words = vec![STATUS_CLEAR; status.size() as usize / 4];
+            gpu.queue.write_buffer(status, 0, bytemuck::cast_slice(&words));
+        }
+
+        let placements: Vec<_> = plans
+            .iter()
+            .map(|plan| Placement::new(plan, limits.max_buffer_size as usize / 4))
+            .collect();
+        let mut lengths: HashMap<Arena, usize> = HashMap::new();
+        for (arena, length) in placements.iter().flat_map(Placement::arenas) {
+            let longest = lengths.entry(arena).or_default();
+            *longest = (*longest).max(length);
+        }
+        let arenas: HashMap<_, _> = lengths
+            .into_iter()
+            .map(|(arena, length)| {
+                (arena, gpu.tensor_buffer(&format!("{arena:?}"), length + WINDOW))
+            })
+            .collect();
+        gpu.check()?;
+
+        let mut this =
+            Self { gpu, storages, arenas, programs: Vec::new(), in_flight: VecDeque::new() };
+        for (plan, placement) in plans.into_iter().zip(placements) {
+            let constants = this.gpu.constants(&plan);
+            let (steps, parameter_bytes) = (Vec::new(), 0);
+            let mut program = Program { plan, placement, constants, steps, parameter_bytes };
+            (program.steps, program.parameter_bytes) = this.bind(&program);
+            this.programs.push(program);
+        }
+        this.gpu.check()?;
+        Ok(this)
+    }
+
+    /// Bytes of all buffers that live as long as the programs.
+    pub fn device_bytes(&self) -> u64 {
+        let constants = self.programs.iter().filter_map(|program| program.constants.as_ref());
+        let buffers = self.storages.values().chain(self.arenas.values()).chain(constants);
+        let parameters = self.programs.iter().map(|program| program.parameter_bytes);
+        buffers.map(wgpu::Buffer::size).chain(parameters).sum()
+    }
+
+    /// The steps, and the size of the buffer with their parameters.
+    fn bind(&self, program: &Program) -> (Vec<Recorded>, u64) {
+        let plan = &program.plan;
+        let device = &self.gpu.device;
+        // All parameter blocks of a plan lie in one uniform buffer.
+        let stride = device.limits().min_uniform_buffer_offset_alignment.max(256) as usize;
+        let mut blocks = vec![0; stride * plan.steps().len()];
+        for (block, step) in blocks.chunks_mut(stride).zip(plan.steps()) {
+            let params = step.kernel.params();
+            block[..params.len()].copy_from_slice(params);
+        }
+        let uniforms = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("parameters of the steps"),
+            size: blocks.len().max(stride) as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.gpu.queue.write_buffer(&uniforms, 0, &blocks);
+
+        let bind = |index: usize, step: &crate::plan::Step| {
+            let pipeline = self.gpu.pipeline(&*step.kernel);
+            let mut entries = vec![wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &uniforms,
+                    offset: (index * stride) as u64,
+                    size: wgpu::BufferSize::new(
+                        step.kernel.params().len().next_multiple_of(16) as u64
+                    ),
+                }),
+            }];
+            for (number, (id, access)) in (1..).zip(step.uses()) {
+                let (buffer, offset) = self.locate(program, id);
+                let bytes = 4 * plan.tensor(id).length as u64;
+                entries.push(wgpu::BindGroupEntry {
+                    binding: number,
+                    resource: bound_range(&*step.kernel, access, buffer, offset, bytes),
+                });
+            }
+            let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(step.kernel.id()),
+                layout: &pipeline.bind_group_layout,
+                entries: &entries,
+            });
+            Recorded {
+                pipeline: pipeline.pipeline,
+                bind_group,
+                workgroups: step.kernel.workgroups(),
+            }
+        };
+        let steps = plan.steps().iter().enumerate().map(|(index, step)| bind(index, step));
+        (steps.collect(), uniforms.size())
+    }
+
+    /// Sets a program's inputs for its next replay.
+    pub(super) fn write(&self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) {
+        let program = &self.programs[program];
+        for &(id, input) in inputs {
+            let (buffer, offset) = self.locate(program, id);
+            let bytes: &[u8] = match input {
+                Input::F32(values) => bytemuck::cast_slice(values),
+                Input::U32(words) => bytemuck::cast_slice(words),
+            };
+            assert_eq!(bytes.len(), 4 * program.plan.tensor(id).length);
+            self.gpu.queue.write_buffer(buffer, offset, bytes);
+        }
+    }
+
+    pub(super) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    pub(super) fn recorded(&self, program: ProgramIndex) -> &[Recorded] {
+        &self.programs[program].steps
+    }
+
+    /// The buffer and byte offset of a tensor.
+    fn locate<'a>(&'a self, program: &'a Program, id: TensorId) -> (&'a wgpu::Buffer, u64) {
+        match (program.plan.tensor(id).home, &program.constants) {
+            (Home::Storage(storage, offset), _) => (&self.storages[&storage], 4 * offset as u64),
+            (Home::Constant(offset), Some(constants)) => (constants, 4 * offset as u64),
+            _ => {
+                let (root, start) = program.plan.root(id);
+                let (arena, offset) =
+                    program.placement.get(root).expect("a tensor that a step binds has a place");
+                (&self.arenas[&arena], 4 * (offset + start) as u64)
+            }
+        }
+    }
+}
+
+/// Refuses a plan that the adapter cannot bind, with what to change.
+fn fits(plan: &Plan, limits: &wgpu::Limits, adapter: &AdapterSummary) -> Result<()> {
+    for step in plan.steps() {
+        for &id in &step.tensors {
+            let tensor = plan.tensor(id);
+            let bytes = 4 * tensor.length as u64;
+            if bytes > limits.max_storage_buffer_binding_size {
+                return Err(Error::input(format!(
+                    "{} needs {} MiB in one binding and {} allows {} MiB; use a smaller batch \
+                     (--set train.batch=…) or shorter clips",
+                    tensor.name,
+                    bytes.div_ceil(1 << 20),
+                    adapter.name,
+                    limits.max_storage_buffer_binding_size >> 20,
+                )));
+            }
+        }
+        let most = step.kernel.workgroups().into_iter().max().unwrap_or(0);
+        if most > limits.max_compute_workgroups_per_dimension {
+            return Err(Error::input(format!(
+                "{} needs {most} workgroups in one dimension and {} allows {}; use a smaller \
+                 batch (--set train.batch=…)",
+                step.kernel.id(),
+                adapter.name,
+                limits.max_compute_workgroups_per_dimension,
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl Executor for GpuPrograms {
+    fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()> {
+        self.write(program, inputs);
+        let program = &self.programs[program];
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for step in &program.steps {
+                step.record(&mut pass);
+            }
+        }
+        self.in_flight.push_back(self.gpu.queue.submit([encoder.finish()]));
+        if self.in_flight.len() > IN_FLIGHT {
+            let oldest = self.in_flight.pop_front();
+            self.gpu.wait_for(oldest)?;
+        }
+        self.gpu.check()
+    }
+
+    fn read(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Vec<f32>> {
+        let program = &self.programs[program];
+        let (buffer, offset) = self.locate(program, tensor);
+        let bytes = 4 * program.plan.tensor(tensor).length as u64;
+        let bytes = self.gpu.download(buffer, offset, bytes)?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    fn upload(&mut self, storage: Storage, values: &[f32]) -> Result<()> {
+        assert_eq!(storage.element(), Element::F32);
+        if let Some(buffer) = self.storages.get(&storage) {
+            self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values));
+        }
+        self.gpu.check()
+    }
+
+    fn download(&mut self, storage: Storage) -> Result<Vec<f32>> {
+        assert_eq!(storage.element(), Element::F32);
+        match self.storages.get(&storage) {
+            None => Ok(Vec::new()),
+            Some(buffer) => {
+                let bytes = self.gpu.download(buffer, 0, buffer.size())?;
+                Ok(bytemuck::pod_collect_to_vec(&bytes))
+            }
+        }
+    }
+
+    fn status(&mut self) -> Result<Vec<u32>> {
+        match self.storages.get(&Storage::Status) {
+            None => Ok(Vec::new()),
+            Some(buffer) => {
+                let bytes = self.gpu.download(buffer, 0, buffer.size())?;
+                Ok(bytemuck::pod_collect_to_vec(&bytes))
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        self.in_flight.clear();
+        self.gpu.wait_for(None)
+    }
+}
