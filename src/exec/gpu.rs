@@ -1,13 +1,10 @@
-//! An opened adapter: its pipelines, its errors, single launches and downloads.
+//! An opened adapter: its buffers, its errors, single launches and downloads.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
-
-use rayon::prelude::*;
 
 use super::adapter::AdapterSummary;
+use super::pipelines::Pipelines;
 use crate::kernels::{Access, Launch, UNIFORM_WINDOW};
 use crate::plan::Plan;
 use crate::{Error, Result};
@@ -23,33 +20,15 @@ pub struct GpuOptions {
     pub checked: bool,
 }
 
-/// A pipeline is known by its kernel and the bits of its constants.
-type PipelineKey = (&'static str, Vec<(&'static str, u64)>);
-
-#[derive(Clone, Debug)]
-pub(super) struct Pipeline {
-    pub(super) pipeline: wgpu::ComputePipeline,
-    pub(super) bind_group_layout: wgpu::BindGroupLayout,
-}
-
-/// How making one pipeline went.
-#[derive(Debug)]
-pub struct Compilation {
-    /// Its identity.
-    pub kernel: &'static str,
-    /// By the host's clock.
-    pub seconds: f64,
-    /// What the driver said to it.
-    pub result: Result<()>,
-}
-
 /// An opened adapter and the pipelines compiled on it.
 pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) summary: AdapterSummary,
-    options: GpuOptions,
-    pipelines: Mutex<HashMap<PipelineKey, Pipeline>>,
+    pub(super) options: GpuOptions,
+    pub(super) pipelines: Pipelines,
+    /// The adapter, if its driver compiles a pipeline at its first launch only.
+    pub(super) compiles_late: Option<wgpu::Adapter>,
     /// The first error that no call returned.
     trouble: Arc<Mutex<Option<String>>>,
 }
@@ -66,7 +45,8 @@ impl Gpu {
     /// # Errors
     /// The driver refuses.
     pub fn open(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Self> {
-        let summary = AdapterSummary::of(&adapter.get_info());
+        let info = adapter.get_info();
+        let summary = AdapterSummary::of(&info);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("moodshader"),
             // For profiles; an adapter without them times by the host's clock.
@@ -82,7 +62,10 @@ impl Gpu {
             let mut first = sink.lock().expect("no holder of this lock panics");
             first.get_or_insert(error.to_string());
         }));
-        Ok(Self { device, queue, summary, options, pipelines: Mutex::default(), trouble })
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let compiles_late = (software && info.backend == wgpu::Backend::Vulkan).then_some(adapter);
+        let pipelines = Pipelines::default();
+        Ok(Self { device, queue, summary, options, pipelines, compiles_late, trouble })
     }
 
     /// The adapter, for people.
@@ -110,109 +93,6 @@ impl Gpu {
         self.check()
     }
 
-    fn compile(&self, kernel: &dyn Launch) -> Result<Pipeline> {
-        // Scopes belong to this thread: what is caught is this kernel's.
-        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let pipeline = self.compile_unchecked(kernel);
-        let error = pollster::block_on(internal.pop());
-        match error.or(pollster::block_on(validation.pop())) {
-            None => Ok(pipeline),
-            Some(error) => Err(Error::failure(format!("{}: {error}", self.summary.name))),
-        }
-    }
-
-    fn compile_unchecked(&self, kernel: &dyn Launch) -> Pipeline {
-        let source = wgpu::ShaderModuleDescriptor {
-            label: Some(kernel.id()),
-            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
-        };
-        let module = if self.options.checked {
-            self.device.create_shader_module(source)
-        } else {
-            // SAFETY: kernels index inside their bindings, whose lengths `Plan::step` checks and
-            // whose shaders the tests run with checks on.
-            unsafe {
-                self.device
-                    .create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked())
-            }
-        };
-        let buffer = |binding, ty| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-            count: None,
-        };
-        let mut entries = vec![buffer(0, wgpu::BufferBindingType::Uniform)];
-        for (number, binding) in (1..).zip(kernel.bindings()) {
-            entries.push(buffer(
-                number,
-                match binding.access {
-                    Access::Uniform => wgpu::BufferBindingType::Uniform,
-                    access => wgpu::BufferBindingType::Storage { read_only: access.reads() },
-                },
-            ));
-        }
-        let bind_group_layout =
-            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some(kernel.id()),
-                entries: &entries,
-            });
-        let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(kernel.id()),
-            bind_group_layouts: &[Some(&bind_group_layout)],
-            immediate_size: 0,
-        });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.id()),
-            layout: Some(&layout),
-            module: &module,
-            entry_point: None,
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &kernel.constants(),
-                zero_initialize_workgroup_memory: self.options.checked,
-            },
-            cache: None,
-        });
-        Pipeline { pipeline, bind_group_layout }
-    }
-
-    /// Compiles, in parallel, what is not there yet.
-    pub fn compile_all<'a>(
-        &self,
-        launches: impl IntoIterator<Item = &'a dyn Launch>,
-    ) -> Vec<Compilation> {
-        let mut wanted: HashMap<PipelineKey, &dyn Launch> = HashMap::new();
-        {
-            let known = self.pipelines.lock().expect("no holder of this lock panics");
-            for launch in launches {
-                let key = key(launch);
-                if !known.contains_key(&key) {
-                    wanted.entry(key).or_insert(launch);
-                }
-            }
-        }
-        let compiled: Vec<_> = wanted
-            .into_par_iter()
-            .map(|(key, kernel)| {
-                let start = Instant::now();
-                let pipeline = self.compile(kernel);
-                (key, start.elapsed().as_secs_f64(), pipeline)
-            })
-            .collect();
-        let mut known = self.pipelines.lock().expect("no holder of this lock panics");
-        compiled
-            .into_iter()
-            .map(|(key, seconds, pipeline)| {
-                let kernel = key.0;
-                let result = pipeline.map(|pipeline| {
-                    known.insert(key, pipeline);
-                });
-                Compilation { kernel, seconds, result }
-            })
-            .collect()
-    }
-
     /// Compiles what the plans need.
     pub(super) fn prepare(&self, plans: &[Arc<Plan>]) -> Result<()> {
         let steps = plans.iter().flat_map(|plan| plan.steps());
@@ -220,10 +100,6 @@ impl Gpu {
             compilation.result?;
         }
         self.check()
-    }
-
-    pub(super) fn pipeline(&self, kernel: &dyn Launch) -> Pipeline {
-        self.pipelines.lock().expect("no holder of this lock panics")[&key(kernel)].clone()
     }
 
     /// A buffer with a plan's constants, where it has any.
@@ -256,16 +132,9 @@ impl Gpu {
         tensors: &[Vec<u8>],
         bind_from: u64,
     ) -> Result<Vec<Vec<u8>>> {
-        let key = key(kernel);
-        let known =
-            self.pipelines.lock().expect("no holder of this lock panics").get(&key).cloned();
-        let pipeline = match known {
+        let pipeline = match self.pipelines.get(kernel) {
             Some(pipeline) => pipeline,
-            None => {
-                let pipeline = self.compile(kernel)?;
-                let mut pipelines = self.pipelines.lock().expect("no holder of this lock panics");
-                pipelines.entry(key).or_insert(pipeline).clone()
-            }
+            None => self.compile(kernel)?,
         };
         let params = kernel.params();
         let uniform = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -341,12 +210,6 @@ impl Gpu {
             .map_err(|error| Error::failure(format!("{}: {error}", self.summary.name)))?;
         Ok(view.to_vec())
     }
-}
-
-fn key(kernel: &dyn Launch) -> PipelineKey {
-    let constants =
-        kernel.constants().into_iter().map(|(name, value)| (name, value.to_bits())).collect();
-    (kernel.id(), constants)
 }
 
 /// The part of a buffer that a launch binds for a tensor at a byte offset.

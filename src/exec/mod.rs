@@ -3,6 +3,7 @@
 mod adapter;
 mod cpu;
 mod gpu;
+mod pipelines;
 mod profile;
 mod programs;
 mod record;
@@ -10,7 +11,8 @@ pub mod verification;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters, choose};
 pub use cpu::CpuPrograms;
-pub use gpu::{Compilation, Gpu, GpuOptions};
+pub use gpu::{Gpu, GpuOptions};
+pub use pipelines::Compilation;
 pub use profile::Profile;
 pub use programs::GpuPrograms;
 pub use record::Record;

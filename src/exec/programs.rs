@@ -131,7 +131,7 @@ impl GpuPrograms {
         self.gpu.queue.write_buffer(&uniforms, 0, &blocks);
 
         let bind = |index: usize, step: &crate::plan::Step| {
-            let pipeline = self.gpu.pipeline(&*step.kernel);
+            let pipeline = self.gpu.pipelines.get(&*step.kernel).expect("`prepare` made it");
             let mut entries = vec![wgpu::BindGroupEntry {
                 binding: 0,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {

@@ -1,0 +1,263 @@
+//! Makes pipelines, on all cores.
+//!
+//! Most drivers compile a shader when its pipeline is made, and let several threads do so at once.
+//! Mesa's software adapter compiles when a pipeline is first launched, on the one thread of the
+//! device. There, every core opens a device of its own and launches its share of the pipelines with
+//! no workgroups; the driver's shader cache hands the machine code to the device that does the work.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use super::adapter::AdapterSummary;
+use super::{Gpu, GpuOptions};
+use crate::kernels::{Access, Launch, UNIFORM_WINDOW};
+use crate::{Error, Result};
+
+/// Pipelines to compile for which another device is worth opening.
+const WORTH_A_DEVICE: usize = 4;
+
+/// A pipeline is known by its kernel and the bits of its constants.
+type Key = (&'static str, Vec<(&'static str, u64)>);
+
+fn key(kernel: &dyn Launch) -> Key {
+    let constants =
+        kernel.constants().into_iter().map(|(name, value)| (name, value.to_bits())).collect();
+    (kernel.id(), constants)
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) bind_group_layout: wgpu::BindGroupLayout,
+}
+
+/// The pipelines of a device.
+#[derive(Default)]
+pub(super) struct Pipelines(Mutex<HashMap<Key, Pipeline>>);
+
+impl Pipelines {
+    pub(super) fn get(&self, kernel: &dyn Launch) -> Option<Pipeline> {
+        self.0.lock().expect("no holder of this lock panics").get(&key(kernel)).cloned()
+    }
+
+    fn keep(&self, kernel: &dyn Launch, pipeline: Pipeline) {
+        self.0.lock().expect("no holder of this lock panics").insert(key(kernel), pipeline);
+    }
+}
+
+/// How making one pipeline went.
+#[derive(Debug)]
+pub struct Compilation {
+    /// Its identity.
+    pub kernel: &'static str,
+    /// By the host's clock; on an adapter that compiles at the first launch, that included.
+    pub seconds: f64,
+    /// What the driver said to it.
+    pub result: Result<()>,
+}
+
+impl Gpu {
+    pub(super) fn compile(&self, kernel: &dyn Launch) -> Result<Pipeline> {
+        let pipeline = compile(&self.device, self.options.checked, kernel, &self.summary)?;
+        self.pipelines.keep(kernel, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// Compiles, in parallel, what is not there yet.
+    pub fn compile_all<'a>(
+        &self,
+        launches: impl IntoIterator<Item = &'a dyn Launch>,
+    ) -> Vec<Compilation> {
+        let mut wanted: HashMap<Key, &dyn Launch> = HashMap::new();
+        for launch in launches {
+            if self.pipelines.get(launch).is_none() {
+                wanted.entry(key(launch)).or_insert(launch);
+            }
+        }
+        let mut wanted: Vec<_> = wanted.into_values().collect();
+        // Long shaders first, so that no core is left with one at the end.
+        wanted.sort_by_key(|kernel| std::cmp::Reverse((kernel.source().len(), key(*kernel))));
+
+        let next = AtomicUsize::new(0);
+        let compile_next = |launcher: Option<&Launcher>| {
+            let kernel = *wanted.get(next.fetch_add(1, Ordering::Relaxed))?;
+            let start = Instant::now();
+            let result = self.compile(kernel).map(|pipeline| {
+                if let Some(launcher) = launcher {
+                    launcher.launch_nothing(kernel, pipeline);
+                }
+            });
+            Some(Compilation {
+                kernel: kernel.id(),
+                seconds: start.elapsed().as_secs_f64(),
+                result,
+            })
+        };
+        let work = |helps: bool| {
+            let launcher = match &self.compiles_late {
+                None => None,
+                Some(adapter) if helps => Some(Launcher::helping(adapter, self.options)?),
+                Some(_) => Some(Launcher::of(self)),
+            };
+            Some(std::iter::from_fn(|| compile_next(launcher.as_ref())).collect::<Vec<_>>())
+        };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let helpers = cores.min(wanted.len().div_ceil(WORTH_A_DEVICE)).saturating_sub(1);
+        thread::scope(|scope| {
+            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(|| work(true))).collect();
+            let mut compilations = work(false).unwrap_or_default();
+            for helper in helpers {
+                let done = helper.join().expect("compiling does not panic");
+                compilations.extend(done.unwrap_or_default());
+            }
+            compilations
+        })
+    }
+}
+
+/// Makes a pipeline, or says what the driver or the validator found.
+fn compile(
+    device: &wgpu::Device,
+    checked: bool,
+    kernel: &dyn Launch,
+    adapter: &AdapterSummary,
+) -> Result<Pipeline> {
+    // Scopes belong to this thread: what is caught is this kernel's.
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+    let pipeline = create(device, checked, kernel);
+    let error = pollster::block_on(internal.pop());
+    match error.or(pollster::block_on(validation.pop())) {
+        None => Ok(pipeline),
+        Some(error) => Err(Error::failure(format!("{}: {error}", adapter.name))),
+    }
+}
+
+fn create(device: &wgpu::Device, checked: bool, kernel: &dyn Launch) -> Pipeline {
+    let source = wgpu::ShaderModuleDescriptor {
+        label: Some(kernel.id()),
+        source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+    };
+    let module = if checked {
+        device.create_shader_module(source)
+    } else {
+        // SAFETY: kernels index inside their bindings, whose lengths `Plan::step` checks and
+        // whose shaders the tests run with checks on.
+        unsafe {
+            device.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked())
+        }
+    };
+    let buffer = |binding, ty| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    };
+    let mut entries = vec![buffer(0, wgpu::BufferBindingType::Uniform)];
+    for (number, binding) in (1..).zip(kernel.bindings()) {
+        entries.push(buffer(
+            number,
+            match binding.access {
+                Access::Uniform => wgpu::BufferBindingType::Uniform,
+                access => wgpu::BufferBindingType::Storage { read_only: access.reads() },
+            },
+        ));
+    }
+    let bind_group_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(kernel.id()),
+        entries: &entries,
+    });
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(kernel.id()),
+        bind_group_layouts: &[Some(&bind_group_layout)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(kernel.id()),
+        layout: Some(&layout),
+        module: &module,
+        entry_point: None,
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants: &kernel.constants(),
+            zero_initialize_workgroup_memory: checked,
+        },
+        cache: None,
+    });
+    Pipeline { pipeline, bind_group_layout }
+}
+
+/// A device that launches pipelines with no workgroups, and memory for them to bind.
+struct Launcher {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    /// For a further device, how it makes its own pipelines.
+    helps: Option<GpuOptions>,
+    read: wgpu::Buffer,
+    written: wgpu::Buffer,
+}
+
+impl Launcher {
+    fn of(gpu: &Gpu) -> Self {
+        Self::new(gpu.device.clone(), gpu.queue.clone(), None)
+    }
+
+    /// A further device of the adapter. It reports no errors: the device that the pipelines are for
+    /// does.
+    fn helping(adapter: &wgpu::Adapter, options: GpuOptions) -> Option<Self> {
+        let descriptor =
+            wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).ok()?;
+        device.on_uncaptured_error(Arc::new(|_| {}));
+        Some(Self::new(device, queue, Some(options)))
+    }
+
+    fn new(device: wgpu::Device, queue: wgpu::Queue, helps: Option<GpuOptions>) -> Self {
+        let buffer = |usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("nothing"),
+                size: UNIFORM_WINDOW,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let read = buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM);
+        let written = buffer(wgpu::BufferUsages::STORAGE);
+        Self { device, queue, helps, read, written }
+    }
+
+    fn launch_nothing(&self, kernel: &dyn Launch, pipeline: Pipeline) {
+        let Self { device, queue, read, written, .. } = self;
+        let pipeline = match self.helps {
+            Some(GpuOptions { checked }) => create(device, checked, kernel),
+            None => pipeline,
+        };
+        let buffers =
+            kernel.bindings().iter().map(|b| if b.access.reads() { read } else { written });
+        let entries: Vec<_> = (0..)
+            .zip([read].into_iter().chain(buffers))
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(kernel.id()),
+            layout: &pipeline.bind_group_layout,
+            entries: &entries,
+        });
+        let mut encoder = device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&pipeline.pipeline);
+            pass.set_bind_group(0, &bind_group, &[]);
+            pass.dispatch_workgroups(0, 0, 0);
+        }
+        let submission = queue.submit([encoder.finish()]);
+        // What fails here is no trouble: the pipeline is then compiled when it is first used.
+        let _ =
+            device.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
+    }
+}
