@@ -6,8 +6,8 @@ use std::sync::Arc;
 use moodshader::exec::CpuPrograms;
 use moodshader::kernels::Kernel;
 use moodshader::kernels::layers::conv::{
-    Footprint, Lines, entry_backward, entry_forward, entry_reduce, input_gradient, weight_gradient,
-    weight_gradient_reduce,
+    Footprint, Lines, Spectrograms, entry_backward, entry_forward, entry_reduce, input_gradient,
+    weight_gradient, weight_gradient_reduce,
 };
 use moodshader::kernels::layers::{batch_norm, conv, dense, dropout, pool, relu, sequence};
 use moodshader::kernels::loss::{positive_weights, sigmoid_bce, softmax_bce};
@@ -249,9 +249,12 @@ impl Entry {
     fn new(kernel: [u32; 2], [bands, steps]: [u32; 2], window: [u32; 2]) -> Self {
         let lines = Lines::new(kernel, bands, steps);
         let taps = kernel[0].max(kernel[1]);
+        let (batch, channels) = (ENTRY_BATCH, ENTRY_CHANNELS);
+        let input =
+            Spectrograms { first: 0, stride: bands * steps, mean: 0.25, inverse_deviation: 1.5 };
         Self {
-            params: entry_forward::Params::new(ENTRY_BATCH, ENTRY_CHANNELS, lines, taps, window),
-            backward: entry_backward::Params::new(ENTRY_BATCH, ENTRY_CHANNELS, lines, taps, window),
+            params: entry_forward::Params::new(batch, input, channels, lines, taps, window),
+            backward: entry_backward::Params::new(batch, input, channels, lines, taps, window),
             input: normal((ENTRY_BATCH * bands * steps) as usize, 1),
             elements: f64::from(ENTRY_BATCH * bands * steps),
             pooled_plane: (bands / window[0]) * (steps / window[1]),

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use moodshader::exec::verification::{Expected, reference};
 use moodshader::kernels::layers::conv::{
-    Footprint, Lines, entry_backward, entry_forward, entry_reduce, input_gradient, weight_gradient,
-    weight_gradient_reduce,
+    Footprint, Lines, Spectrograms, entry_backward, entry_forward, entry_reduce, input_gradient,
+    weight_gradient, weight_gradient_reduce,
 };
 use moodshader::kernels::layers::{batch_norm, conv, lstm, pack, pool};
 use moodshader::kernels::loss::softmax_bce;
@@ -393,9 +393,11 @@ fn first_block() {
     let norm = Norm { fixture: Fixture::new("entry"), clips: 3, plane: [5, 13] };
     let fixture = &norm.fixture;
     let get = |name| numbers(fixture.get(name));
-    let lines = Lines::new([1, 5], norm.plane[0], norm.plane[1]);
+    let [bands, steps] = norm.plane;
+    let lines = Lines::new([1, 5], bands, steps);
+    let input = Spectrograms { first: 0, stride: bands * steps, mean: 0.0, inverse_deviation: 1.0 };
     for on in BOTH {
-        let forward = entry_forward::Params::new(norm.clips, CHANNELS, lines, 5, WINDOW);
+        let forward = entry_forward::Params::new(norm.clips, input, CHANNELS, lines, 5, WINDOW);
         let code = Values::U32(vec![u32::MAX; Kernel::lengths(&forward).code]);
         let left = on.run(
             &forward,
@@ -411,7 +413,7 @@ fn first_block() {
         let pooled = left.get("pooled");
         let moments = norm.forward(on, left.get("partial"), forward.rows(), pooled);
         let terms = norm.backward(on, &moments, pooled);
-        let backward = entry_backward::Params::new(norm.clips, CHANNELS, lines, 5, WINDOW);
+        let backward = entry_backward::Params::new(norm.clips, input, CHANNELS, lines, 5, WINDOW);
         let shares = on.run(
             &backward,
             &[

@@ -56,7 +56,6 @@ pub const REGISTRY: &[Entry] = &[
     entry::<features::zero_crossings::Params>(),
     entry::<features::spectral_shape::Params>(),
     entry::<features::frame_statistics::Params>(),
-    entry::<features::standardise::Params>(),
     entry::<features::frames::Params>(),
     entry::<features::standardise_handcrafted::Params>(),
     entry::<layers::pack::Params>(),

@@ -176,16 +176,18 @@ struct Entry {
 
 impl Entry {
     fn new(b: &mut Builder<'_>, shape: &Shape, features: TensorId) -> Self {
-        let params = |clips| {
+        let params = |clips, spectrograms| {
             conv::entry_forward::Params::new(
                 clips,
+                spectrograms,
                 shape.channels[1],
                 shape.lines,
                 shape.footprint.along.stored,
                 shape.window,
             )
         };
-        let rows = params(b.batch).rows();
+        let (_, whole) = b.spectrograms(features, [0, b.batch]);
+        let rows = params(b.batch, whole).rows();
         let pooled = shape.pooled(b);
         let codes = b.batch * shape.quads() * shape.pooled_plane();
         let code = b.plan.scratch_words(format!("{}.code", shape.name), codes as usize);
@@ -201,14 +203,15 @@ impl Entry {
             partial,
         };
         for clips in b.clips([features, pooled, code, partial]) {
+            let (input, spectrograms) = b.spectrograms(features, clips);
             let tensors = conv::entry_forward::Tensors {
-                input: b.part(features, clips),
+                input,
                 pooled: b.part(pooled, clips),
                 code: b.part(code, clips),
                 partial: b.part(partial, clips),
                 ..tensors.clone()
             };
-            b.step(params(clips[1]), tensors);
+            b.step(params(clips[1], spectrograms), tensors);
         }
         Self { pooled, code, partial, rows }
     }
@@ -250,9 +253,10 @@ impl Block {
         let values = shape.scratch(b, "spread", 4 * b.batch * plane);
         let affine = shape.scratch(b, "no affine", 8);
         for clips in b.clips([features, values]) {
-            let (input, output) = (b.part(features, clips), b.part(values, clips));
+            let (input, spectrograms) = b.spectrograms(features, clips);
+            let output = b.part(values, clips);
             b.step(
-                conv::spread::Params::new(clips[1] * plane),
+                conv::spread::Params::new(clips[1], spectrograms, plane),
                 conv::spread::Tensors { input, output, affine },
             );
         }
@@ -405,8 +409,10 @@ impl Block {
             Activation::Places { code } => {
                 let taps = shape.footprint.along.stored;
                 for clips in b.clips([features, d_output, code]) {
+                    let (input, spectrograms) = b.spectrograms(features, clips);
                     let params = conv::entry_backward::Params::new(
                         clips[1],
+                        spectrograms,
                         channels,
                         shape.lines,
                         taps,
@@ -416,7 +422,7 @@ impl Block {
                     let columns = conv::entry_backward::COLUMNS as u32;
                     let partial = shape.scratch(b, "shares", 4 * splits * quads * columns);
                     let tensors = conv::entry_backward::Tensors {
-                        input: b.part(features, clips),
+                        input,
                         weight: shape.parameter(b, "conv.weight"),
                         bias: shape.parameter(b, "conv.bias"),
                         d_output: b.part(d_output, clips),

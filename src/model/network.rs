@@ -1,7 +1,8 @@
 //! Compiles a preset and a batch size into plans.
 
+use crate::kernels::layers::conv::Spectrograms;
 use crate::kernels::layers::{dense, dropout};
-use crate::kernels::{Declaration, Element, Kernel, features, loss, optim};
+use crate::kernels::{Declaration, Element, Kernel, loss, optim};
 use crate::model::branch::Branch;
 use crate::model::checkpoint::Normalization;
 use crate::model::handcrafted::Embedding;
@@ -10,7 +11,7 @@ use crate::model::packing::{Packed, Packing};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::{ClassWeights, Loss, Output, Preset};
 use crate::model::rnn::Rnn;
-use crate::plan::{Layout, Plan, Storage, Tensor, TensorId};
+use crate::plan::{Home, Layout, Plan, Storage, Tensor, TensorId};
 
 /// A preset's model: where its tensors lie, and the plans that run it.
 #[derive(Clone, Debug)]
@@ -183,8 +184,11 @@ impl<'a> Builder<'a> {
         let of_a_clip = tensors.map(|id| self.plan.tensor(id).length as u32 / self.batch);
         let largest = of_a_clip.iter().copied().max().unwrap_or(1);
         let most = (self.limits.part / largest.max(1)).max(1);
+        // Of features, `spectrograms` finds a part wherever it begins.
+        let cut = tensors.into_iter().filter(|&id| self.plan.tensor(id).home != Home::Input);
+        let cut: Vec<_> = cut.map(|id| self.plan.tensor(id).length as u32 / self.batch).collect();
         let begins = |&count: &u32| {
-            of_a_clip.iter().all(|&size| (u64::from(size) * u64::from(count)).is_multiple_of(64))
+            cut.iter().all(|&size| (u64::from(size) * u64::from(count)).is_multiple_of(64))
         };
         let count = match most {
             most if most >= self.batch => self.batch,
@@ -201,6 +205,22 @@ impl<'a> Builder<'a> {
         }
         let of_a_clip = self.plan.tensor(whole).length / self.batch as usize;
         self.plan.part(whole, first as usize * of_a_clip, count as usize * of_a_clip)
+    }
+
+    /// A part of the features that holds some clips, and where the spectrograms lie in it. It begins
+    /// with an earlier clip, where a binding may not begin with the first.
+    pub fn spectrograms(
+        &mut self,
+        features: TensorId,
+        [first, count]: [u32; 2],
+    ) -> (TensorId, Spectrograms) {
+        let stride = self.plan.tensor(features).length as u32 / self.batch;
+        let begins = |clip: &u32| (u64::from(*clip) * u64::from(stride)).is_multiple_of(64);
+        let begin = (0..=first).rev().find(begins).unwrap_or(0);
+        let part = self.part(features, [begin, first + count - begin]);
+        let Normalization { mean, std, .. } = *self.network.normalization();
+        let (mean, inverse_deviation) = (mean as f32, std.recip() as f32);
+        (part, Spectrograms { first: first - begin, stride, mean, inverse_deviation })
     }
 
     /// Has `compute` write gradients: for the first part of a batch into their places, for a
@@ -337,14 +357,10 @@ impl<'a> Builder<'a> {
         let preset = &self.network.preset;
         let model = &preset.model;
         let mut offset = 0;
-        let standardised = (!model.branch.is_empty()).then(|| self.standardise(features));
         let mut branches = Vec::new();
-        if let Some(standardised) = standardised {
-            for branch in &model.branch {
-                let columns = [width, offset];
-                branches.push(Branch::forward(self, branch, standardised, summary, columns));
-                offset += preset.branch_features(branch) as u32;
-            }
+        for branch in &model.branch {
+            branches.push(Branch::forward(self, branch, features, summary, [width, offset]));
+            offset += preset.branch_features(branch) as u32;
         }
         let rnn = model.rnn.as_ref().map(|rnn| {
             let built = Rnn::forward(self, &rnn.lstm, features, summary, [width, offset]);
@@ -354,30 +370,7 @@ impl<'a> Builder<'a> {
         let embedding = model.handcrafted.as_ref().map(|handcrafted| {
             Embedding::forward(self, &handcrafted.hidden, features, summary, [width, offset])
         });
-        Front { standardised, branches, rnn, embedding }
-    }
-
-    /// The log-mel spectrograms, standardised.
-    fn standardise(&mut self, features: TensorId) -> TensorId {
-        let Network { preset, normalization, .. } = self.network;
-        let size = preset.features.mels * preset.frames();
-        let output = self.plan.scratch("standardised", self.batch as usize * size);
-        let stride = preset.feature_size() as u32;
-        for clips in self.clips([features, output]) {
-            let params = features::standardise::Params {
-                clips: clips[1],
-                size: size as u32,
-                stride,
-                mean: normalization.mean as f32,
-                inverse_deviation: normalization.std.recip() as f32,
-            };
-            let tensors = features::standardise::Tensors {
-                input: self.part(features, clips),
-                output: self.part(output, clips),
-            };
-            self.step(params, tensors);
-        }
-        output
+        Front { features, branches, rnn, embedding }
     }
 
     /// One update of every parameter.
@@ -401,7 +394,7 @@ impl<'a> Builder<'a> {
 /// What stands before the head, planned forward.
 struct Front {
     /// What the branches read.
-    standardised: Option<TensorId>,
+    features: TensorId,
     branches: Vec<Branch>,
     rnn: Option<Rnn>,
     embedding: Option<Embedding>,
@@ -417,9 +410,7 @@ impl Front {
             rnn.backward(b, d_summary);
         }
         for branch in self.branches.into_iter().rev() {
-            if let Some(standardised) = self.standardised {
-                branch.backward(b, standardised, d_summary);
-            }
+            branch.backward(b, self.features, d_summary);
         }
     }
 }
@@ -446,7 +437,8 @@ mod tests {
         preset
     }
 
-    /// One branch that the fused first block takes, and one that it does not.
+    /// One branch that the fused first block takes, and one that it does not; the features of a clip
+    /// begin wherever the one before ends.
     fn branches() -> Preset {
         let text = r#"
             [audio]
@@ -455,6 +447,8 @@ mod tests {
             mels = 8
             [model]
             dropout = 0.0
+            [model.handcrafted]
+            hidden = [2]
             [[model.branch]]
             name = "fused"
             kernel = [1, 3]
@@ -478,7 +472,7 @@ mod tests {
             .handcrafted
             .as_ref()
             .map(|_| HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] });
-        let network = Network::new(preset, Normalization { mean: 0.0, std: 1.0, handcrafted });
+        let network = Network::new(preset, Normalization { mean: 0.25, std: 0.5, handcrafted });
         let program = Builder::new(&network, batch, true, limits).build();
         let plan = Arc::new(program.plan);
         let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);

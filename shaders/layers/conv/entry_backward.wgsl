@@ -1,9 +1,10 @@
 // The first block of a branch backwards: through pooling, batch norm and ReLU to the gradients of
 // the weights, in one pass that computes the activation again from the input:
-//     a[n, o, p] = max(0, bias[o] + Σ_t weight[o, t] · input[n, p + t − before])
+//     x[n, p] = (input[first + n, p] − mean) · inverse_deviation
+//     a[n, o, p] = max(0, bias[o] + Σ_t weight[o, t] · x[n, p + t − before])
 //     dy = d_output[n, o, w] at the position that window w kept, else 0
 //     dz = a > 0 ? scale · (dy − terms₀ − x̂ · terms₁) : 0,  x̂ = (a − mean) / √(variance + ε)
-//     partial[split, o, t] = Σ_n,p dz · input[n, p + t − before],  t < 9
+//     partial[split, o, t] = Σ_n,p dz · x[n, p + t − before],  t < 9
 //     partial[split, o, 9] = Σ_n,p dz
 // The input needs no gradient.
 //
@@ -38,10 +39,17 @@ struct Params {
     // Windows of a segment (a cut one at the line's end included), segments of a line.
     segment: u32,
     segments: u32,
+    // The first clip of the input that is read, and the elements of a clip there: hand-crafted
+    // features may follow the spectrogram.
+    first: u32,
+    stride: u32,
+    // What standardises it.
+    mean: f32,
+    inverse_deviation: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [batch, bands, steps]
+// [first + batch, stride], a clip's first elements being [bands, steps], in dB
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 // [out_channels, taps]
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
@@ -79,11 +87,11 @@ fn bias_of(q: u32) -> vec4f {
     return select(vec4f(), value, channels(q) < vec4u(params.out_channels));
 }
 
-// The input at a position of a line; zero outside.
+// The standardised input at a position of a line; zero outside.
 fn load(row: u32, position: i32) -> f32 {
     let inside = position >= 0 && position < i32(params.length);
     let value = input[row + u32(clamp(position, 0, i32(params.length) - 1)) * params.along];
-    return select(0.0, value, inside);
+    return select(0.0, (value - params.mean) * params.inverse_deviation, inside);
 }
 
 @compute @workgroup_size(64)
@@ -143,7 +151,7 @@ fn main(
             if line >= params.lines {
                 break;
             }
-            let base = clip * plane + line * params.across;
+            let base = (params.first + clip) * params.stride + line * params.across;
             var at = i32(first) - i32(params.before);
             var x0 = load(base, at + 0);
             var x1 = load(base, at + 1);

@@ -1,14 +1,16 @@
 // The first block of a branch up to its batch norm: convolution of one input channel with "same"
 // zero padding, bias, ReLU, and max pooling, in one pass, so that the full-size activation, by far
 // the largest tensor of the network, never exists:
-//     a[n, o, p] = max(0, bias[o] + Σ_t weight[o, t] · input[n, p + t − before])
+//     x[n, p] = (input[first + n, p] − mean) · inverse_deviation
+//     a[n, o, p] = max(0, bias[o] + Σ_t weight[o, t] · x[n, p + t − before])
 //     pooled[n, o, w] = a at the position of window w at which γ[o] · a is greatest
 //     code[n, o, w] = that position, counted row by row inside the window, a byte a channel
 //     partial[row, o] = Σ_p (a − pivot[o]),  Σ_p (a − pivot[o])²
 // Pooling before batch norm is explained in layers/pool/forward. The sums run over every position,
 // those of a remainder that fills no window included.
 //
-// The input is [clip, band, step]; outputs hold channels in quads: [clip, channel/4, band, step] of
+// The padding stays zero: it surrounds the standardised input. The input is [clip, band, step]; outputs
+// hold channels in quads: [clip, channel/4, band, step] of
 // vec4. A line is a row of positions along the kernel. Each thread takes windows that lie side by
 // side along the lines, up to 8 positions, in several rows of windows, for 4 channels.
 // Workgroups: x covers the threads of a plane, y the quads, z the clips. A row of partials is the
@@ -38,10 +40,17 @@ struct Params {
     pooled_across: u32,
     // Threads that share a plane's rows of windows.
     shares: u32,
+    // The first clip of the input that is read, and the elements of a clip there: hand-crafted
+    // features may follow the spectrogram.
+    first: u32,
+    stride: u32,
+    // What standardises it.
+    mean: f32,
+    inverse_deviation: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [batch, bands, steps]
+// [first + batch, stride], a clip's first elements being [bands, steps], in dB
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 // [out_channels, taps]
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
@@ -106,11 +115,11 @@ fn pivot_of(q: u32) -> vec4f {
     return select(vec4f(), value, channels(q) < vec4u(params.out_channels));
 }
 
-// The input at a position of a line; zero outside.
+// The standardised input at a position of a line; zero outside.
 fn load(row: u32, position: i32) -> f32 {
     let inside = position >= 0 && position < i32(params.length);
     let value = input[row + u32(clamp(position, 0, i32(params.length) - 1)) * params.along];
-    return select(0.0, value, inside);
+    return select(0.0, (value - params.mean) * params.inverse_deviation, inside);
 }
 
 // Counts position i of the tile, if it counts, and keeps it if it is the best of its window. Among
@@ -197,7 +206,7 @@ fn main(
             }
             count = select(0u, min(tile, params.length - first), real);
             line_code = l * params.code_across;
-            let row = (clip * params.lines) * params.length + line * params.across;
+            let row = (params.first + clip) * params.stride + line * params.across;
             let x0 = load(row, at + 0);
             let x1 = load(row, at + 1);
             let x2 = load(row, at + 2);

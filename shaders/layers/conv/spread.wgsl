@@ -1,14 +1,22 @@
-// A branch's planar input as one quad, for a first block that the `entry_` kernels do not take:
-//     output[clip, band, step] = (input[clip, band, step], 0, 0, 0)
-// and the scale and shift that leave it as it is. One thread an element.
+// A branch's planar input, standardised, as one quad, for a first block that the `entry_` kernels do
+// not take:
+//     output[n, band, step] = ((input[first + n, band, step] − mean) · inverse_deviation, 0, 0, 0)
+// and the scale and shift that leave it as it is. One thread an element; y is the clip n.
 
 struct Params {
-    elements: u32,
-    // Threads of a row of workgroups.
-    row: u32,
+    // Elements of a spectrogram.
+    plane: u32,
+    clips: u32,
+    // The first clip of the input that is read, and the elements of a clip there: hand-crafted
+    // features may follow the spectrogram.
+    first: u32,
+    stride: u32,
+    mean: f32,
+    inverse_deviation: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+// [first + clips, stride], a clip's first elements being [bands, steps], in dB
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var<storage, read_write> output: array<vec4f>;
 // Scale, then shift.
@@ -16,13 +24,14 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-    let at = id.y * params.row + id.x;
-    if at == 0u {
+    if id.x == 0u && id.y == 0u {
         affine[0] = vec4f(1.0);
         affine[1] = vec4f();
     }
-    if at >= params.elements {
+    if id.x >= params.plane {
         return;
     }
-    output[at] = vec4f(input[at], 0.0, 0.0, 0.0);
+    let value = input[(params.first + id.y) * params.stride + id.x];
+    let standardised = (value - params.mean) * params.inverse_deviation;
+    output[id.y * params.plane + id.x] = vec4f(standardised, 0.0, 0.0, 0.0);
 }

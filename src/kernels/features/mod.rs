@@ -8,7 +8,6 @@ pub mod frames;
 pub mod mel;
 pub mod peak;
 pub mod spectral_shape;
-pub mod standardise;
 pub mod standardise_handcrafted;
 pub mod stft_power;
 pub mod zero_crossings;

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::{
-    LANES, Lines, MOST_SPLITS, MOST_TAPS, SEGMENT, Windows, entry_activation, exact, meetings,
+    LANES, Lines, MOST_SPLITS, MOST_TAPS, SEGMENT, Spectrograms, Windows, entry_activation, exact,
+    meetings,
 };
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, cover, kernel};
@@ -29,9 +30,14 @@ kernel! {
         pooled_across: u32,
         segment: u32,
         segments: u32,
+        /// Of the input: see [`Spectrograms`].
+        first: u32,
+        stride: u32,
+        mean: f32,
+        inverse_deviation: f32,
     },
     tensors {
-        /// [batch, bands, steps]
+        /// [first + batch, stride], a clip's first elements being [bands, steps], in dB
         input: read f32,
         /// [out_channels, taps]
         weight: read f32,
@@ -54,8 +60,16 @@ kernel! {
 pub const COLUMNS: usize = MOST_TAPS as usize + 1;
 
 impl Params {
-    /// For a kernel of `taps` and pooling windows of [bands, steps].
-    pub fn new(batch: u32, out_channels: u32, lines: Lines, taps: u32, window: [u32; 2]) -> Self {
+    /// For a kernel of `taps` and pooling windows of [bands, steps], on `batch` clips of the input.
+    pub fn new(
+        batch: u32,
+        input: Spectrograms,
+        out_channels: u32,
+        lines: Lines,
+        taps: u32,
+        window: [u32; 2],
+    ) -> Self {
+        let Spectrograms { first, stride, mean, inverse_deviation } = input;
         let windows = Windows::new(lines, window);
         // Windows of a line, a cut one at its end included, in segments of about equal size.
         let along = lines.length.div_ceil(windows.along);
@@ -81,7 +95,16 @@ impl Params {
             pooled_across: windows.pooled_across,
             segment,
             segments: along.div_ceil(segment),
+            first,
+            stride,
+            mean,
+            inverse_deviation,
         }
+    }
+
+    fn spectrograms(&self) -> Spectrograms {
+        let Self { first, stride, mean, inverse_deviation, .. } = *self;
+        Spectrograms { first, stride, mean, inverse_deviation }
     }
 
     fn geometry(&self) -> Lines {
@@ -194,7 +217,7 @@ impl Kernel for Params {
             [self.batch, self.out_channels, self.out_quads()].map(|n| n as usize);
         let pooled = batch * outs * self.pooling().plane() as usize;
         Tensors {
-            input: batch * self.geometry().plane(),
+            input: self.spectrograms().length(self.batch),
             weight: channels * self.taps as usize,
             bias: channels,
             d_output: 4 * pooled,
@@ -215,7 +238,9 @@ impl Kernel for Params {
         Cost {
             // The activation again, and the weight gradient.
             flops: 4.0 * filters * meetings(self.geometry(), self.before, 0),
-            bytes: 4.0 * (lengths.input + lengths.d_output + lengths.code) as f64,
+            bytes: 4.0
+                * (self.batch as usize * self.geometry().plane() + lengths.d_output + lengths.code)
+                    as f64,
         }
     }
 
@@ -224,6 +249,7 @@ impl Kernel for Params {
         let (plane, outs) = (lines.plane(), self.out_quads() as usize);
         let pooled = self.pooling().plane() as usize;
         let one = COLUMNS * 4;
+        let inputs = self.spectrograms().standardised(tensors.input, plane);
         // By quad, [splits, 10, 4]; put into place at the end.
         let shares: Vec<Vec<T>> = (0..outs)
             .into_par_iter()
@@ -239,7 +265,7 @@ impl Kernel for Params {
                     four(tensors.terms, 1),
                 ];
                 let mut sums = vec![T::zero(); self.splits() as usize * one];
-                for (clip, input) in tensors.input.chunks(plane).enumerate() {
+                for (clip, input) in inputs.iter().enumerate() {
                     let mut gradient = entry_activation(
                         lines,
                         self.taps,
@@ -290,7 +316,8 @@ impl Kernel for Params {
     fn cases() -> Vec<Case<Self>> {
         let case = |batch, channels, kernel: [u32; 2], bands, steps, window| {
             let lines = Lines::new(kernel, bands, steps);
-            Self::new(batch, channels, lines, kernel[0].max(kernel[1]), window)
+            let input = Spectrograms::among_others(bands * steps);
+            Self::new(batch, input, channels, lines, kernel[0].max(kernel[1]), window)
         };
         vec![
             Case::new("minimal", case(1, 1, [1, 1], 1, 1, [1, 1])),

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::{
-    LANES, Lines, MOST_TAPS, MOST_WINDOW, Windows, add_sums, entry_activation, exact, meetings,
+    LANES, Lines, MOST_TAPS, MOST_WINDOW, Spectrograms, Windows, add_sums, entry_activation, exact,
+    meetings,
 };
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
@@ -28,9 +29,14 @@ kernel! {
         pooled_along: u32,
         pooled_across: u32,
         shares: u32,
+        /// Of the input: see [`Spectrograms`].
+        first: u32,
+        stride: u32,
+        mean: f32,
+        inverse_deviation: f32,
     },
     tensors {
-        /// [batch, bands, steps]
+        /// [first + batch, stride], a clip's first elements being [bands, steps], in dB
         input: read f32,
         /// [out_channels, taps]
         weight: read f32,
@@ -56,11 +62,19 @@ pub const TILE: u32 = 8;
 const ROWS: u32 = 4;
 
 impl Params {
-    /// For a kernel of `taps` and pooling windows of [bands, steps].
+    /// For a kernel of `taps` and pooling windows of [bands, steps], on `batch` clips of the input.
     ///
     /// # Panics
     /// When the kernel or the window is larger than the shader is written for.
-    pub fn new(batch: u32, out_channels: u32, lines: Lines, taps: u32, window: [u32; 2]) -> Self {
+    pub fn new(
+        batch: u32,
+        input: Spectrograms,
+        out_channels: u32,
+        lines: Lines,
+        taps: u32,
+        window: [u32; 2],
+    ) -> Self {
+        let Spectrograms { first, stride, mean, inverse_deviation } = input;
         let windows = Windows::new(lines, window);
         assert!(taps <= MOST_TAPS && windows.along <= TILE);
         assert!(window[0] * window[1] <= MOST_WINDOW);
@@ -83,7 +97,16 @@ impl Params {
             pooled_along: windows.pooled_along,
             pooled_across: windows.pooled_across,
             shares: lines.div_ceil(windows.lines).div_ceil(ROWS),
+            first,
+            stride,
+            mean,
+            inverse_deviation,
         }
+    }
+
+    fn spectrograms(&self) -> Spectrograms {
+        let Self { first, stride, mean, inverse_deviation, .. } = *self;
+        Spectrograms { first, stride, mean, inverse_deviation }
     }
 
     fn geometry(&self) -> Lines {
@@ -142,7 +165,7 @@ impl Kernel for Params {
             [self.batch, self.out_channels, self.out_quads()].map(|n| n as usize);
         let pooled = batch * outs * self.pooling().plane() as usize;
         Tensors {
-            input: batch * self.geometry().plane(),
+            input: self.spectrograms().length(self.batch),
             weight: channels * self.taps as usize,
             bias: channels,
             gamma: channels,
@@ -166,7 +189,9 @@ impl Kernel for Params {
         let filters = f64::from(self.batch) * f64::from(self.out_channels);
         Cost {
             flops: 2.0 * filters * meetings(self.geometry(), self.before, 0),
-            bytes: 4.0 * (lengths.input + lengths.pooled + lengths.code) as f64,
+            bytes: 4.0
+                * (self.batch as usize * self.geometry().plane() + lengths.pooled + lengths.code)
+                    as f64,
         }
     }
 
@@ -180,7 +205,7 @@ impl Kernel for Params {
             .par_chunks_mut(4 * outs * pooled_plane)
             .zip(tensors.code.par_chunks_mut(outs * pooled_plane))
             .zip(tensors.partial.par_chunks_mut(rows))
-            .zip(tensors.input.par_chunks(lines.plane()))
+            .zip(self.spectrograms().standardised(tensors.input, lines.plane()))
             .for_each(|(((pooled, code), partial), input)| {
                 partial.fill(T::zero());
                 let planes = pooled.chunks_mut(4 * pooled_plane).zip(code.chunks_mut(pooled_plane));
@@ -189,7 +214,7 @@ impl Kernel for Params {
                         lines,
                         self.taps,
                         quad,
-                        input,
+                        &input,
                         tensors.weight,
                         tensors.bias,
                     );
@@ -255,7 +280,8 @@ impl Kernel for Params {
     fn cases() -> Vec<Case<Self>> {
         let case = |batch, channels, kernel: [u32; 2], bands, steps, window| {
             let lines = Lines::new(kernel, bands, steps);
-            Self::new(batch, channels, lines, kernel[0].max(kernel[1]), window)
+            let input = Spectrograms::among_others(bands * steps);
+            Self::new(batch, input, channels, lines, kernel[0].max(kernel[1]), window)
         };
         vec![
             Case::new("minimal", case(1, 1, [1, 1], 1, 1, [1, 1])),

@@ -3,8 +3,9 @@
 //!
 //! Activations hold channels in quads, [clip, channel/4, band, step, channel%4]: every load is an
 //! aligned vec4 and 4 × 4 channels meet in one matrix product. Channels past the last are zero.
-//! Only a branch's input has a single channel and is planar, [clip, band, step]; the `entry_`
-//! kernels read it, and `spread` puts it into quads for kernels and pools that they do not take.
+//! Only a branch's input, the log-mel spectrograms, has a single channel and is planar, [clip, band,
+//! step]. The `entry_` kernels standardise it as they read it, and `spread` puts it into quads for
+//! kernels and pools that they do not take.
 
 pub mod entry_backward;
 pub mod entry_forward;
@@ -288,6 +289,39 @@ impl Windows {
                 position % self.along * self.code_along + line % self.lines * self.code_across;
             (at as usize, place)
         })
+    }
+}
+
+/// How a first block finds the spectrograms of some clips among features in dB, and standardises
+/// them: (x − mean) · inverse_deviation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spectrograms {
+    /// The first clip of the input that is read.
+    pub first: u32,
+    /// Elements of a clip in the input: hand-crafted features may follow the spectrogram.
+    pub stride: u32,
+    /// Of the training clips, in dB.
+    pub mean: f32,
+    /// Of the training clips, in 1/dB.
+    pub inverse_deviation: f32,
+}
+
+impl Spectrograms {
+    /// For cases: a clip and some numbers are passed over, and what is exact stays exact.
+    fn among_others(plane: u32) -> Self {
+        Self { first: 1, stride: plane + 6, mean: -1.5, inverse_deviation: 0.5 }
+    }
+
+    /// Elements of an input of which so many clips are read.
+    fn length(&self, clips: u32) -> usize {
+        (self.first + clips) as usize * self.stride as usize
+    }
+
+    /// The spectrograms of the clips that are read, [plane] each.
+    fn standardised<T: Real>(&self, input: &[T], plane: usize) -> Vec<Vec<T>> {
+        let [mean, inverse] = [self.mean, self.inverse_deviation].map(|x| T::of(f64::from(x)));
+        let clips = input.chunks(self.stride as usize).skip(self.first as usize);
+        clips.map(|clip| clip[..plane].iter().map(|&x| (x - mean) * inverse).collect()).collect()
     }
 }
 

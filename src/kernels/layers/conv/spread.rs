@@ -1,17 +1,23 @@
-//! A branch's planar input as one quad, for a first block that the `entry_` kernels do not take.
+//! A branch's planar input, standardised, as one quad, for a first block that the `entry_` kernels do not take.
 
+use super::{LANES, Spectrograms};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel, row};
+use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "layers/conv/spread",
     params {
-        elements: u32,
-        /// Threads of a row of workgroups.
-        row: u32,
+        /// Elements of a spectrogram.
+        plane: u32,
+        clips: u32,
+        /// Of the input: see [`Spectrograms`].
+        first: u32,
+        stride: u32,
+        mean: f32,
+        inverse_deviation: f32,
     },
     tensors {
-        /// [clips, bands, steps]
+        /// [first + clips, stride], a clip's first elements being [bands, steps], in dB
         input: read f32,
         /// [clips, 1, bands, steps, 4]
         output: write f32,
@@ -21,29 +27,37 @@ kernel! {
 }
 
 impl Params {
-    /// For an input of so many elements.
-    pub fn new(elements: u32) -> Self {
-        Self { elements, row: row(elements, 64) }
+    /// For so many clips of the input, of so many elements each.
+    pub fn new(clips: u32, input: Spectrograms, plane: u32) -> Self {
+        let Spectrograms { first, stride, mean, inverse_deviation } = input;
+        Self { plane, clips, first, stride, mean, inverse_deviation }
+    }
+
+    fn spectrograms(&self) -> Spectrograms {
+        let Self { first, stride, mean, inverse_deviation, .. } = *self;
+        Spectrograms { first, stride, mean, inverse_deviation }
     }
 }
 
 impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
-        let elements = self.elements as usize;
-        Tensors { input: elements, output: 4 * elements, affine: 8 }
+        let output = 4 * self.clips as usize * self.plane as usize;
+        Tensors { input: self.spectrograms().length(self.clips), output, affine: 8 }
     }
 
     fn workgroups(&self) -> [u32; 3] {
-        [self.row / 64, cover(self.elements, self.row), 1]
+        [cover(self.plane, LANES), self.clips, 1]
     }
 
     fn cost(&self) -> Cost {
-        Cost { flops: 0.0, bytes: 20.0 * f64::from(self.elements) }
+        let elements = f64::from(self.clips) * f64::from(self.plane);
+        Cost { flops: 2.0 * elements, bytes: 20.0 * elements }
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         tensors.output.fill(T::zero());
-        for (quad, &x) in tensors.output.chunks_exact_mut(4).zip(tensors.input) {
+        let input = self.spectrograms().standardised(tensors.input, self.plane as usize);
+        for (quad, &x) in tensors.output.chunks_exact_mut(4).zip(input.iter().flatten()) {
             quad[0] = x;
         }
         let (scale, shift) = tensors.affine.split_at_mut(4);
@@ -56,10 +70,11 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
+        let case = |clips, plane| Self::new(clips, Spectrograms::among_others(plane), plane);
         vec![
-            Case::new("minimal", Self::new(1)),
-            Case::new("odd", Self::new(1001)),
-            Case::new("typical", Self::new(128 * 1292)),
+            Case::new("minimal", case(1, 1)),
+            Case::new("odd", case(3, 1001)),
+            Case::new("typical", case(2, 128 * 1292)),
         ]
     }
 }
