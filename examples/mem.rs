@@ -10,13 +10,34 @@ fn main() {
     let net = Network::new(&preset, Normalization { mean: -20., std: 15., handcrafted: None });
     let p = net.training(batch);
     let plan = p.plan;
-    let pl = Placement::new(&plan, 2047 << 18);
+    let pl = Placement::new(&plan, 2047 << 18, &HashMap::new());
     let mut tot = 0;
     for (n, l) in pl.arenas() {
         println!("{n:?} {:.1} MiB", l as f64 / 262144.);
         tot += l;
     }
     println!("arenas {:.1} MiB", tot as f64 / 262144.);
+    {
+        let inf = net.inference(batch).plan;
+        let pl = Placement::new(&inf, 2047 << 18, &HashMap::new());
+        let mut t = 0;
+        for (n, l) in pl.arenas() {
+            println!("inference {n:?} {:.1} MiB", l as f64 / 262144.);
+            t += l;
+        }
+        println!("inference arenas {:.1} MiB", t as f64 / 262144.);
+    }
+    {
+        let mut m = std::collections::BTreeMap::new();
+        for p in [net.training(32), net.training(31), net.inference(32), net.inference(16)] {
+            let pl = Placement::new(&p.plan, 2047 << 18, &HashMap::new());
+            for (n, l) in pl.arenas() {
+                let e = m.entry(n).or_insert(0);
+                *e = l.max(*e);
+            }
+        }
+        println!("union {m:?} {:.1}", m.values().sum::<usize>() as f64 / 262144.);
+    }
     let mut life: HashMap<TensorId, (usize, usize)> = HashMap::new();
     for (i, s) in plan.steps().iter().enumerate() {
         for (id, _) in s.uses() {

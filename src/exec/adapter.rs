@@ -82,20 +82,22 @@ const NO_ADAPTER: &str = "no Vulkan, Metal, DX12 or OpenGL adapter was found; in
 
 /// Every adapter that can run compute shaders, the one that `auto` prefers first.
 pub fn adapters() -> Vec<wgpu::Adapter> {
-    let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
-    description.backends = wgpu::Backends::all();
-    description.flags = wgpu::InstanceFlags::empty();
-    let instance = wgpu::Instance::new(description);
-    let mut adapters: Vec<_> =
-        pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
-            .into_iter()
-            .filter(|adapter| {
-                adapter
-                    .get_downlevel_capabilities()
-                    .flags
-                    .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-            })
-            .collect();
+    // An instance of its own for OpenGL: where another adapter is chosen, its driver is unloaded.
+    let opengl = wgpu::Backends::GL;
+    let mut adapters: Vec<_> = [wgpu::Backends::all() - opengl, opengl]
+        .into_iter()
+        .flat_map(|backends| {
+            let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
+            description.backends = backends;
+            description.flags = wgpu::InstanceFlags::empty();
+            let instance = wgpu::Instance::new(description);
+            pollster::block_on(instance.enumerate_adapters(backends))
+        })
+        .filter(|adapter| {
+            let abilities = adapter.get_downlevel_capabilities().flags;
+            abilities.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+        })
+        .collect();
     // A stable sort: among equals, the driver's own order stays.
     adapters.sort_by_key(|adapter| {
         let info = adapter.get_info();

@@ -200,6 +200,10 @@ impl<T: Reference> CpuPrograms<T> {
 }
 
 impl<T: Reference> Executor for CpuPrograms<T> {
+    fn ready(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()> {
         for &(id, input) in inputs {
             self.tensors[program][id.index()] = match input {

@@ -1,6 +1,7 @@
 //! Replays plans on a GPU: bind groups are made once, a replay is one submit.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::adapter::AdapterSummary;
@@ -73,14 +74,21 @@ impl GpuPrograms {
             gpu.queue.write_buffer(status, 0, bytemuck::cast_slice(&words));
         }
 
-        let placements: Vec<_> = plans
-            .iter()
-            .map(|plan| Placement::new(plan, limits.max_buffer_size as usize / 4))
-            .collect();
+        // The plan that needs most first: the others then find room in its arenas.
+        let mut order: Vec<usize> = (0..plans.len()).collect();
+        let needs = |&index: &usize| -> usize {
+            plans[index].tensors().iter().map(|tensor| tensor.length).sum()
+        };
+        order.sort_by_key(|index| Reverse(needs(index)));
         let mut lengths: HashMap<Arena, usize> = HashMap::new();
-        for (arena, length) in placements.iter().flat_map(Placement::arenas) {
-            let longest = lengths.entry(arena).or_default();
-            *longest = (*longest).max(length);
+        let mut placements = vec![Placement::default(); plans.len()];
+        for index in order {
+            let limit = limits.max_buffer_size as usize / 4;
+            placements[index] = Placement::new(&plans[index], limit, &lengths);
+            for (arena, length) in placements[index].arenas() {
+                let longest = lengths.entry(arena).or_default();
+                *longest = (*longest).max(length);
+            }
         }
         let arenas: HashMap<_, _> = lengths
             .into_iter()
@@ -93,7 +101,13 @@ impl GpuPrograms {
         let mut this =
             Self { gpu, storages, arenas, programs: Vec::new(), in_flight: VecDeque::new() };
         for (plan, placement) in plans.into_iter().zip(placements) {
-            let constants = this.gpu.constants(&plan);
+            // Batches of different sizes are computed with the same tables.
+            let twin =
+                this.programs.iter().find(|other| other.plan.constants() == plan.constants());
+            let constants = match twin {
+                Some(twin) => twin.constants.clone(),
+                None => this.gpu.constants(&plan),
+            };
             let (steps, parameter_bytes) = (Vec::new(), 0);
             let mut program = Program { plan, placement, constants, steps, parameter_bytes };
             (program.steps, program.parameter_bytes) = this.bind(&program);
@@ -106,6 +120,7 @@ impl GpuPrograms {
     /// Bytes of all buffers that live as long as the programs.
     pub fn device_bytes(&self) -> u64 {
         let constants = self.programs.iter().filter_map(|program| program.constants.as_ref());
+        let constants: HashSet<_> = constants.collect();
         let buffers = self.storages.values().chain(self.arenas.values()).chain(constants);
         let parameters = self.programs.iter().map(|program| program.parameter_bytes);
         buffers.map(wgpu::Buffer::size).chain(parameters).sum()
@@ -234,7 +249,17 @@ fn fits(plan: &Plan, limits: &wgpu::Limits, adapter: &AdapterSummary) -> Result<
 }
 
 impl Executor for GpuPrograms {
+    fn ready(&mut self) -> Result<()> {
+        while self.in_flight.len() >= IN_FLIGHT {
+            let oldest = self.in_flight.pop_front();
+            self.gpu.wait_for(oldest)?;
+        }
+        self.gpu.check()
+    }
+
     fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()> {
+        // Before the inputs are copied: a replay that is over gives its staging memory back.
+        self.ready()?;
         self.write(program, inputs);
         let program = &self.programs[program];
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
@@ -245,10 +270,6 @@ impl Executor for GpuPrograms {
             }
         }
         self.in_flight.push_back(self.gpu.queue.submit([encoder.finish()]));
-        if self.in_flight.len() > IN_FLIGHT {
-            let oldest = self.in_flight.pop_front();
-            self.gpu.wait_for(oldest)?;
-        }
         self.gpu.check()
     }
 
@@ -265,7 +286,8 @@ impl Executor for GpuPrograms {
         if let Some(buffer) = self.storages.get(&storage) {
             self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values));
         }
-        self.gpu.check()
+        // Copied now, the staging memory is free for the inputs.
+        self.gpu.wait_for(Some(self.gpu.queue.submit([])))
     }
 
     fn download(&mut self, storage: Storage) -> Result<Vec<f32>> {

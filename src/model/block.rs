@@ -495,7 +495,7 @@ impl Block {
 /// it, so that it need not be kept: a third of the memory for a twentieth of the time.
 pub(super) fn compute_entry_again(b: &mut Builder<'_>, blocks: &mut [Block], features: TensorId) {
     let [first, second, ..] = blocks else { return };
-    let large = b.plan.tensor(first.pooled).length > b.limits.part as usize;
+    let large = b.plan.tensor(first.pooled).length > b.limits.kept as usize;
     if let (Activation::Places { code: kept }, true) = (&mut first.activation, large) {
         let Entry { pooled, code, .. } = Entry::new(b, &first.shape, features);
         (first.pooled, *kept) = (pooled, code);

@@ -10,6 +10,8 @@ mod placement;
 pub use layout::{ALIGNMENT, Layout};
 pub use placement::{Arena, Placement};
 
+use std::sync::Arc;
+
 use crate::kernels::{Access, Declaration, Element, Kernel, Launch};
 
 /// Memory that outlives a replay. Parameters, their gradients and both Adam moments share one
@@ -117,7 +119,7 @@ impl Step {
 #[derive(Debug, Default)]
 pub struct Plan {
     tensors: Vec<Tensor>,
-    constants: Vec<u32>,
+    constants: Arc<Vec<u32>>,
     steps: Vec<Step>,
 }
 
@@ -135,9 +137,10 @@ impl Plan {
 
     /// A tensor of words that never change.
     pub fn constant(&mut self, name: impl Into<String>, words: &[u32]) -> TensorId {
-        let start = self.constants.len().next_multiple_of(ALIGNMENT);
-        self.constants.resize(start, 0);
-        self.constants.extend_from_slice(words);
+        let constants = Arc::make_mut(&mut self.constants);
+        let start = constants.len().next_multiple_of(ALIGNMENT);
+        constants.resize(start, 0);
+        constants.extend_from_slice(words);
         self.add(name.into(), words.len(), Element::U32, Home::Constant(start))
     }
 
@@ -252,6 +255,13 @@ impl Plan {
     /// What the tensors at [`Home::Constant`] hold, one after the other.
     pub fn constants(&self) -> &[u32] {
         &self.constants
+    }
+
+    /// Keeps its constants, where they are another plan's, in that plan's memory.
+    pub fn share_constants(&mut self, other: &Self) {
+        if self.constants == other.constants {
+            self.constants = Arc::clone(&other.constants);
+        }
     }
 
     /// The tensor of this name, for tests and tools that look inside.

@@ -36,9 +36,24 @@ struct Life {
 }
 
 impl Life {
+    fn steps(self) -> f64 {
+        (self.last - self.first + 1) as f64
+    }
+
     fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
+}
+
+/// The orders in which tensors are placed, each a weight of their lives: by length × steps^weight,
+/// the greatest first, so that small ones fill the gaps. Which packs best differs from plan to plan.
+const ORDERS: [f64; 3] = [0.0, 0.5, 1.0];
+
+/// A tensor without a place.
+struct Wanted {
+    id: TensorId,
+    life: Life,
+    length: usize,
 }
 
 struct Placed {
@@ -49,9 +64,10 @@ struct Placed {
 }
 
 impl Placement {
-    /// Places the tensors of `plan` into arenas of at most `arena_limit` elements. A larger tensor
-    /// gets an arena of its own, which the device will refuse with its own words.
-    pub fn new(plan: &Plan, arena_limit: usize) -> Self {
+    /// Places the tensors of `plan` into arenas of at most `arena_limit` elements, so that these
+    /// grow as little as may be beyond the lengths `given`, which other plans need anyway. A larger
+    /// tensor gets an arena of its own, which the device will refuse with its own words.
+    pub fn new(plan: &Plan, arena_limit: usize, given: &HashMap<Arena, usize>) -> Self {
         let mut lives: HashMap<TensorId, Life> = HashMap::new();
         let mut foes: HashMap<TensorId, Vec<TensorId>> = HashMap::new();
         for (index, step) in plan.steps().iter().enumerate() {
@@ -68,41 +84,35 @@ impl Placement {
         }
 
         let mut placement = Self::default();
-        let mut scratch: Vec<(TensorId, Life)> = Vec::new();
+        let mut scratch: Vec<Wanted> = Vec::new();
         for (index, tensor) in plan.tensors().iter().enumerate() {
             let id = TensorId(index);
             match tensor.home {
                 Home::Storage(..) | Home::Constant(_) | Home::Part(..) => {}
                 Home::Input => placement.append(id, Arena::Input, tensor.length),
                 Home::Output => placement.append(id, Arena::Output, tensor.length),
-                Home::Scratch => scratch.extend(lives.get(&id).map(|&life| (id, life))),
+                Home::Scratch => scratch.extend(lives.get(&id).map(|&life| Wanted {
+                    id,
+                    life,
+                    length: tensor.length.next_multiple_of(ALIGNMENT),
+                })),
             }
         }
-
-        // Large tensors first: small ones then fill the gaps.
-        scratch.sort_by_key(|&(id, _)| (usize::MAX - plan.tensor(id).length, id));
-        let mut arenas: Vec<Vec<Placed>> = Vec::new();
-        for (id, life) in scratch {
-            let length = plan.tensor(id).length.next_multiple_of(ALIGNMENT);
-            let enemies = foes.get(&id).map_or(&[][..], Vec::as_slice);
-            let best = arenas
-                .iter()
-                .enumerate()
-                .filter(|(_, arena)| arena.iter().all(|placed| !enemies.contains(&placed.id)))
-                .filter_map(|(index, arena)| {
-                    let start = first_fit(arena, life, length);
-                    let before = arena.iter().map(|p| p.end).max().unwrap_or(0);
-                    let after = before.max(start + length);
-                    (after <= arena_limit).then_some((after - before, index, start))
-                })
-                .min();
-            let (index, start) = best.map_or((arenas.len(), 0), |(_, index, start)| (index, start));
-            if index == arenas.len() {
-                arenas.push(Vec::new());
-            }
-            arenas[index].push(Placed { id, life, start, end: start + length });
-        }
-        for (index, arena) in arenas.iter().enumerate() {
+        let given: Vec<usize> =
+            (0..).map_while(|index| given.get(&Arena::Scratch(index)).copied()).collect();
+        let packings = ORDERS.into_iter().map(|weight| {
+            scratch.sort_by(|a, b| {
+                let size =
+                    |wanted: &Wanted| wanted.length as f64 * wanted.life.steps().powf(weight);
+                size(b).total_cmp(&size(a)).then(a.id.cmp(&b.id))
+            });
+            pack(&scratch, &foes, arena_limit, &given)
+        });
+        let best = packings.min_by_key(|arenas| {
+            let arenas = arenas.iter().enumerate();
+            arenas.map(|(index, arena)| length(arena, index, &given)).sum::<usize>()
+        });
+        for (index, arena) in best.into_iter().flatten().enumerate() {
             for placed in arena {
                 placement.put(placed.id, Arena::Scratch(index), placed.start, placed.end);
             }
@@ -135,6 +145,42 @@ impl Placement {
     }
 }
 
+/// Puts tensors, in their order, each into the arena that grows least.
+fn pack(
+    scratch: &[Wanted],
+    foes: &HashMap<TensorId, Vec<TensorId>>,
+    arena_limit: usize,
+    given: &[usize],
+) -> Vec<Vec<Placed>> {
+    let mut arenas: Vec<Vec<Placed>> = given.iter().map(|_| Vec::new()).collect();
+    for &Wanted { id, life, length: wanted } in scratch {
+        let enemies = foes.get(&id).map_or(&[][..], Vec::as_slice);
+        let best = arenas
+            .iter()
+            .enumerate()
+            .filter(|(_, arena)| arena.iter().all(|placed| !enemies.contains(&placed.id)))
+            .filter_map(|(index, arena)| {
+                let start = first_fit(arena, life, wanted);
+                let before = length(arena, index, given);
+                let after = before.max(start + wanted);
+                (after <= arena_limit).then_some((after - before, index, start))
+            })
+            .min();
+        let (index, start) = best.map_or((arenas.len(), 0), |(_, index, start)| (index, start));
+        if index == arenas.len() {
+            arenas.push(Vec::new());
+        }
+        arenas[index].push(Placed { id, life, start, end: start + wanted });
+    }
+    arenas
+}
+
+/// Elements of an arena that was at least as long as given.
+fn length(arena: &[Placed], index: usize, given: &[usize]) -> usize {
+    let given = given.get(index).copied().unwrap_or(0);
+    arena.iter().map(|placed| placed.end).fold(given, usize::max)
+}
+
 /// The lowest start at which `length` elements fit beside all tensors alive at the same time.
 fn first_fit(arena: &[Placed], life: Life, length: usize) -> usize {
     let mut busy: Vec<(usize, usize)> = arena
@@ -151,4 +197,91 @@ fn first_fit(arena: &[Placed], life: Life, length: usize) -> usize {
         start = start.max(to);
     }
     start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::checkpoint::{HandcraftedNormalization, Normalization};
+    use crate::model::{Network, preset::Preset};
+
+    fn network(preset: &str) -> Network {
+        let handcrafted = Some(HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] });
+        let normalization = Normalization { mean: 0.0, std: 1.0, handcrafted };
+        Network::new(&Preset::named(preset).unwrap(), normalization)
+    }
+
+    fn lengths(placement: &Placement) -> HashMap<Arena, usize> {
+        placement.arenas().into_iter().collect()
+    }
+
+    /// By step: the tensors in arenas that are needed then, as [arena, start, end, read].
+    fn needed(plan: &Plan, placement: &Placement) -> Vec<Vec<(Arena, usize, usize, Option<bool>)>> {
+        let mut lives: HashMap<TensorId, (usize, usize)> = HashMap::new();
+        for (index, step) in plan.steps().iter().enumerate() {
+            for (id, _) in step.uses() {
+                lives.entry(plan.root(id).0).or_insert((index, index)).1 = index;
+            }
+        }
+        let steps = plan.steps().iter().enumerate();
+        steps
+            .map(|(index, step)| {
+                let alive = lives.iter().filter(|&(_, &(from, to))| from <= index && index <= to);
+                let placed = alive.filter_map(|(&id, _)| {
+                    let (arena, start) = placement.get(id)?;
+                    let bound = step.uses().find(|&(bound, _)| plan.root(bound).0 == id);
+                    let read = bound.map(|(_, access)| access.reads());
+                    Some((arena, start, start + plan.tensor(id).length, read))
+                });
+                placed.collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn tensors_share_arenas_but_never_room_or_a_step_that_writes() {
+        for preset in ["paper-handcrafted", "rnn-handcrafted", "cnn"] {
+            let plan = network(preset).training(2).plan;
+            let placement = Placement::new(&plan, usize::MAX, &HashMap::new());
+            for tensors in needed(&plan, &placement) {
+                for (i, a) in tensors.iter().enumerate() {
+                    for b in &tensors[..i] {
+                        assert!(a.0 != b.0 || a.2 <= b.1 || b.2 <= a.1, "{preset}: {a:?} on {b:?}");
+                        let clash = a.0 == b.0 && a.3.is_some() && b.3.is_some() && a.3 != b.3;
+                        assert!(!clash, "{preset}: {a:?} is written while {b:?} is read");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn arenas_are_hardly_larger_than_what_is_alive() {
+        let network = network("paper");
+        let largest = network.training(32).plan;
+        let placement = Placement::new(&largest, usize::MAX, &HashMap::new());
+        let total: usize = lengths(&placement).values().sum();
+        let alive = needed(&largest, &placement)
+            .into_iter()
+            .map(|tensors| tensors.iter().map(|&(_, start, end, _)| end - start).sum::<usize>());
+        let most = alive.max().unwrap();
+        assert!(total as f64 <= 1.05 * most as f64, "{total} for {most}");
+
+        // What the validation needs is there already.
+        let given = lengths(&placement);
+        let beside = Placement::new(&network.inference(32).plan, usize::MAX, &given);
+        for (arena, length) in beside.arenas() {
+            assert!(given.get(&arena).is_some_and(|&given| length <= given), "{arena:?}");
+        }
+    }
+
+    #[test]
+    fn arenas_keep_to_a_limit_that_their_tensors_keep_to() {
+        let plan = network("paper").training(4).plan;
+        let limit = plan.tensors().iter().map(|tensor| tensor.length).max().unwrap() + ALIGNMENT;
+        let placement = Placement::new(&plan, limit, &HashMap::new());
+        for (arena, length) in placement.arenas() {
+            assert!(!matches!(arena, Arena::Scratch(_)) || length <= limit, "{arena:?}");
+        }
+    }
 }

@@ -403,6 +403,7 @@ impl Run {
         let event_every = (per_epoch / EVENTS).clamp(1, CHECK_EVERY);
         let (mut clips, mut waited) = (0, 0.0);
         loop {
+            self.session.ready()?;
             let asked = Instant::now();
             let Some(batch) = batches.next() else { break };
             waited += asked.elapsed().as_secs_f64();

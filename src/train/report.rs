@@ -165,7 +165,7 @@ impl Run {
         for group in features.chunks(batch) {
             let filled = (0..batch).map(|at| &group[at.min(group.len() - 1)]);
             let features = filled.flatten().copied().collect();
-            let batch = Batch { features, targets: vec![0.0; batch * moods], clips: batch };
+            let batch = Batch::new(features, vec![0.0; batch * moods], batch);
             let before = predictions.probabilities.len();
             self.session.predict(&batch, &mut predictions)?;
             predictions.probabilities.truncate(before + group.len() * moods);

@@ -8,7 +8,7 @@ use crate::exec::{Device, Executor, Input, ProgramIndex};
 use crate::kernels::optim::adam;
 use crate::metrics::Scores;
 use crate::model::{Network, Program};
-use crate::plan::{Layout, STATUS_CLEAR, Storage, TensorId};
+use crate::plan::{Layout, Plan, STATUS_CLEAR, Storage, TensorId};
 use crate::{Error, Result};
 
 /// The tensors that the host writes and reads, without the plan.
@@ -106,10 +106,14 @@ impl Session {
         training: &[usize],
         inference: &[usize],
     ) -> Result<Self> {
-        let mut plans = Vec::new();
+        let mut plans: Vec<Arc<Plan>> = Vec::new();
         let mut load = |program: Program| {
             let index = plans.len();
-            plans.push(Arc::new(program.plan));
+            let mut plan = program.plan;
+            if let Some(before) = plans.last() {
+                plan.share_constants(before);
+            }
+            plans.push(Arc::new(plan));
             Handles {
                 index,
                 batch: program.batch,
@@ -183,6 +187,14 @@ impl Session {
     /// The device fails.
     pub fn set_epoch_loss(&mut self, sum: f32) -> Result<()> {
         self.executor.upload(Storage::EpochLoss, &[sum])
+    }
+
+    /// Waits until an update can be started without waiting.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn ready(&mut self) -> Result<()> {
+        self.executor.ready()
     }
 
     /// Starts update `update` on a batch.
