@@ -98,7 +98,7 @@ fn synthetic(preset: &Preset, clips: usize, seed: u64) -> Batch {
         .iter()
         .flat_map(|track| preset.moods.iter().map(|mood| has(&track.tags, mood)))
         .collect();
-    Batch { features, targets, clips: tracks.len() }
+    Batch::new(features, targets, tracks.len())
 }
 
 /// A batch's clips from `first` on.
@@ -107,7 +107,7 @@ fn part(batch: &Batch, first: usize, clips: usize) -> Batch {
         let each = values.len() / batch.clips;
         values[first * each..(first + clips) * each].to_vec()
     };
-    Batch { features: of(&batch.features), targets: of(&batch.targets), clips }
+    Batch::new(of(&batch.features), of(&batch.targets), clips)
 }
 
 /// Macro ROC-AUC of a session's model on clips of its own.

@@ -73,7 +73,7 @@ fn first_update_is_pytorchs(device: &Device) {
             session.set_class_weights(weights.clone());
         }
         session.set_epoch_loss(0.0).expect("upload");
-        let batch = Batch { features: of("input"), targets: of("targets"), clips: 5 };
+        let batch = Batch::new(of("input"), of("targets"), 5);
         session.update(&batch, 0, 0, 1e-3).expect("the update runs");
         let (loss, expected) = (session.epoch_loss().expect("download") / 5.0, of("loss")[0]);
         assert!((loss / expected - 1.0).abs() < 3e-6, "{name}: loss {loss}, PyTorch {expected}");

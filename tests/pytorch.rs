@@ -48,7 +48,7 @@ fn session(device: &Device, fixture: &Tensors) -> Session {
 }
 
 fn batch(fixture: &Tensors) -> Batch {
-    Batch { features: fixture["input"].clone(), targets: fixture["targets"].clone(), clips: 5 }
+    Batch::new(fixture["input"].clone(), fixture["targets"].clone(), 5)
 }
 
 /// All tensors of a storage against those of the fixture with a prefix, as one vector.

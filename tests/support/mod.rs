@@ -73,13 +73,9 @@ pub fn noise(preset: &Preset, clips: usize, seed: u64) -> Batch {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut normal = || -> f32 { StandardNormal.sample(&mut rng) };
     let size = preset.feature_size();
-    Batch {
-        features: (0..clips * size).map(|_| normal()).collect(),
-        targets: (0..clips * preset.moods.len())
-            .map(|_| f32::from(u8::from(normal() > 0.5)))
-            .collect(),
-        clips,
-    }
+    let features = (0..clips * size).map(|_| normal()).collect();
+    let targets = 0..clips * preset.moods.len();
+    Batch::new(features, targets.map(|_| f32::from(u8::from(normal() > 0.5))).collect(), clips)
 }
 
 /// ‖a − b‖ / ‖b‖ in f64.
