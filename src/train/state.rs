@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::folder::damaged;
-use super::{Config, MOMENTS, Run, RunFolder, differences, tracks};
+use super::run::{MOMENTS, Run};
+use super::{Config, RunFolder, differences, tracks};
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::parameters::{
     buffer_shapes, initialise, initialise_buffers, optimizer_shapes, parameter_shapes,

@@ -1,0 +1,445 @@
+//! One training: epoch after epoch of updates, validation, checkpoints and the report.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::config::Config;
+use super::data::{Clips, Tracks};
+use super::folder::{EpochMetrics, RunFolder, best, by_mood, write_predictions};
+use super::session::{Predictions, Session};
+use super::state::not_finite;
+use super::{DIVERGED, Outcome, Pace, Until};
+use crate::dataset::batches::Batches;
+use crate::dataset::cache::FeatureCache;
+use crate::dataset::prepare::Prepared;
+use crate::exec::Device;
+use crate::metrics::{Table, thresholds};
+use crate::model::Network;
+use crate::model::checkpoint::{Checkpoint, Description, Training, Validation};
+use crate::model::parameters::{buffer_shapes, parameter_shapes};
+use crate::model::preset::ClassWeights;
+use crate::plan::Storage;
+use crate::report::{Events, Progress};
+use crate::{Error, Result};
+
+/// Updates between two looks at the status word.
+const CHECK_EVERY: u64 = 50;
+/// Looks at the loss inside an epoch, for the curves that a running job can be watched by.
+const EVENTS: u64 = 8;
+/// Between two looks at the loss for the progress bar.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// What a checkpoint is written for.
+enum Purpose {
+    /// `last.safetensors`: training goes on from it.
+    GoOn,
+    /// `best.safetensors`: it predicts.
+    Use(Verdict),
+}
+
+/// What the validation clips said of a model.
+struct Verdict {
+    thresholds: Vec<Option<f64>>,
+    validation: Validation,
+}
+
+pub(super) struct Run {
+    pub(super) config: Config,
+    pub(super) folder: RunFolder,
+    pub(super) cache: Arc<FeatureCache>,
+    pub(super) clips: Clips,
+    pub(super) session: Session,
+    /// Updates done.
+    pub(super) update: u64,
+    pub(super) metrics: Vec<EpochMetrics>,
+    pub(super) device: Device,
+    /// What this process trained on in each epoch.
+    pub(super) pace: Vec<Pace>,
+}
+
+impl Run {
+    pub(super) fn prepare(
+        config: Config,
+        folder: RunFolder,
+        tracks: Tracks,
+        device: &Device,
+        stop: &AtomicBool,
+        progress: &Progress,
+    ) -> Result<Self> {
+        let cache = Arc::new(FeatureCache::open(None)?);
+        let mut clips = Clips::prepare(tracks, &config, device, &cache, stop, progress)?;
+        if folder.last().exists() {
+            clips.keep_normalization(folder.read_last()?.description()?.normalization);
+        }
+        progress.note(&format!(
+            "{} training and {} validation clips of {} s{}",
+            clips.train.len(),
+            clips.validation.len(),
+            config.preset.audio.clip_seconds,
+            match clips.test.len() {
+                0 => String::new(),
+                count => format!(", {count} test clips"),
+            }
+        ));
+        let network = Network::new(&config.preset, clips.normalization);
+        let started = Instant::now();
+        let predicted = [clips.validation.len(), clips.test.len()];
+        let mut session = Session::new(device, network, clips.train.len(), &predicted)?;
+        if config.preset.train.class_weights == ClassWeights::Balanced {
+            let targets = clips.train.iter().map(|clip| &*clip.track.targets);
+            session.set_class_weights(balanced_weights(targets, config.preset.moods.len()));
+        }
+        progress.note(&format!("shaders ready after {:.1} s", started.elapsed().as_secs_f64()));
+        let mut run = Self {
+            config,
+            folder,
+            cache,
+            clips,
+            session,
+            update: 0,
+            metrics: Vec::new(),
+            device: device.clone(),
+            pace: Vec::new(),
+        };
+        run.load()?;
+        Ok(run)
+    }
+
+    pub(super) fn updates_per_epoch(&self) -> u64 {
+        self.clips.train.len().div_ceil(self.config.preset.train.batch) as u64
+    }
+
+    pub(super) fn train(mut self, until: Until<'_>, progress: &Progress) -> Result<Outcome> {
+        let per_epoch = self.updates_per_epoch();
+        let last_update = self.config.preset.train.epochs * per_epoch;
+        let end = until.max_steps.map_or(last_update, |most| most.min(last_update));
+        if self.update > 0 {
+            progress.note(&format!("going on after update {} of {end}", self.update));
+        }
+        let mut events = self.open_events()?;
+        let mut interrupted = false;
+        loop {
+            // The epoch that just ended is judged before the next begins.
+            let ended = self.update / per_epoch;
+            if self.update > 0
+                && self.update.is_multiple_of(per_epoch)
+                && (self.metrics.len() as u64) < ended
+            {
+                self.end_epoch(ended, &events, progress)?;
+            }
+            if self.update >= end {
+                break;
+            }
+            self.epoch(end, &mut events, until.stop, progress)?;
+            if until.stop.load(Ordering::Relaxed) {
+                interrupted = true;
+                break;
+            }
+        }
+        self.save_last()?;
+        interrupted |= self.update < last_update;
+        let timelines = match interrupted {
+            true => Vec::new(),
+            false => {
+                self.load_best()?;
+                self.test(progress)?;
+                self.timelines(until.stop, progress)?
+            }
+        };
+        self.report(&events, timelines, !(interrupted || until.stop.load(Ordering::Relaxed)))?;
+        let Self { config, folder, clips, update, metrics, pace, .. } = self;
+        let outcome = Outcome::new(folder, &config, update, metrics, clips.broken, interrupted)?;
+        Ok(Outcome { pace, ..outcome })
+    }
+
+    /// The order of the clips in an epoch.
+    fn order(&self, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.clips.train.len()).collect();
+        if self.config.preset.train.shuffle {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
+            rng.set_stream(epoch);
+            order.shuffle(&mut rng);
+        }
+        order
+    }
+
+    fn open_events(&self) -> Result<Events> {
+        let (train, per_epoch) = (&self.config.preset.train, self.updates_per_epoch());
+        Events::open(self.folder.events(), train, per_epoch, self.update, &self.metrics)
+    }
+
+    /// Mean training loss of the epoch under way, after `done` of its updates.
+    fn mean_loss(&mut self, done: u64) -> Result<f64> {
+        let clips = (done as usize * self.config.preset.train.batch).min(self.clips.train.len());
+        Ok(f64::from(self.session.epoch_loss()?) / clips as f64)
+    }
+
+    /// Trains to the end of the epoch, to `end`, or until told to stop.
+    fn epoch(
+        &mut self,
+        end: u64,
+        events: &mut Events,
+        stop: &AtomicBool,
+        progress: &Progress,
+    ) -> Result<()> {
+        let per_epoch = self.updates_per_epoch();
+        let epoch = self.update / per_epoch;
+        let within = self.update % per_epoch;
+        let train = &self.config.preset.train;
+        let order: Vec<Vec<usize>> = self
+            .order(epoch)
+            .chunks(train.batch)
+            .skip(within as usize)
+            .map(<[_]>::to_vec)
+            .collect();
+        let mut batches =
+            Batches::new(Arc::clone(&self.cache), Arc::clone(&self.clips.train), order);
+        let bar =
+            progress.bar(&format!("epoch {}/{}", epoch + 1, train.epochs), per_epoch as usize);
+        bar.at(within as usize);
+        let started = Instant::now();
+        let mut looked = started;
+        let event_every = (per_epoch / EVENTS).clamp(1, CHECK_EVERY);
+        let (mut clips, mut waited) = (0, 0.0);
+        loop {
+            self.session.ready()?;
+            let asked = Instant::now();
+            let Some(batch) = batches.next() else { break };
+            waited += asked.elapsed().as_secs_f64();
+            if self.update >= end || stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let batch = batch?;
+            let rate = self.config.preset.train.learning_rate(self.update, per_epoch);
+            self.session.update(&batch, self.update, self.config.seed, rate)?;
+            self.update += 1;
+            clips += batch.clips;
+            let done = self.update - epoch * per_epoch;
+            bar.at(done as usize);
+            if self.update.is_multiple_of(CHECK_EVERY) {
+                self.session.check()?;
+            }
+            // The epoch's end has an event of its own.
+            if done.is_multiple_of(event_every) && done < per_epoch {
+                let loss = self.mean_loss(done)?;
+                events.inside(self.update, loss as f32)?;
+            }
+            if looked.elapsed() > LOOK_EVERY {
+                looked = Instant::now();
+                let loss = self.mean_loss(done)?;
+                bar.message(format!(
+                    "epoch {}/{}  loss {loss:.4}  {:.1} clips/s",
+                    epoch + 1,
+                    self.config.preset.train.epochs,
+                    clips as f64 / started.elapsed().as_secs_f64()
+                ));
+            }
+        }
+        self.session.check()?;
+        if clips > 0 {
+            let seconds = started.elapsed().as_secs_f64();
+            self.pace.push(Pace { epoch: epoch + 1, clips, seconds, waited });
+        }
+        Ok(())
+    }
+
+    /// Judges the model after an epoch, keeps it if it is the best, and saves the state.
+    fn end_epoch(&mut self, epoch: u64, events: &Events, progress: &Progress) -> Result<()> {
+        self.session.check()?;
+        let train_loss = self.mean_loss(self.updates_per_epoch())?;
+        let predictions =
+            self.predict("validation", &Arc::clone(&self.clips.validation), progress)?;
+        let moods = &self.config.preset.moods;
+        let scores =
+            predictions.scores(moods.len()).map_err(|error| error.followed_by(DIVERGED))?;
+        let [roc_auc, pr_auc] = by_mood(&scores, moods)?;
+        let train = &self.config.preset.train;
+        let line = EpochMetrics {
+            epoch,
+            update: self.update,
+            learning_rate: train.learning_rate(self.update, self.updates_per_epoch()),
+            train_loss,
+            validation_loss: predictions.mean_loss(),
+            roc_auc,
+            pr_auc,
+        };
+        let epochs = train.epochs;
+        self.metrics.push(line.clone());
+        let is_best = best(&self.metrics).is_some_and(|best| best.epoch == epoch);
+        if is_best || (epoch == 1 && best(&self.metrics).is_none()) {
+            let table = Table::new(&predictions.targets, &predictions.probabilities, moods.len())?;
+            let verdict = Verdict {
+                thresholds: thresholds(table)?,
+                validation: Validation {
+                    epoch,
+                    loss: line.validation_loss,
+                    roc_auc: scores.roc_auc.macro_mean,
+                    pr_auc: scores.pr_auc.macro_mean,
+                },
+            };
+            self.checkpoint(Purpose::Use(verdict))?.write(&self.folder.best())?;
+            let clips = Arc::clone(&self.clips.validation);
+            write_predictions(
+                &self.folder.predictions(),
+                &self.config.preset.moods,
+                &clips,
+                &predictions.probabilities,
+            )?;
+        }
+        self.folder.write_metrics(&self.metrics)?;
+        events.epoch(&line)?;
+        self.session.set_epoch_loss(0.0)?;
+        self.save_last()?;
+        self.report(events, Vec::new(), false)?;
+        progress.note(&format!(
+            "epoch {epoch}/{epochs}  loss {train_loss:.4}  validation loss {:.4}  ROC-AUC {}{}{}",
+            line.validation_loss,
+            line.macro_roc_auc().map_or("undefined".to_owned(), |auc| format!("{auc:.4}")),
+            match self.pace.last() {
+                // The epoch ended in another process, which was stopped there.
+                None => String::new(),
+                Some(pace) => format!("  {:.1} clips/s", pace.clips as f64 / pace.seconds),
+            },
+            if is_best { "  (best)" } else { "" }
+        ));
+        Ok(())
+    }
+
+    fn predict(
+        &mut self,
+        what: &str,
+        clips: &Arc<Vec<Prepared>>,
+        progress: &Progress,
+    ) -> Result<Predictions> {
+        let indices: Vec<usize> = (0..clips.len()).collect();
+        let order = indices.chunks(self.config.preset.train.batch).map(<[_]>::to_vec).collect();
+        let bar = progress.bar(what, clips.len());
+        let mut predictions = Predictions::default();
+        for batch in Batches::new(Arc::clone(&self.cache), Arc::clone(clips), order) {
+            self.session.predict(&batch?, &mut predictions)?;
+            bar.at(predictions.loss.len());
+        }
+        Ok(predictions)
+    }
+
+    /// Puts the best model on the device.
+    fn load_best(&mut self) -> Result<()> {
+        let preset = &self.config.preset;
+        let checkpoint = Checkpoint::read(&self.folder.best())?;
+        let parameters = checkpoint.values(&parameter_shapes(preset))?;
+        let buffers = checkpoint.values(&buffer_shapes(preset))?;
+        self.session.upload(Storage::Parameters, &parameters)?;
+        self.session.upload(Storage::Buffers, &buffers)
+    }
+
+    /// Scores the model on the device on the test manifest.
+    fn test(&mut self, progress: &Progress) -> Result<()> {
+        if self.clips.test.is_empty() {
+            return Ok(());
+        }
+        let clips = Arc::clone(&self.clips.test);
+        let predictions = self.predict("test", &clips, progress)?;
+        let path = self.folder.test_predictions();
+        write_predictions(&path, &self.config.preset.moods, &clips, &predictions.probabilities)
+    }
+
+    /// The model as it is: to go on from with the optimiser's state, or to use with what the
+    /// validation said.
+    ///
+    /// # Errors
+    /// A number is not finite: such a state is never saved.
+    fn checkpoint(&mut self, purpose: Purpose) -> Result<Checkpoint> {
+        let resumable = matches!(purpose, Purpose::GoOn);
+        let epoch_loss = if resumable { Some(self.session.epoch_loss()?) } else { None };
+        let mut tensors = self.session.download(Storage::Parameters)?;
+        tensors.extend(self.session.download(Storage::Buffers)?);
+        if resumable {
+            for (storage, prefix) in MOMENTS {
+                let moments = self.session.download(storage)?;
+                tensors.extend(
+                    moments.into_iter().map(|(name, values)| (format!("{prefix}{name}"), values)),
+                );
+            }
+        }
+        let lost = match epoch_loss.is_some_and(|loss| !loss.is_finite()) {
+            true => Some("the training loss"),
+            false => not_finite(&tensors),
+        };
+        if let Some(what) = lost {
+            return Err(Error::failure(format!(
+                "{what} is not finite after update {}: {DIVERGED}",
+                self.update
+            )));
+        }
+        let verdict = match purpose {
+            Purpose::GoOn => None,
+            Purpose::Use(verdict) => Some(verdict),
+        };
+        let train = &self.clips.train;
+        let positives = |mood: usize| train.iter().filter(|clip| clip.track.targets[mood]).count();
+        let training = Training {
+            clips: train.len(),
+            positives: (0..self.config.preset.moods.len()).map(positives).collect(),
+            validation_clips: self.clips.validation.len(),
+            validation: verdict.as_ref().map(|verdict| verdict.validation.clone()),
+        };
+        let description = Description {
+            labels: self.config.preset.moods.clone(),
+            preset: self.config.preset.clone(),
+            normalization: self.clips.normalization,
+            update: self.update,
+            epoch_loss,
+            seed: Some(self.config.seed),
+            split: self.clips.split.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            thresholds: verdict.map(|verdict| verdict.thresholds),
+            training: Some(training),
+        };
+        Checkpoint::new(&description, tensors)
+    }
+
+    pub(super) fn save_last(&mut self) -> Result<()> {
+        self.session.check()?;
+        self.checkpoint(Purpose::GoOn)?.write(&self.folder.last())
+    }
+}
+
+/// The weight of each mood's positive term that makes both of its classes weigh the same: negatives ÷
+/// positives, the ratio of scikit-learn's "balanced" weights of the two. A mood that no clip has
+/// keeps 1.
+fn balanced_weights<'a>(targets: impl Iterator<Item = &'a [bool]>, moods: usize) -> Vec<f32> {
+    let mut positives = vec![0_usize; moods];
+    let mut clips = 0;
+    for targets in targets {
+        clips += 1;
+        for (count, &target) in positives.iter_mut().zip(targets) {
+            *count += usize::from(target);
+        }
+    }
+    let weight = |count: usize| match count {
+        0 => 1.0,
+        _ => (clips - count) as f32 / count as f32,
+    };
+    positives.into_iter().map(weight).collect()
+}
+
+/// Adam's moments and the prefix of their names in a checkpoint.
+pub(super) const MOMENTS: [(Storage, &str); 2] =
+    [(Storage::ExpAvg, "optimizer.exp_avg."), (Storage::ExpAvgSq, "optimizer.exp_avg_sq.")];
+
+#[cfg(test)]
+mod tests {
+    use super::balanced_weights;
+
+    #[test]
+    fn balanced_weights_are_negatives_by_positives() {
+        let targets = [[true, false, true], [false, false, true], [false, false, true]];
+        let weights = balanced_weights(targets.iter().map(|row| &row[..]), 3);
+        assert_eq!(weights, [2.0, 1.0, 0.0]);
+    }
+}
