@@ -1,7 +1,7 @@
 //! Replays plans on a GPU: bind groups are made once, a replay is one submit.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::adapter::AdapterSummary;
@@ -34,8 +34,8 @@ impl Recorded {
 struct Program {
     plan: Arc<Plan>,
     placement: Placement,
-    /// What the plan's constants hold, where it has any.
-    constants: Option<wgpu::Buffer>,
+    /// What the plan's constants hold, where it has any; programs may share it.
+    constants: Option<Arc<wgpu::Buffer>>,
     steps: Vec<Recorded>,
     /// Of the buffer with the steps' parameters.
     parameter_bytes: u64,
@@ -106,7 +106,7 @@ impl GpuPrograms {
                 this.programs.iter().find(|other| other.plan.constants() == plan.constants());
             let constants = match twin {
                 Some(twin) => twin.constants.clone(),
-                None => this.gpu.constants(&plan),
+                None => this.gpu.constants(&plan).map(Arc::new),
             };
             let (steps, parameter_bytes) = (Vec::new(), 0);
             let mut program = Program { plan, placement, constants, steps, parameter_bytes };
@@ -120,7 +120,9 @@ impl GpuPrograms {
     /// Bytes of all buffers that live as long as the programs.
     pub fn device_bytes(&self) -> u64 {
         let constants = self.programs.iter().filter_map(|program| program.constants.as_ref());
-        let constants: HashSet<_> = constants.collect();
+        let constants: HashMap<_, _> =
+            constants.map(|buffer| (Arc::as_ptr(buffer), &**buffer)).collect();
+        let constants = constants.into_values();
         let buffers = self.storages.values().chain(self.arenas.values()).chain(constants);
         let parameters = self.programs.iter().map(|program| program.parameter_bytes);
         buffers.map(wgpu::Buffer::size).chain(parameters).sum()

@@ -215,8 +215,11 @@ mod tests {
         placement.arenas().into_iter().collect()
     }
 
-    /// By step: the tensors in arenas that are needed then, as [arena, start, end, read].
-    fn needed(plan: &Plan, placement: &Placement) -> Vec<Vec<(Arena, usize, usize, Option<bool>)>> {
+    /// A tensor in an arena: from where to where, and whether the step at hand reads or writes it.
+    type Room = (Arena, usize, usize, Option<bool>);
+
+    /// By step: what is needed then.
+    fn needed(plan: &Plan, placement: &Placement) -> Vec<Vec<Room>> {
         let mut lives: HashMap<TensorId, (usize, usize)> = HashMap::new();
         for (index, step) in plan.steps().iter().enumerate() {
             for (id, _) in step.uses() {
