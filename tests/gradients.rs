@@ -251,7 +251,7 @@ impl Entry {
         let taps = kernel[0].max(kernel[1]);
         let (batch, channels) = (ENTRY_BATCH, ENTRY_CHANNELS);
         let input =
-            Spectrograms { first: 0, stride: bands * steps, mean: 0.25, inverse_deviation: 1.5 };
+            Spectrograms { start: 0, stride: bands * steps, mean: 0.25, inverse_deviation: 1.5 };
         Self {
             params: entry_forward::Params::new(batch, input, channels, lines, taps, window),
             backward: entry_backward::Params::new(batch, input, channels, lines, taps, window),

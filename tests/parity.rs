@@ -62,13 +62,12 @@ fn ten_updates_agree_each_from_the_same_state() {
 fn predictions_agree() {
     let preset = small_preset("train.batch=6");
     let network = Network::new(&preset, Normalization { mean: 0.1, std: 1.3, handcrafted: None });
-    let batch = noise(&preset, 6, 1);
     let [gpu, cpu] = [support::device(), Device::Cpu].map(|device| {
         let mut session = Session::new(&device, network.clone(), 0, &[6]).expect("plans");
         session.upload(Storage::Parameters, &initialise(&preset, 3)).expect("upload");
         session.upload(Storage::Buffers, &initialise_buffers(&preset)).expect("upload");
         let mut predictions = Predictions::default();
-        session.predict(&batch, &mut predictions).expect("the prediction runs");
+        session.predict(noise(&preset, 6, 1), &mut predictions).expect("the prediction runs");
         predictions
     });
     assert!(relative(&gpu.probabilities, &cpu.probabilities) < 1e-5);
@@ -114,7 +113,7 @@ fn part(batch: &Batch, first: usize, clips: usize) -> Batch {
 fn judge(session: &mut Session, clips: &Batch, batch: usize, moods: usize) -> f64 {
     let mut predictions = Predictions::default();
     for first in (0..clips.clips).step_by(batch) {
-        session.predict(&part(clips, first, batch), &mut predictions).expect("prediction");
+        session.predict(part(clips, first, batch), &mut predictions).expect("prediction");
     }
     let scores = predictions.scores(moods).expect("finite scores");
     scores.roc_auc.macro_mean.expect("every mood has positives and negatives")

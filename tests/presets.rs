@@ -136,7 +136,9 @@ fn gpu_and_cpu_agree() {
                 session.set_class_weights(vec![0.5, 2.0, 3.0]);
                 session.set_epoch_loss(0.0).expect("upload");
                 let mut predictions = Predictions::default();
-                session.predict(&batch, &mut predictions).expect("the prediction runs");
+                session
+                    .predict(noise(&network, update), &mut predictions)
+                    .expect("the prediction runs");
                 session.update(&batch, update, 5, 1e-3).expect("the update runs");
                 let gradients = session.download(Storage::Gradients).expect("download");
                 let gradients: Vec<f32> = gradients.into_iter().flat_map(|(_, g)| g).collect();

@@ -95,7 +95,7 @@ fn five_updates(device: &Device) {
     assert!(error < 1e-4, "running statistics are off by {error:.1e}");
 
     let mut predictions = Predictions::default();
-    session.predict(&batch, &mut predictions).expect("the prediction runs");
+    session.predict(batch, &mut predictions).expect("the prediction runs");
     let error = relative(&predictions.probabilities, &fixture["expected.eval"]);
     assert!(error < 1e-4, "predictions are off by {error:.1e}");
 }

@@ -24,7 +24,7 @@ pub struct Batch {
     /// Rows of both.
     pub clips: usize,
     /// Where the memory of the features goes back to.
-    emptied: Option<Sender<Vec<f32>>>,
+    emptied: Option<Sender<Option<Vec<f32>>>>,
 }
 
 impl Batch {
@@ -38,16 +38,17 @@ impl Drop for Batch {
     fn drop(&mut self) {
         if let Some(emptied) = &self.emptied {
             // Nobody reads any more where this fails.
-            let _ = emptied.send(mem::take(&mut self.features));
+            let _ = emptied.send(Some(mem::take(&mut self.features)));
         }
     }
 }
 
-/// An iterator over batches that a thread of its own reads, each while the device computes the one
-/// before. A batch must be dropped before the next is asked for.
+/// Batches that a thread of its own reads, each from when the one before was dropped: while the
+/// device computes it.
 pub struct Batches {
     receiver: Option<Receiver<Result<Batch>>>,
-    emptied: Sender<Vec<f32>>,
+    /// Takes the memory of a batch, or ends the thread.
+    emptied: Sender<Option<Vec<f32>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -72,11 +73,26 @@ impl Batches {
                 if sender.send(batch).is_err() || failed {
                     return;
                 }
-                let Ok(emptied) = empty.recv() else { return };
+                let Ok(Some(emptied)) = empty.recv() else { return };
                 buffer = emptied;
             }
         });
         Self { receiver: Some(receiver), emptied, thread: Some(thread) }
+    }
+
+    /// The next batch, or none after the last; the one before must be dropped.
+    ///
+    /// # Errors
+    /// An entry of the cache is gone.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>> {
+        let received = self.receiver.as_ref().and_then(|receiver| receiver.recv().ok());
+        if let Some(batch) = received {
+            return batch.map(Some);
+        }
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(_)) => Err(Error::failure("the thread that reads the features broke down")),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -117,22 +133,102 @@ fn read(
     Ok(Batch::new(features, targets, batch.len()))
 }
 
-impl Iterator for Batches {
-    type Item = Result<Batch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.receiver.as_ref().and_then(|receiver| receiver.recv().ok())
-    }
-}
-
 impl Drop for Batches {
     fn drop(&mut self) {
         // A closed channel ends the thread; it must not outlive the run.
         drop(self.receiver.take());
         // It may wait for a batch that somebody holds.
-        let _ = self.emptied.send(Vec::new());
+        let _ = self.emptied.send(None);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::cache::Key;
+    use crate::dataset::features::FeatureRecipe;
+    use crate::dataset::labels::LabelledTrack;
+    use crate::dataset::manifest::Track;
+
+    /// A cache with `count` clips of three numbers, of which the first is the clip's index.
+    fn corpus(count: usize) -> (tempfile::TempDir, Arc<FeatureCache>, Arc<Vec<Prepared>>) {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = FeatureCache::open(Some(folder.path().to_owned())).unwrap();
+        let recipe = FeatureRecipe {
+            sample_rate: 22_050,
+            clip_samples: 1,
+            n_fft: 64,
+            hop: 1,
+            mels: 1,
+            fmin: 0.0,
+            fmax: 11_025.0,
+            top_db: 80.0,
+            rolloff: None,
+        };
+        let clips = (0..count).map(|index| {
+            let name = format!("{index}.wav");
+            let track = Track {
+                id: name.clone(),
+                artist: None,
+                album: None,
+                path: name.clone().into(),
+                listed: name.clone(),
+                duration: None,
+                tags: Vec::new(),
+            };
+            let key = Key::new(blake3::hash(name.as_bytes()), "test", "test");
+            let features = [index as f32, 0.5, 0.25];
+            cache.put(key, &features).unwrap();
+            let targets = vec![index % 2 == 0];
+            Prepared::new(LabelledTrack { track, targets }, key, &features, &recipe)
+        });
+        let clips = Arc::new(clips.collect());
+        (folder, Arc::new(cache), clips)
+    }
+
+    #[test]
+    fn batches_come_in_order_and_the_last_may_be_shorter() {
+        let (_folder, cache, clips) = corpus(5);
+        let mut batches = Batches::new(cache, clips, vec![vec![3, 0], vec![4, 1], vec![2]]);
+        let mut read = Vec::new();
+        while let Some(batch) = batches.next_batch().unwrap() {
+            assert_eq!(batch.features.len(), 3 * batch.clips);
+            let firsts = batch.features.chunks(3).map(|clip| clip[0]);
+            read.push((firsts.collect::<Vec<_>>(), batch.targets.clone()));
+        }
+        let expected = [
+            (vec![3.0, 0.0], vec![0.0, 1.0]),
+            (vec![4.0, 1.0], vec![1.0, 0.0]),
+            (vec![2.0], vec![1.0]),
+        ];
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn reading_ends_with_whoever_asked() {
+        let (_folder, cache, clips) = corpus(3);
+        let order = || vec![vec![0], vec![1], vec![2]];
+        // Before the first batch, after one, and while one is held.
+        drop(Batches::new(Arc::clone(&cache), Arc::clone(&clips), order()));
+        let mut batches = Batches::new(Arc::clone(&cache), Arc::clone(&clips), order());
+        drop(batches.next_batch().unwrap());
+        drop(batches);
+        let mut batches = Batches::new(cache, clips, order());
+        let held = batches.next_batch().unwrap().unwrap();
+        drop(batches);
+        assert_eq!(held.features[0], 0.0);
+    }
+
+    #[test]
+    fn a_clip_that_the_cache_has_lost_is_named() {
+        let (_folder, cache, clips) = corpus(2);
+        cache.clear().unwrap();
+        let mut batches = Batches::new(cache, clips, vec![vec![1], vec![0]]);
+        let error = batches.next_batch().unwrap_err().to_string();
+        assert!(error.contains("1.wav"), "{error}");
+        assert!(batches.next_batch().unwrap().is_none());
     }
 }

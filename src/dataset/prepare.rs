@@ -34,7 +34,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    fn new(track: LabelledTrack, key: Key, features: &[f32], recipe: &FeatureRecipe) -> Self {
+    pub(super) fn new(
+        track: LabelledTrack,
+        key: Key,
+        features: &[f32],
+        recipe: &FeatureRecipe,
+    ) -> Self {
         let (log_mel, rest) = features.split_at(recipe.log_mel_size().min(features.len()));
         Self { track, key, moments: Moments::of(log_mel), handcrafted: rest.try_into().ok() }
     }

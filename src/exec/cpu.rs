@@ -200,7 +200,7 @@ impl<T: Reference> CpuPrograms<T> {
 }
 
 impl<T: Reference> Executor for CpuPrograms<T> {
-    fn ready(&mut self) -> Result<()> {
+    fn wait_until_ready(&mut self) -> Result<()> {
         Ok(())
     }
 

@@ -62,8 +62,8 @@ impl Gpu {
             let mut first = sink.lock().expect("no holder of this lock panics");
             first.get_or_insert(error.to_string());
         }));
-        let software = info.device_type == wgpu::DeviceType::Cpu;
-        let compiles_late = (software && info.backend == wgpu::Backend::Vulkan).then_some(adapter);
+        let lavapipe = info.backend == wgpu::Backend::Vulkan && info.driver == "llvmpipe";
+        let compiles_late = lavapipe.then_some(adapter);
         let pipelines = Pipelines::default();
         Ok(Self { device, queue, summary, options, pipelines, compiles_late, trouble })
     }

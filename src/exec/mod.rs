@@ -39,7 +39,7 @@ pub type ProgramIndex = usize;
 /// Plans made ready to run over shared storages.
 pub trait Executor: Send {
     /// Waits until a replay can be started without waiting.
-    fn ready(&mut self) -> Result<()>;
+    fn wait_until_ready(&mut self) -> Result<()>;
     /// Starts a replay. Errors of the device may surface in a later call.
     fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()>;
     /// The elements of a tensor after the last replay; scratch tensors may have been overwritten

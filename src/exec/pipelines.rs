@@ -5,14 +5,15 @@
 //! device. There, every core opens a device of its own and launches its share of the pipelines with
 //! no workgroups; the driver's shader cache hands the machine code to the device that does the work.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
+use super::Gpu;
 use super::adapter::AdapterSummary;
-use super::{Gpu, GpuOptions};
 use crate::kernels::{Access, Launch, UNIFORM_WINDOW};
 use crate::{Error, Result};
 
@@ -79,16 +80,19 @@ impl Gpu {
         }
         let mut wanted: Vec<_> = wanted.into_values().collect();
         // Long shaders first, so that no core is left with one at the end.
-        wanted.sort_by_key(|kernel| std::cmp::Reverse((kernel.source().len(), key(*kernel))));
+        wanted.sort_by_cached_key(|kernel| Reverse((kernel.source().len(), key(*kernel))));
 
         let next = AtomicUsize::new(0);
         let compile_next = |launcher: Option<&Launcher>| {
             let kernel = *wanted.get(next.fetch_add(1, Ordering::Relaxed))?;
             let start = Instant::now();
-            let result = self.compile(kernel).map(|pipeline| {
-                if let Some(launcher) = launcher {
-                    launcher.launch_nothing(kernel, pipeline);
+            let result = self.compile(kernel).map(|pipeline| match launcher {
+                Some(launcher) if launcher.helps => {
+                    let twin = create(&launcher.device, self.options.checked, kernel);
+                    launcher.launch_nothing(kernel, &twin);
                 }
+                Some(launcher) => launcher.launch_nothing(kernel, &pipeline),
+                None => {}
             });
             Some(Compilation {
                 kernel: kernel.id(),
@@ -99,13 +103,14 @@ impl Gpu {
         let work = |helps: bool| {
             let launcher = match &self.compiles_late {
                 None => None,
-                Some(adapter) if helps => Some(Launcher::helping(adapter, self.options)?),
+                Some(adapter) if helps => Some(Launcher::helping(adapter)?),
                 Some(_) => Some(Launcher::of(self)),
             };
             Some(std::iter::from_fn(|| compile_next(launcher.as_ref())).collect::<Vec<_>>())
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let helpers = cores.min(wanted.len().div_ceil(WORTH_A_DEVICE)).saturating_sub(1);
+        let share = if self.compiles_late.is_some() { WORTH_A_DEVICE } else { 1 };
+        let helpers = cores.min(wanted.len().div_ceil(share)).saturating_sub(1);
         thread::scope(|scope| {
             let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(|| work(true))).collect();
             let mut compilations = work(false).unwrap_or_default();
@@ -193,28 +198,32 @@ fn create(device: &wgpu::Device, checked: bool, kernel: &dyn Launch) -> Pipeline
 struct Launcher {
     device: wgpu::Device,
     queue: wgpu::Queue,
-    /// For a further device, how it makes its own pipelines.
-    helps: Option<GpuOptions>,
+    /// Whether it is a further device, which needs pipelines of its own.
+    helps: bool,
     read: wgpu::Buffer,
     written: wgpu::Buffer,
 }
 
 impl Launcher {
     fn of(gpu: &Gpu) -> Self {
-        Self::new(gpu.device.clone(), gpu.queue.clone(), None)
+        Self::new(gpu.device.clone(), gpu.queue.clone(), false)
     }
 
     /// A further device of the adapter. It reports no errors: the device that the pipelines are for
     /// does.
-    fn helping(adapter: &wgpu::Adapter, options: GpuOptions) -> Option<Self> {
-        let descriptor =
-            wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
+    fn helping(adapter: &wgpu::Adapter) -> Option<Self> {
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("moodshader, compiling"),
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).ok()?;
         device.on_uncaptured_error(Arc::new(|_| {}));
-        Some(Self::new(device, queue, Some(options)))
+        Some(Self::new(device, queue, true))
     }
 
-    fn new(device: wgpu::Device, queue: wgpu::Queue, helps: Option<GpuOptions>) -> Self {
+    fn new(device: wgpu::Device, queue: wgpu::Queue, helps: bool) -> Self {
         let buffer = |usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("nothing"),
@@ -228,12 +237,8 @@ impl Launcher {
         Self { device, queue, helps, read, written }
     }
 
-    fn launch_nothing(&self, kernel: &dyn Launch, pipeline: Pipeline) {
+    fn launch_nothing(&self, kernel: &dyn Launch, pipeline: &Pipeline) {
         let Self { device, queue, read, written, .. } = self;
-        let pipeline = match self.helps {
-            Some(GpuOptions { checked }) => create(device, checked, kernel),
-            None => pipeline,
-        };
         let buffers =
             kernel.bindings().iter().map(|b| if b.access.reads() { read } else { written });
         let entries: Vec<_> = (0..)

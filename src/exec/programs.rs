@@ -77,13 +77,14 @@ impl GpuPrograms {
         // The plan that needs most first: the others then find room in its arenas.
         let mut order: Vec<usize> = (0..plans.len()).collect();
         let needs = |&index: &usize| -> usize {
-            plans[index].tensors().iter().map(|tensor| tensor.length).sum()
+            let tensors = plans[index].tensors().iter();
+            tensors.filter(|tensor| tensor.home == Home::Scratch).map(|tensor| tensor.length).sum()
         };
         order.sort_by_key(|index| Reverse(needs(index)));
         let mut lengths: HashMap<Arena, usize> = HashMap::new();
         let mut placements = vec![Placement::default(); plans.len()];
         for index in order {
-            let limit = limits.max_buffer_size as usize / 4;
+            let limit = limits.max_buffer_size as usize / 4 - WINDOW;
             placements[index] = Placement::new(&plans[index], limit, &lengths);
             for (arena, length) in placements[index].arenas() {
                 let longest = lengths.entry(arena).or_default();
@@ -251,7 +252,7 @@ fn fits(plan: &Plan, limits: &wgpu::Limits, adapter: &AdapterSummary) -> Result<
 }
 
 impl Executor for GpuPrograms {
-    fn ready(&mut self) -> Result<()> {
+    fn wait_until_ready(&mut self) -> Result<()> {
         while self.in_flight.len() >= IN_FLIGHT {
             let oldest = self.in_flight.pop_front();
             self.gpu.wait_for(oldest)?;
@@ -261,7 +262,7 @@ impl Executor for GpuPrograms {
 
     fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()> {
         // Before the inputs are copied: a replay that is over gives its staging memory back.
-        self.ready()?;
+        self.wait_until_ready()?;
         self.write(program, inputs);
         let program = &self.programs[program];
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());

@@ -492,10 +492,10 @@ impl Block {
 }
 
 /// In large batches, computes what the `entry_` kernels left again before the backward pass needs
-/// it, so that it need not be kept: a third of the memory for a twentieth of the time.
+/// it, so that it need not be kept: a quarter of the memory for a twentieth of the time.
 pub(super) fn compute_entry_again(b: &mut Builder<'_>, blocks: &mut [Block], features: TensorId) {
     let [first, second, ..] = blocks else { return };
-    let large = b.plan.tensor(first.pooled).length > b.limits.kept as usize;
+    let large = b.plan.tensor(first.pooled).length > b.limits.recompute_above as usize;
     if let (Activation::Places { code: kept }, true) = (&mut first.activation, large) {
         let Entry { pooled, code, .. } = Entry::new(b, &first.shape, features);
         (first.pooled, *kept) = (pooled, code);

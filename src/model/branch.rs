@@ -42,7 +42,7 @@ impl Branch {
         lstm::pack(packing, layout, &branch.name, width, &branch.lstm);
     }
 
-    /// Appends the forward pass from standardised features into columns of the summary;
+    /// Appends the forward pass from features in dB into columns of the summary;
     /// `columns` are the summary's width and the branch's first column.
     pub fn forward(
         b: &mut Builder<'_>,

@@ -11,7 +11,7 @@ use crate::model::packing::{Packed, Packing};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::{ClassWeights, Loss, Output, Preset};
 use crate::model::rnn::Rnn;
-use crate::plan::{Home, Layout, Plan, Storage, Tensor, TensorId};
+use crate::plan::{ALIGNMENT, Home, Layout, Plan, Storage, Tensor, TensorId};
 
 /// A preset's model: where its tensors lie, and the plans that run it.
 #[derive(Clone, Debug)]
@@ -94,18 +94,17 @@ impl Network {
 pub(super) struct Limits {
     /// Elements of the largest tensor of a part of the batch, where the clips can be split so far.
     pub part: u32,
-    /// Elements of the largest tensor of a first block that is kept for the backward pass. Larger
-    /// ones are computed again.
-    pub kept: u32,
+    /// Elements of a first block's output beyond which the backward pass computes it again.
+    pub recompute_above: u32,
     /// Steps × units of one launch of a recurrence, whose time grows with both.
     pub launch: u32,
 }
 
 impl Limits {
-    /// The smallest binding that an adapter must allow, 128 MiB; half of it, so that 32 clips of
-    /// `paper` take 320 MiB in place of 420 at a twentieth more time; and few enough steps, 256 of
-    /// 128 units, that neither a display nor a driver's watchdog has to wait long.
-    pub const PORTABLE: Self = Self { part: 32 << 20, kept: 16 << 20, launch: 1 << 15 };
+    /// The smallest binding that an adapter must allow, 128 MiB; half of it, with which 32 clips
+    /// of `paper` take 295 MiB in place of 395; and few enough steps, 256 of 128 units, that neither a
+    /// display nor a driver's watchdog has to wait long.
+    pub const PORTABLE: Self = Self { part: 32 << 20, recompute_above: 16 << 20, launch: 1 << 15 };
 }
 
 /// A plan in the making.
@@ -185,21 +184,23 @@ impl<'a> Builder<'a> {
     /// The clips of the batch in parts, as [first, count], so that no tensor's part is beyond the
     /// limit and all begin where a binding may. One part, where the sizes allow no other cut.
     pub fn clips<const N: usize>(&self, tensors: [TensorId; N]) -> Vec<[u32; 2]> {
-        let of_a_clip = tensors.map(|id| self.plan.tensor(id).length as u32 / self.batch);
+        let batch = self.batch as usize;
+        let of_a_clip = tensors.map(|id| self.plan.tensor(id).length / batch);
         let largest = of_a_clip.iter().copied().max().unwrap_or(1);
-        let most = (self.limits.part / largest.max(1)).max(1);
-        // Of features, `spectrograms` finds a part wherever it begins.
+        // Features may begin within an alignment.
+        let room = (self.limits.part as usize).saturating_sub(ALIGNMENT);
+        let most = (room / largest.max(1)).max(1);
         let cut = tensors.into_iter().filter(|&id| self.plan.tensor(id).home != Home::Input);
-        let cut: Vec<_> = cut.map(|id| self.plan.tensor(id).length as u32 / self.batch).collect();
-        let begins = |&count: &u32| {
-            cut.iter().all(|&size| (u64::from(size) * u64::from(count)).is_multiple_of(64))
+        let cut: Vec<_> = cut.map(|id| self.plan.tensor(id).length / batch).collect();
+        let begins = |&count: &usize| {
+            cut.iter().all(|&size| (size as u64 * count as u64).is_multiple_of(ALIGNMENT as u64))
         };
         let count = match most {
-            most if most >= self.batch => self.batch,
-            most => (1..=most).rev().find(begins).unwrap_or(self.batch),
+            most if most >= batch => batch,
+            most => (1..=most).rev().find(begins).unwrap_or(batch),
         };
-        let firsts = (0..self.batch).step_by(count as usize);
-        firsts.map(|first| [first, count.min(self.batch - first)]).collect()
+        let firsts = (0..batch).step_by(count);
+        firsts.map(|first| [first, count.min(batch - first)].map(|n| n as u32)).collect()
     }
 
     /// Some clips of a tensor that has as many elements for each.
@@ -211,20 +212,24 @@ impl<'a> Builder<'a> {
         self.plan.part(whole, first as usize * of_a_clip, count as usize * of_a_clip)
     }
 
-    /// A part of the features that holds some clips, and where the spectrograms lie in it. It begins
-    /// with an earlier clip, where a binding may not begin with the first.
+    /// A part of the features that holds some clips, and where the spectrograms lie in it.
     pub fn spectrograms(
         &mut self,
         features: TensorId,
         [first, count]: [u32; 2],
     ) -> (TensorId, Spectrograms) {
-        let stride = self.plan.tensor(features).length as u32 / self.batch;
-        let begins = |clip: &u32| (u64::from(*clip) * u64::from(stride)).is_multiple_of(64);
-        let begin = (0..=first).rev().find(begins).unwrap_or(0);
-        let part = self.part(features, [begin, first + count - begin]);
+        let stride = self.network.preset.feature_size();
+        let begin = first as usize * stride;
+        let start = begin % ALIGNMENT;
+        let length = start + count as usize * stride;
+        let part = match self.plan.tensor(features).length {
+            whole if whole == length => features,
+            _ => self.plan.part(features, begin - start, length),
+        };
         let Normalization { mean, std, .. } = *self.network.normalization();
         let (mean, inverse_deviation) = (mean as f32, std.recip() as f32);
-        (part, Spectrograms { first: first - begin, stride, mean, inverse_deviation })
+        let (start, stride) = (start as u32, stride as u32);
+        (part, Spectrograms { start, stride, mean, inverse_deviation })
     }
 
     /// Has `compute` write gradients: for the first part of a batch into their places, for a
@@ -532,10 +537,14 @@ mod tests {
         let once = clips_entered(&plan);
         assert!(whole.iter().any(|&g| g.abs() > 1e-3));
         // Tensors have 20 to 512 elements a clip, and parts begin at multiples of 64.
-        for (part, kept, entered) in [(64 * 512, 1 << 20, once), (16 * 512, 64, 2 * once)] {
-            let limits = Limits { part, kept, ..Limits::PORTABLE };
+        for (part, recompute_above, entered) in
+            [(64 * 512, 1 << 20, once), (16 * 512, 64, 2 * once)]
+        {
+            let limits = Limits { part, recompute_above, ..Limits::PORTABLE };
             let (pieces, more) = gradients(&preset, BATCH, limits);
             assert!(more.steps().len() > plan.steps().len(), "parts of {part}");
+            let parts = more.tensors().iter().filter(|t| matches!(t.home, Home::Part(..)));
+            assert!(parts.map(|t| t.length).max().unwrap() <= part as usize, "parts of {part}");
             // What the first block leaves is kept, or not.
             assert_eq!(clips_entered(&more), entered, "parts of {part}");
             for (a, b) in whole.iter().zip(&pieces) {

@@ -270,11 +270,12 @@ mod tests {
         let most = alive.max().unwrap();
         assert!(total as f64 <= 1.05 * most as f64, "{total} for {most}");
 
-        // What the validation needs is there already.
+        // What shorter batches and the validation need is there already.
         let given = lengths(&placement);
-        let beside = Placement::new(&network.inference(32).plan, usize::MAX, &given);
-        for (arena, length) in beside.arenas() {
-            assert!(given.get(&arena).is_some_and(|&given| length <= given), "{arena:?}");
+        for smaller in [network.training(31), network.inference(32), network.inference(7)] {
+            for (arena, length) in Placement::new(&smaller.plan, usize::MAX, &given).arenas() {
+                assert!(given.get(&arena).is_some_and(|&given| length <= given), "{arena:?}");
+            }
         }
     }
 

@@ -131,8 +131,9 @@ pub fn evaluate(
     let order = indices.chunks(batch).map(<[_]>::to_vec).collect();
     let bar = progress.bar("predicting", clips.len());
     let mut predictions = Predictions::default();
-    for batch in Batches::new(cache, Arc::clone(&clips), order) {
-        session.predict(&batch?, &mut predictions)?;
+    let mut batches = Batches::new(cache, Arc::clone(&clips), order);
+    while let Some(batch) = batches.next_batch()? {
+        session.predict(batch, &mut predictions)?;
         bar.at(predictions.loss.len());
     }
     drop(bar);

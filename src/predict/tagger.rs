@@ -200,7 +200,7 @@ impl Tagger {
                 let features = self.extractor.extract(batch)?.concat();
                 let batch = Batch::new(features, vec![0.0; size * moods], size);
                 let mut predictions = Predictions::default();
-                self.session.predict(&batch, &mut predictions)?;
+                self.session.predict(batch, &mut predictions)?;
                 let probabilities = predictions.probabilities;
                 if !probabilities.iter().all(|probability| probability.is_finite()) {
                     return Err(Error::failure(

@@ -167,7 +167,7 @@ impl Run {
             let features = filled.flatten().copied().collect();
             let batch = Batch::new(features, vec![0.0; batch * moods], batch);
             let before = predictions.probabilities.len();
-            self.session.predict(&batch, &mut predictions)?;
+            self.session.predict(batch, &mut predictions)?;
             predictions.probabilities.truncate(before + group.len() * moods);
         }
         Ok(predictions.probabilities)

@@ -207,18 +207,19 @@ impl Run {
         let event_every = (per_epoch / EVENTS).clamp(1, CHECK_EVERY);
         let (mut clips, mut waited) = (0, 0.0);
         loop {
-            self.session.ready()?;
+            self.session.wait_until_ready()?;
             let asked = Instant::now();
-            let Some(batch) = batches.next() else { break };
+            let Some(batch) = batches.next_batch()? else { break };
             waited += asked.elapsed().as_secs_f64();
             if self.update >= end || stop.load(Ordering::Relaxed) {
                 break;
             }
-            let batch = batch?;
             let rate = self.config.preset.train.learning_rate(self.update, per_epoch);
             self.session.update(&batch, self.update, self.config.seed, rate)?;
             self.update += 1;
             clips += batch.clips;
+            // The device has its copy: the next one is read from now on.
+            drop(batch);
             let done = self.update - epoch * per_epoch;
             bar.at(done as usize);
             if self.update.is_multiple_of(CHECK_EVERY) {
@@ -320,8 +321,9 @@ impl Run {
         let order = indices.chunks(self.config.preset.train.batch).map(<[_]>::to_vec).collect();
         let bar = progress.bar(what, clips.len());
         let mut predictions = Predictions::default();
-        for batch in Batches::new(Arc::clone(&self.cache), Arc::clone(clips), order) {
-            self.session.predict(&batch?, &mut predictions)?;
+        let mut batches = Batches::new(Arc::clone(&self.cache), Arc::clone(clips), order);
+        while let Some(batch) = batches.next_batch()? {
+            self.session.predict(batch, &mut predictions)?;
             bar.at(predictions.loss.len());
         }
         Ok(predictions)

@@ -193,8 +193,8 @@ impl Session {
     ///
     /// # Errors
     /// The device fails.
-    pub fn ready(&mut self) -> Result<()> {
-        self.executor.ready()
+    pub fn wait_until_ready(&mut self) -> Result<()> {
+        self.executor.wait_until_ready()
     }
 
     /// Starts update `update` on a batch.
@@ -216,17 +216,18 @@ impl Session {
         self.inference.iter().map(|program| program.batch).min()
     }
 
-    /// Predicts a batch; waits for the result.
-    pub fn predict(&mut self, batch: &Batch, into: &mut Predictions) -> Result<()> {
+    /// Predicts a batch; waits for the result, without the batch.
+    pub fn predict(&mut self, batch: Batch, into: &mut Predictions) -> Result<()> {
         let program = find(&self.inference, batch.clips)?;
         let inputs = [
             (program.features, Input::F32(&batch.features)),
             (program.targets, Input::F32(&batch.targets)),
         ];
         self.executor.run(program.index, &inputs)?;
+        into.targets.extend(batch.targets.iter().map(|&target| target > 0.5));
+        drop(batch);
         into.probabilities.extend(self.executor.read(program.index, program.probabilities)?);
         into.loss.extend(self.executor.read(program.index, program.loss)?);
-        into.targets.extend(batch.targets.iter().map(|&target| target > 0.5));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 // The first block of a branch backwards: through pooling, batch norm and ReLU to the gradients of
 // the weights, in one pass that computes the activation again from the input:
-//     x[n, p] = (input[first + n, p] − mean) · inverse_deviation
+//     x[n, p] = (input[n, p] − mean) · inverse_deviation
 //     a[n, o, p] = max(0, bias[o] + Σ_t weight[o, t] · x[n, p + t − before])
 //     dy = d_output[n, o, w] at the position that window w kept, else 0
 //     dz = a > 0 ? scale · (dy − terms₀ − x̂ · terms₁) : 0,  x̂ = (a − mean) / √(variance + ε)
@@ -39,9 +39,9 @@ struct Params {
     // Windows of a segment (a cut one at the line's end included), segments of a line.
     segment: u32,
     segments: u32,
-    // The first clip of the input that is read, and the elements of a clip there: hand-crafted
-    // features may follow the spectrogram.
-    first: u32,
+    // Where the first spectrogram begins, and the elements of a clip: hand-crafted features may
+    // follow the spectrogram.
+    start: u32,
     stride: u32,
     // What standardises it.
     mean: f32,
@@ -49,7 +49,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [first + batch, stride], a clip's first elements being [bands, steps], in dB
+// [batch, stride] from params.start on, a clip's first elements being [bands, steps], in dB
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 // [out_channels, taps]
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
@@ -102,7 +102,6 @@ fn main(
 ) {
     let quad = group.y;
     let quads = groups.y;
-    let plane = params.length * params.lines;
     let pooled_plane = params.windows * params.window_rows;
     let rows = (params.lines + params.window_lines - 1u) / params.window_lines;
     let per_clip = rows * params.segments;
@@ -151,7 +150,7 @@ fn main(
             if line >= params.lines {
                 break;
             }
-            let base = (params.first + clip) * params.stride + line * params.across;
+            let base = params.start + clip * params.stride + line * params.across;
             var at = i32(first) - i32(params.before);
             var x0 = load(base, at + 0);
             var x1 = load(base, at + 1);

@@ -1,7 +1,7 @@
 // The first block of a branch up to its batch norm: convolution of one input channel with "same"
 // zero padding, bias, ReLU, and max pooling, in one pass, so that the full-size activation, by far
 // the largest tensor of the network, never exists:
-//     x[n, p] = (input[first + n, p] − mean) · inverse_deviation
+//     x[n, p] = (input[n, p] − mean) · inverse_deviation
 //     a[n, o, p] = max(0, bias[o] + Σ_t weight[o, t] · x[n, p + t − before])
 //     pooled[n, o, w] = a at the position of window w at which γ[o] · a is greatest
 //     code[n, o, w] = that position, counted row by row inside the window, a byte a channel
@@ -9,10 +9,10 @@
 // Pooling before batch norm is explained in layers/pool/forward. The sums run over every position,
 // those of a remainder that fills no window included.
 //
-// The padding stays zero: it surrounds the standardised input. The input is [clip, band, step]; outputs
-// hold channels in quads: [clip, channel/4, band, step] of
-// vec4. A line is a row of positions along the kernel. Each thread takes windows that lie side by
-// side along the lines, up to 8 positions, in several rows of windows, for 4 channels.
+// The padding stays zero: it surrounds the standardised input. The input is [clip, band, step];
+// outputs hold channels in quads: [clip, channel/4, band, step] of vec4. A line is a row of positions
+// along the kernel. Each thread takes windows that lie side by side along the lines, up to 8
+// positions, in several rows of windows, for 4 channels.
 // Workgroups: x covers the threads of a plane, y the quads, z the clips. A row of partials is the
 // work of one workgroup.
 
@@ -40,9 +40,9 @@ struct Params {
     pooled_across: u32,
     // Threads that share a plane's rows of windows.
     shares: u32,
-    // The first clip of the input that is read, and the elements of a clip there: hand-crafted
-    // features may follow the spectrogram.
-    first: u32,
+    // Where the first spectrogram begins, and the elements of a clip: hand-crafted features may
+    // follow the spectrogram.
+    start: u32,
     stride: u32,
     // What standardises it.
     mean: f32,
@@ -50,7 +50,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [first + batch, stride], a clip's first elements being [bands, steps], in dB
+// [batch, stride] from params.start on, a clip's first elements being [bands, steps], in dB
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 // [out_channels, taps]
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
@@ -206,7 +206,7 @@ fn main(
             }
             count = select(0u, min(tile, params.length - first), real);
             line_code = l * params.code_across;
-            let row = (params.first + clip) * params.stride + line * params.across;
+            let row = params.start + clip * params.stride + line * params.across;
             let x0 = load(row, at + 0);
             let x1 = load(row, at + 1);
             let x2 = load(row, at + 2);

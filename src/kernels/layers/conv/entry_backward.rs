@@ -31,13 +31,13 @@ kernel! {
         segment: u32,
         segments: u32,
         /// Of the input: see [`Spectrograms`].
-        first: u32,
+        start: u32,
         stride: u32,
         mean: f32,
         inverse_deviation: f32,
     },
     tensors {
-        /// [first + batch, stride], a clip's first elements being [bands, steps], in dB
+        /// [batch, stride] from `start` on, a clip's first elements being [bands, steps], in dB
         input: read f32,
         /// [out_channels, taps]
         weight: read f32,
@@ -69,7 +69,7 @@ impl Params {
         taps: u32,
         window: [u32; 2],
     ) -> Self {
-        let Spectrograms { first, stride, mean, inverse_deviation } = input;
+        let Spectrograms { start, stride, mean, inverse_deviation } = input;
         let windows = Windows::new(lines, window);
         // Windows of a line, a cut one at its end included, in segments of about equal size.
         let along = lines.length.div_ceil(windows.along);
@@ -95,7 +95,7 @@ impl Params {
             pooled_across: windows.pooled_across,
             segment,
             segments: along.div_ceil(segment),
-            first,
+            start,
             stride,
             mean,
             inverse_deviation,
@@ -103,8 +103,8 @@ impl Params {
     }
 
     fn spectrograms(&self) -> Spectrograms {
-        let Self { first, stride, mean, inverse_deviation, .. } = *self;
-        Spectrograms { first, stride, mean, inverse_deviation }
+        let Self { start, stride, mean, inverse_deviation, .. } = *self;
+        Spectrograms { start, stride, mean, inverse_deviation }
     }
 
     fn geometry(&self) -> Lines {

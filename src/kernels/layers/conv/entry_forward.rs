@@ -30,13 +30,13 @@ kernel! {
         pooled_across: u32,
         shares: u32,
         /// Of the input: see [`Spectrograms`].
-        first: u32,
+        start: u32,
         stride: u32,
         mean: f32,
         inverse_deviation: f32,
     },
     tensors {
-        /// [first + batch, stride], a clip's first elements being [bands, steps], in dB
+        /// [batch, stride] from `start` on, a clip's first elements being [bands, steps], in dB
         input: read f32,
         /// [out_channels, taps]
         weight: read f32,
@@ -74,7 +74,7 @@ impl Params {
         taps: u32,
         window: [u32; 2],
     ) -> Self {
-        let Spectrograms { first, stride, mean, inverse_deviation } = input;
+        let Spectrograms { start, stride, mean, inverse_deviation } = input;
         let windows = Windows::new(lines, window);
         assert!(taps <= MOST_TAPS && windows.along <= TILE);
         assert!(window[0] * window[1] <= MOST_WINDOW);
@@ -97,7 +97,7 @@ impl Params {
             pooled_along: windows.pooled_along,
             pooled_across: windows.pooled_across,
             shares: lines.div_ceil(windows.lines).div_ceil(ROWS),
-            first,
+            start,
             stride,
             mean,
             inverse_deviation,
@@ -105,8 +105,8 @@ impl Params {
     }
 
     fn spectrograms(&self) -> Spectrograms {
-        let Self { first, stride, mean, inverse_deviation, .. } = *self;
-        Spectrograms { first, stride, mean, inverse_deviation }
+        let Self { start, stride, mean, inverse_deviation, .. } = *self;
+        Spectrograms { start, stride, mean, inverse_deviation }
     }
 
     fn geometry(&self) -> Lines {

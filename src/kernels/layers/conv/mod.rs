@@ -296,8 +296,8 @@ impl Windows {
 /// them: (x − mean) · inverse_deviation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spectrograms {
-    /// The first clip of the input that is read.
-    pub first: u32,
+    /// Where the first spectrogram begins: a binding begins at a multiple of 64 elements.
+    pub start: u32,
     /// Elements of a clip in the input: hand-crafted features may follow the spectrogram.
     pub stride: u32,
     /// Of the training clips, in dB.
@@ -307,20 +307,20 @@ pub struct Spectrograms {
 }
 
 impl Spectrograms {
-    /// For cases: a clip and some numbers are passed over, and what is exact stays exact.
+    /// For cases: some numbers are passed over, and what is exact stays exact.
     fn among_others(plane: u32) -> Self {
-        Self { first: 1, stride: plane + 6, mean: -1.5, inverse_deviation: 0.5 }
+        Self { start: 5, stride: plane + 6, mean: -1.5, inverse_deviation: 0.5 }
     }
 
     /// Elements of an input of which so many clips are read.
     fn length(&self, clips: u32) -> usize {
-        (self.first + clips) as usize * self.stride as usize
+        self.start as usize + clips as usize * self.stride as usize
     }
 
     /// The spectrograms of the clips that are read, [plane] each.
     fn standardised<T: Real>(&self, input: &[T], plane: usize) -> Vec<Vec<T>> {
         let [mean, inverse] = [self.mean, self.inverse_deviation].map(|x| T::of(f64::from(x)));
-        let clips = input.chunks(self.stride as usize).skip(self.first as usize);
+        let clips = input[self.start as usize..].chunks(self.stride as usize);
         clips.map(|clip| clip[..plane].iter().map(|&x| (x - mean) * inverse).collect()).collect()
     }
 }
@@ -359,7 +359,8 @@ fn entry_activation<T: Real>(
 
 /// Numbers of which sums of products are exact in f32, so that no rounding decides on which side of
 /// ReLU's kink an activation lies or which of a window is the greatest: multiples of 1/16, whose
-/// products with the nine taps stay far below 2²⁴ multiples of 1/256.
+/// products with the nine taps, halved by [`Spectrograms::among_others`], stay far below 2²⁴ multiples
+/// of 1/512.
 fn exact() -> Draw {
     Draw::Among((-48_i8..=48).map(|i| f32::from(i) / 16.0).collect())
 }

@@ -1,4 +1,5 @@
-//! A branch's planar input, standardised, as one quad, for a first block that the `entry_` kernels do not take.
+//! A branch's planar input, standardised, as one quad, for a first block that the `entry_` kernels do
+//! not take.
 
 use super::{LANES, Spectrograms};
 use crate::kernels::verify::{Case, Draw};
@@ -11,13 +12,13 @@ kernel! {
         plane: u32,
         clips: u32,
         /// Of the input: see [`Spectrograms`].
-        first: u32,
+        start: u32,
         stride: u32,
         mean: f32,
         inverse_deviation: f32,
     },
     tensors {
-        /// [first + clips, stride], a clip's first elements being [bands, steps], in dB
+        /// [clips, stride] from `start` on, a clip's first elements being [bands, steps], in dB
         input: read f32,
         /// [clips, 1, bands, steps, 4]
         output: write f32,
@@ -29,13 +30,13 @@ kernel! {
 impl Params {
     /// For so many clips of the input, of so many elements each.
     pub fn new(clips: u32, input: Spectrograms, plane: u32) -> Self {
-        let Spectrograms { first, stride, mean, inverse_deviation } = input;
-        Self { plane, clips, first, stride, mean, inverse_deviation }
+        let Spectrograms { start, stride, mean, inverse_deviation } = input;
+        Self { plane, clips, start, stride, mean, inverse_deviation }
     }
 
     fn spectrograms(&self) -> Spectrograms {
-        let Self { first, stride, mean, inverse_deviation, .. } = *self;
-        Spectrograms { first, stride, mean, inverse_deviation }
+        let Self { start, stride, mean, inverse_deviation, .. } = *self;
+        Spectrograms { start, stride, mean, inverse_deviation }
     }
 }
 
