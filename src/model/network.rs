@@ -102,7 +102,7 @@ pub(super) struct Limits {
 
 impl Limits {
     /// The smallest binding that an adapter must allow, 128 MiB; half of it, with which 32 clips
-    /// of `paper` take 295 MiB in place of 395; and few enough steps, 256 of 128 units, that neither a
+    /// of `paper` take 295 MiB of arenas; and few enough steps, 256 of 128 units, that neither a
     /// display nor a driver's watchdog has to wait long.
     pub const PORTABLE: Self = Self { part: 32 << 20, recompute_above: 16 << 20, launch: 1 << 15 };
 }
@@ -221,15 +221,19 @@ impl<'a> Builder<'a> {
         let stride = self.network.preset.feature_size();
         let begin = first as usize * stride;
         let start = begin % ALIGNMENT;
-        let length = start + count as usize * stride;
+        let Normalization { mean, std, .. } = *self.network.normalization();
+        let spectrograms = Spectrograms {
+            start: start as u32,
+            stride: stride as u32,
+            mean: mean as f32,
+            inverse_deviation: std.recip() as f32,
+        };
+        let length = spectrograms.length(count);
         let part = match self.plan.tensor(features).length {
             whole if whole == length => features,
             _ => self.plan.part(features, begin - start, length),
         };
-        let Normalization { mean, std, .. } = *self.network.normalization();
-        let (mean, inverse_deviation) = (mean as f32, std.recip() as f32);
-        let (start, stride) = (start as u32, stride as u32);
-        (part, Spectrograms { start, stride, mean, inverse_deviation })
+        (part, spectrograms)
     }
 
     /// Has `compute` write gradients: for the first part of a batch into their places, for a

@@ -313,7 +313,7 @@ impl Spectrograms {
     }
 
     /// Elements of an input of which so many clips are read.
-    fn length(&self, clips: u32) -> usize {
+    pub(crate) fn length(&self, clips: u32) -> usize {
         self.start as usize + clips as usize * self.stride as usize
     }
 
