@@ -58,8 +58,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let plane = (id.z * params.quads + quad) * params.bands * params.steps;
     let last_band = min((row + 1u) * params.window_bands, params.bands);
     let last_step = min((column + 1u) * params.window_steps, params.steps);
-    for (var band = row * params.window_bands; band < last_band; band++) {
-        for (var step = column * params.window_steps; step < last_step; step++) {
+    var band = row * params.window_bands;
+    loop {
+        var step = column * params.window_steps;
+        loop {
             let at = plane + band * params.steps + step;
             let value = activation[at];
             let dy = select(vec4f(), d, value == kept);
@@ -67,6 +69,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
             d = select(d, vec4f(), value == kept);
             let gradient = scale * (dy - constant - (value - mean) * slope);
             activation[at] = select(vec4f(), gradient, value > vec4f());
+            continuing {
+                step++;
+                break if step >= last_step;
+            }
+        }
+        continuing {
+            band++;
+            break if band >= last_band;
         }
     }
 }

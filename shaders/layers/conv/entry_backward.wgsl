@@ -145,11 +145,10 @@ fn main(
         let first = segment * params.segment * params.window;
         let end = min(first + params.segment * params.window, params.length);
         let pooled_base = (clip * quads + quad) * pooled_plane + row * params.pooled_across;
-        for (var l = 0u; l < params.window_lines; l++) {
+        let lines = min(params.window_lines, params.lines - row * params.window_lines);
+        var l = 0u;
+        loop {
             let line = row * params.window_lines + l;
-            if line >= params.lines {
-                break;
-            }
             let base = params.start + clip * params.stride + line * params.across;
             var at = i32(first) - i32(params.before);
             var x0 = load(base, at + 0);
@@ -203,6 +202,10 @@ fn main(
                 x0 = x1; x1 = x2; x2 = x3; x3 = x4; x4 = x5; x5 = x6; x6 = x7; x7 = x8;
                 at += 1;
                 within = select(within + 1u, 0u, within + 1u == params.window);
+            }
+            continuing {
+                l++;
+                break if l >= lines;
             }
         }
     }

@@ -67,6 +67,8 @@ struct Params {
 
 // params.window, at most 8: constant, so that the windows of a tile stay in registers.
 override POOL = 2u;
+// Groups of three taps, 1 to 3; taps past params.taps have no weight.
+override GROUPS = 3u;
 
 const TILE = 8u;
 const LANES = 64u;
@@ -182,7 +184,8 @@ fn main(
     direction = sign(gamma_of(quad));
     let worst = -3.0e38 * direction;
 
-    for (var window_row = share; window_row < rows; window_row += params.shares) {
+    var window_row = share;
+    loop {
         best[0] = worst;
         place[0] = vec4u(UNSET);
         best[1] = worst;
@@ -199,11 +202,10 @@ fn main(
         place[6] = vec4u(UNSET);
         best[7] = worst;
         place[7] = vec4u(UNSET);
-        for (var l = 0u; l < params.window_lines; l++) {
+        let lines = min(params.window_lines, params.lines - window_row * params.window_lines);
+        var l = 0u;
+        loop {
             let line = window_row * params.window_lines + l;
-            if line >= params.lines {
-                break;
-            }
             count = select(0u, min(tile, params.length - first), real);
             line_code = l * params.code_across;
             let row = params.start + clip * params.stride + line * params.across;
@@ -225,37 +227,31 @@ fn main(
             let x15 = load(row, at + 15);
             var s0 = b; var s1 = b; var s2 = b; var s3 = b;
             var s4 = b; var s5 = b; var s6 = b; var s7 = b;
-            if 0u < params.taps {
-                s0 = fma(w0, vec4f(x0), s0);
-                s1 = fma(w0, vec4f(x1), s1);
-                s2 = fma(w0, vec4f(x2), s2);
-                s3 = fma(w0, vec4f(x3), s3);
-                s4 = fma(w0, vec4f(x4), s4);
-                s5 = fma(w0, vec4f(x5), s5);
-                s6 = fma(w0, vec4f(x6), s6);
-                s7 = fma(w0, vec4f(x7), s7);
-            }
-            if 1u < params.taps {
-                s0 = fma(w1, vec4f(x1), s0);
-                s1 = fma(w1, vec4f(x2), s1);
-                s2 = fma(w1, vec4f(x3), s2);
-                s3 = fma(w1, vec4f(x4), s3);
-                s4 = fma(w1, vec4f(x5), s4);
-                s5 = fma(w1, vec4f(x6), s5);
-                s6 = fma(w1, vec4f(x7), s6);
-                s7 = fma(w1, vec4f(x8), s7);
-            }
-            if 2u < params.taps {
-                s0 = fma(w2, vec4f(x2), s0);
-                s1 = fma(w2, vec4f(x3), s1);
-                s2 = fma(w2, vec4f(x4), s2);
-                s3 = fma(w2, vec4f(x5), s3);
-                s4 = fma(w2, vec4f(x6), s4);
-                s5 = fma(w2, vec4f(x7), s5);
-                s6 = fma(w2, vec4f(x8), s6);
-                s7 = fma(w2, vec4f(x9), s7);
-            }
-            if 3u < params.taps {
+            s0 = fma(w0, vec4f(x0), s0);
+            s1 = fma(w0, vec4f(x1), s1);
+            s2 = fma(w0, vec4f(x2), s2);
+            s3 = fma(w0, vec4f(x3), s3);
+            s4 = fma(w0, vec4f(x4), s4);
+            s5 = fma(w0, vec4f(x5), s5);
+            s6 = fma(w0, vec4f(x6), s6);
+            s7 = fma(w0, vec4f(x7), s7);
+            s0 = fma(w1, vec4f(x1), s0);
+            s1 = fma(w1, vec4f(x2), s1);
+            s2 = fma(w1, vec4f(x3), s2);
+            s3 = fma(w1, vec4f(x4), s3);
+            s4 = fma(w1, vec4f(x5), s4);
+            s5 = fma(w1, vec4f(x6), s5);
+            s6 = fma(w1, vec4f(x7), s6);
+            s7 = fma(w1, vec4f(x8), s7);
+            s0 = fma(w2, vec4f(x2), s0);
+            s1 = fma(w2, vec4f(x3), s1);
+            s2 = fma(w2, vec4f(x4), s2);
+            s3 = fma(w2, vec4f(x5), s3);
+            s4 = fma(w2, vec4f(x6), s4);
+            s5 = fma(w2, vec4f(x7), s5);
+            s6 = fma(w2, vec4f(x8), s6);
+            s7 = fma(w2, vec4f(x9), s7);
+            if GROUPS > 1u {
                 s0 = fma(w3, vec4f(x3), s0);
                 s1 = fma(w3, vec4f(x4), s1);
                 s2 = fma(w3, vec4f(x5), s2);
@@ -264,8 +260,6 @@ fn main(
                 s5 = fma(w3, vec4f(x8), s5);
                 s6 = fma(w3, vec4f(x9), s6);
                 s7 = fma(w3, vec4f(x10), s7);
-            }
-            if 4u < params.taps {
                 s0 = fma(w4, vec4f(x4), s0);
                 s1 = fma(w4, vec4f(x5), s1);
                 s2 = fma(w4, vec4f(x6), s2);
@@ -274,8 +268,6 @@ fn main(
                 s5 = fma(w4, vec4f(x9), s5);
                 s6 = fma(w4, vec4f(x10), s6);
                 s7 = fma(w4, vec4f(x11), s7);
-            }
-            if 5u < params.taps {
                 s0 = fma(w5, vec4f(x5), s0);
                 s1 = fma(w5, vec4f(x6), s1);
                 s2 = fma(w5, vec4f(x7), s2);
@@ -285,7 +277,7 @@ fn main(
                 s6 = fma(w5, vec4f(x11), s6);
                 s7 = fma(w5, vec4f(x12), s7);
             }
-            if 6u < params.taps {
+            if GROUPS > 2u {
                 s0 = fma(w6, vec4f(x6), s0);
                 s1 = fma(w6, vec4f(x7), s1);
                 s2 = fma(w6, vec4f(x8), s2);
@@ -294,8 +286,6 @@ fn main(
                 s5 = fma(w6, vec4f(x11), s5);
                 s6 = fma(w6, vec4f(x12), s6);
                 s7 = fma(w6, vec4f(x13), s7);
-            }
-            if 7u < params.taps {
                 s0 = fma(w7, vec4f(x7), s0);
                 s1 = fma(w7, vec4f(x8), s1);
                 s2 = fma(w7, vec4f(x9), s2);
@@ -304,8 +294,6 @@ fn main(
                 s5 = fma(w7, vec4f(x12), s5);
                 s6 = fma(w7, vec4f(x13), s6);
                 s7 = fma(w7, vec4f(x14), s7);
-            }
-            if 8u < params.taps {
                 s0 = fma(w8, vec4f(x8), s0);
                 s1 = fma(w8, vec4f(x9), s1);
                 s2 = fma(w8, vec4f(x10), s2);
@@ -323,6 +311,10 @@ fn main(
             consider(5u, s5);
             consider(6u, s6);
             consider(7u, s7);
+            continuing {
+                l++;
+                break if l >= lines;
+            }
         }
         if real && window_row < params.window_rows {
             row_base = (clip * groups.y + quad) * pooled_plane + window_row * params.pooled_across;
@@ -334,6 +326,10 @@ fn main(
             put(5u);
             put(6u);
             put(7u);
+        }
+        continuing {
+            window_row += params.shares;
+            break if window_row >= rows;
         }
     }
 

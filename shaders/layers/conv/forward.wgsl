@@ -121,7 +121,8 @@ fn main(
     var s8 = b; var s9 = b; var s10 = b; var s11 = b;
     var s12 = b; var s13 = b; var s14 = b; var s15 = b;
 
-    for (var part = 0u; part < params.in_quads * params.rows; part++) {
+    var part = 0u;
+    loop {
         let q = part / params.rows;
         let r = part % params.rows;
         let scale = affine[q];
@@ -148,7 +149,8 @@ fn main(
         var x13 = load(row, at + 13, limit, scale, shift);
         var x14 = load(row, at + 14, limit, scale, shift);
         var tap = group.y * matrices + part * 3u * params.groups;
-        for (var g = 0u; g < params.groups; g++) {
+        var g = 0u;
+        loop {
             let x15 = load(row, at + 15, limit, scale, shift);
             let x16 = load(row, at + 16, limit, scale, shift);
             let x17 = load(row, at + 17, limit, scale, shift);
@@ -208,6 +210,14 @@ fn main(
             x10 = x13; x11 = x14; x12 = x15; x13 = x16; x14 = x17;
             at += 3;
             tap += 3u;
+            continuing {
+                g++;
+                break if g >= params.groups;
+            }
+        }
+        continuing {
+            part++;
+            break if part >= params.in_quads * params.rows;
         }
     }
 

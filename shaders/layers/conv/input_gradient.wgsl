@@ -83,7 +83,8 @@ fn main(
     var s8 = b; var s9 = b; var s10 = b; var s11 = b;
     var s12 = b; var s13 = b; var s14 = b; var s15 = b;
 
-    for (var part = 0u; part < params.out_quads * params.rows; part++) {
+    var part = 0u;
+    loop {
         let q = part / params.rows;
         let r = part % params.rows;
         // A line outside the plane is padding: no position of it is inside.
@@ -108,7 +109,8 @@ fn main(
         var x13 = load(row, at + 13, limit);
         var x14 = load(row, at + 14, limit);
         var tap = group.y * matrices + part * 3u * params.groups;
-        for (var g = 0u; g < params.groups; g++) {
+        var g = 0u;
+        loop {
             let x15 = load(row, at + 15, limit);
             let x16 = load(row, at + 16, limit);
             let x17 = load(row, at + 17, limit);
@@ -168,6 +170,14 @@ fn main(
             x10 = x13; x11 = x14; x12 = x15; x13 = x16; x14 = x17;
             at += 3;
             tap += 3u;
+            continuing {
+                g++;
+                break if g >= params.groups;
+            }
+        }
+        continuing {
+            part++;
+            break if part >= params.out_quads * params.rows;
         }
     }
 

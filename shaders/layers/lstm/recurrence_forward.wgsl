@@ -130,7 +130,8 @@ fn main(
     }
     workgroupBarrier();
 
-    for (var s = params.begin; s < params.end; s++) {
+    var s = params.begin;
+    loop {
         let t = select(s, params.steps - 1u - s, direction == 1u);
         // At the first step of all there is no h to multiply with.
         let terms = select(units, 0u, s == 0u);
@@ -156,22 +157,33 @@ fn main(
             oc = fma(w.wwww, h, oc); od = fma(w.wwww, l, od);
         }
         let next = CHANGE - half;
-        for (var unit = lane; unit < units; unit += THREADS) {
-            let other = unit != lane;
-            let at = next + 2u * unit;
-            state[at] = advance(
-                n, t, before, s == 0u, direction, unit,
-                select(ia, ic, other), select(fa, fc, other),
-                select(ga, gc, other), select(oa, oc, other),
-            );
-            state[at + 1u] = advance(
-                n + 4u, t, before, s == 0u, direction, unit,
-                select(ib, id, other), select(fb, fd, other),
-                select(gb, gd, other), select(ob, od, other),
-            );
+        var unit = lane;
+        if lane < units {
+            loop {
+                let other = unit != lane;
+                let at = next + 2u * unit;
+                state[at] = advance(
+                    n, t, before, s == 0u, direction, unit,
+                    select(ia, ic, other), select(fa, fc, other),
+                    select(ga, gc, other), select(oa, oc, other),
+                );
+                state[at + 1u] = advance(
+                    n + 4u, t, before, s == 0u, direction, unit,
+                    select(ib, id, other), select(fb, fd, other),
+                    select(gb, gd, other), select(ob, od, other),
+                );
+                continuing {
+                    unit += THREADS;
+                    break if unit >= units;
+                }
+            }
         }
         workgroupBarrier();
         half = CHANGE - half;
         before = t;
+        continuing {
+            s++;
+            break if s >= params.end;
+        }
     }
 }

@@ -44,10 +44,20 @@ fn main(
     let plane = (id.z * groups.y + id.y) * params.bands * params.steps;
     let direction = sign_of(id.y);
     var best = input[plane + y * params.steps + x];
-    for (var i = 0u; i < params.window_bands; i++) {
-        for (var j = 0u; j < params.window_steps; j++) {
+    var i = 0u;
+    loop {
+        var j = 0u;
+        loop {
             let value = input[plane + (y + i) * params.steps + x + j];
             best = select(best, value, value * direction > best * direction);
+            continuing {
+                j++;
+                break if j >= params.window_steps;
+            }
+        }
+        continuing {
+            i++;
+            break if i >= params.window_bands;
         }
     }
     output[(id.z * groups.y + id.y) * bands * steps + id.x] = best;

@@ -181,7 +181,7 @@ impl Kernel for Params {
     }
 
     fn constants(&self) -> Constants {
-        vec![("POOL", f64::from(self.window))]
+        vec![("POOL", f64::from(self.window)), ("GROUPS", f64::from(self.taps.div_ceil(3)))]
     }
 
     fn cost(&self) -> Cost {
