@@ -148,39 +148,46 @@ fn packed_four(clip: u32, start: u32, m: u32, stride: u32, cos_re: vec4f, cos_im
 // element of a butterfly to the next the window's cosine turns by 1/radix of a circle.
 fn first_pass(clip: u32, start: u32, n: u32, log_radix: u32, thread: u32) {
     let stride = n >> log_radix;
-    for (var j = thread; j < stride; j += THREADS) {
-        // Half a circle on, the cosine is the negative.
-        let wrap = 2u * j >= n;
-        let even = twiddles[select(2u * j, 2u * j - n, wrap)];
-        let odd = twiddles[select(2u * j, 2u * j - n, wrap) + 1u];
-        let cosines = vec2f(even.x, odd.x);
-        switch log_radix {
-            case 0u: {
-                let window = 0.5 - 0.5 * select(cosines, -cosines, wrap);
-                z[place(j)] = window * packed(clip, start, j);
+    var j = thread;
+    if j < stride {
+        loop {
+            // Half a circle on, the cosine is the negative.
+            let wrap = 2u * j >= n;
+            let even = twiddles[select(2u * j, 2u * j - n, wrap)];
+            let odd = twiddles[select(2u * j, 2u * j - n, wrap) + 1u];
+            let cosines = vec2f(even.x, odd.x);
+            switch log_radix {
+                case 0u: {
+                    let window = 0.5 - 0.5 * select(cosines, -cosines, wrap);
+                    z[place(j)] = window * packed(clip, start, j);
+                }
+                case 1u: {
+                    let a = (0.5 - 0.5 * cosines) * packed(clip, start, j);
+                    let b = (0.5 + 0.5 * cosines) * packed(clip, start, j + stride);
+                    z[place(j)] = a + b;
+                    z[place(j + stride)] = product(a - b, even);
+                }
+                case 2u: {
+                    let cos_re = vec4f(even, -even);
+                    let cos_im = vec4f(odd, -odd);
+                    let x = packed_four(clip, start, j, stride, cos_re, cos_im);
+                    store_four(j, stride, products(transformed(x), powers(even)));
+                }
+                default: {
+                    let turned = scaled(EIGHTH, even);
+                    let cos_re = turned.re;
+                    let cos_im = scaled(EIGHTH, odd).re;
+                    let a = packed_four(clip, start, j, stride, cos_re, cos_im);
+                    let b = packed_four(clip, start, j + 4u * stride, stride, -cos_re, -cos_im);
+                    let w = powers(product(even, even));
+                    store_four(j, stride, products(transformed(sum(a, b)), w));
+                    let upper = products(difference(a, b), turned);
+                    store_four(j + 4u * stride, stride, products(transformed(upper), w));
+                }
             }
-            case 1u: {
-                let a = (0.5 - 0.5 * cosines) * packed(clip, start, j);
-                let b = (0.5 + 0.5 * cosines) * packed(clip, start, j + stride);
-                z[place(j)] = a + b;
-                z[place(j + stride)] = product(a - b, even);
-            }
-            case 2u: {
-                let cos_re = vec4f(even, -even);
-                let cos_im = vec4f(odd, -odd);
-                let x = packed_four(clip, start, j, stride, cos_re, cos_im);
-                store_four(j, stride, products(transformed(x), powers(even)));
-            }
-            default: {
-                let turned = scaled(EIGHTH, even);
-                let cos_re = turned.re;
-                let cos_im = scaled(EIGHTH, odd).re;
-                let a = packed_four(clip, start, j, stride, cos_re, cos_im);
-                let b = packed_four(clip, start, j + 4u * stride, stride, -cos_re, -cos_im);
-                let w = powers(product(even, even));
-                store_four(j, stride, products(transformed(sum(a, b)), w));
-                let upper = products(difference(a, b), turned);
-                store_four(j + 4u * stride, stride, products(transformed(upper), w));
+            continuing {
+                j += THREADS;
+                break if j >= stride;
             }
         }
     }
@@ -209,16 +216,23 @@ fn transformed_16(p: u32, stride: u32) -> array<Four, 4> {
 fn middle_pass(n: u32, stride: u32, thread: u32) {
     // Twiddles of a block: w^(n_fft / block).
     let step = n / (8u * stride);
-    for (var item = thread; item < n / 16u; item += THREADS) {
-        let j = item & (stride - 1u);
-        let p = 16u * (item - j) + j;
-        let y = transformed_16(p, stride);
-        let w = powers(twiddles[j * step]);
-        let v = powers(twiddles[4u * j * step]);
-        store_four(p, stride, products(y[0], v));
-        store_four(p + 4u * stride, stride, products(y[2], scaled(v, vec2f(w.re.y, w.im.y))));
-        store_four(p + 8u * stride, stride, products(y[1], scaled(v, vec2f(w.re.z, w.im.z))));
-        store_four(p + 12u * stride, stride, products(y[3], scaled(v, vec2f(w.re.w, w.im.w))));
+    var item = thread;
+    if item < n / 16u {
+        loop {
+            let j = item & (stride - 1u);
+            let p = 16u * (item - j) + j;
+            let y = transformed_16(p, stride);
+            let w = powers(twiddles[j * step]);
+            let v = powers(twiddles[4u * j * step]);
+            store_four(p, stride, products(y[0], v));
+            store_four(p + 4u * stride, stride, products(y[2], scaled(v, vec2f(w.re.y, w.im.y))));
+            store_four(p + 8u * stride, stride, products(y[1], scaled(v, vec2f(w.re.z, w.im.z))));
+            store_four(p + 12u * stride, stride, products(y[3], scaled(v, vec2f(w.re.w, w.im.w))));
+            continuing {
+                item += THREADS;
+                break if item >= n / 16u;
+            }
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use crate::exec::{Device, Executor, Input};
 use crate::kernels::Element;
 use crate::kernels::features::{
-    MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power, twiddles,
-    zero_crossings,
+    MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power,
+    stft_power_2048, twiddles, zero_crossings,
 };
 use crate::plan::{Plan, TensorId};
 use crate::{Error, Result};
@@ -179,15 +179,19 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles
     let loudest = plan.scratch("peak", clips);
 
     let [clips, size] = [clips, size].map(|n| n as u32);
-    plan.step(
-        stft_power::Params {
-            clips,
-            samples: recipe.clip_samples as u32,
-            n_fft: recipe.n_fft as u32,
-            hop: recipe.hop as u32,
-        },
-        stft_power::Tensors { samples: handles.samples, twiddles: handles.twiddles, power },
-    );
+    let (samples, twiddles) = (handles.samples, handles.twiddles);
+    let [length, hop] = [recipe.clip_samples, recipe.hop].map(|n| n as u32);
+    if recipe.n_fft == stft_power_2048::N_FFT {
+        plan.step(
+            stft_power_2048::Params { clips, samples: length, hop },
+            stft_power_2048::Tensors { samples, twiddles, power },
+        );
+    } else {
+        plan.step(
+            stft_power::Params { clips, samples: length, n_fft: recipe.n_fft as u32, hop },
+            stft_power::Tensors { samples, twiddles, power },
+        );
+    }
     plan.step(
         mel::Params {
             clips,

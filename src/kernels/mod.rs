@@ -50,6 +50,7 @@ const fn entry<K: Kernel>() -> Entry {
 /// Every kernel, in the order in which a clip meets them.
 pub const REGISTRY: &[Entry] = &[
     entry::<features::stft_power::Params>(),
+    entry::<features::stft_power_2048::Params>(),
     entry::<features::mel::Params>(),
     entry::<features::peak::Params>(),
     entry::<features::decibels::Params>(),

@@ -10,6 +10,7 @@ pub mod peak;
 pub mod spectral_shape;
 pub mod standardise_handcrafted;
 pub mod stft_power;
+pub mod stft_power_2048;
 pub mod zero_crossings;
 
 use std::f64::consts::TAU;

@@ -7,7 +7,9 @@ use moodshader::Result;
 use moodshader::exec::verification::shape;
 use moodshader::exec::{Executor, Gpu, GpuPrograms, Input};
 use moodshader::kernels::bench::{copy, multiply_add};
-use moodshader::kernels::features::{MelFilters, decibels, mel, peak, stft_power};
+use moodshader::kernels::features::{
+    MelFilters, decibels, mel, peak, stft_power, stft_power_2048,
+};
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::{Values, inputs};
 use moodshader::kernels::{Access, Kernel, Launch};
@@ -141,13 +143,14 @@ fn feature_kernels(preset: &Preset) -> Vec<Box<dyn Launch>> {
     );
     let clips = FEATURE_CLIPS;
     let size = (features.mels * preset.frames()) as u32;
+    let [samples, n_fft, hop] = [samples, features.n_fft, features.hop].map(|n| n as u32);
+    let transform: Box<dyn Launch> = if features.n_fft == stft_power_2048::N_FFT {
+        Box::new(stft_power_2048::Params { clips, samples, hop })
+    } else {
+        Box::new(stft_power::Params { clips, samples, n_fft, hop })
+    };
     vec![
-        Box::new(stft_power::Params {
-            clips,
-            samples: samples as u32,
-            n_fft: features.n_fft as u32,
-            hop: features.hop as u32,
-        }),
+        transform,
         Box::new(mel::Params {
             clips,
             frames: preset.frames() as u32,

@@ -1,0 +1,66 @@
+//! [`stft_power`] for frames of 2048 samples, the field's most usual length: two passes instead of
+//! three, and half of the traffic through workgroup memory.
+
+use super::stft_power;
+use crate::kernels::verify::{Case, Draw};
+use crate::kernels::{Cost, Kernel, Real, kernel};
+
+/// The transform's length.
+pub const N_FFT: usize = 2048;
+
+/// Frames of a workgroup.
+const FRAMES: u32 = 2;
+
+kernel! {
+    "features/stft_power_2048",
+    params { clips: u32, samples: u32, hop: u32 },
+    tensors {
+        /// [clips, samples]
+        samples: read f32,
+        /// [1024, 2], see [`super::twiddles`]
+        twiddles: read f32,
+        /// [clips, frames, 1025]
+        power: write f32,
+    },
+}
+
+impl Params {
+    fn general(&self) -> stft_power::Params {
+        let Self { clips, samples, hop } = *self;
+        stft_power::Params { clips, samples, n_fft: N_FFT as u32, hop }
+    }
+}
+
+impl Kernel for Params {
+    fn lengths(&self) -> Tensors<usize> {
+        let stft_power::Tensors { samples, twiddles, power } = self.general().lengths();
+        Tensors { samples, twiddles, power }
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
+        let [frames, clips, _] = self.general().workgroups();
+        [frames.div_ceil(FRAMES), clips, 1]
+    }
+
+    fn cost(&self) -> Cost {
+        self.general().cost()
+    }
+
+    fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+        let Slices { samples, twiddles, power } = tensors;
+        self.general().reference(stft_power::Slices { samples, twiddles, power });
+    }
+
+    fn draw(&self) -> Tensors<Draw> {
+        let stft_power::Tensors { samples, twiddles, power } = self.general().draw();
+        Tensors { samples, twiddles, power }
+    }
+
+    fn cases() -> Vec<Case<Self>> {
+        vec![
+            Case::new("minimal", Self { clips: 1, samples: 1, hop: 1 }),
+            Case::new("odd", Self { clips: 3, samples: 1001, hop: 77 }),
+            Case::new("typical", Self { clips: 2, samples: 8191, hop: 512 }),
+        ]
+    }
+}
