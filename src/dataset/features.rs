@@ -13,8 +13,8 @@ use std::sync::Arc;
 use crate::exec::{Device, Executor, Input};
 use crate::kernels::Element;
 use crate::kernels::features::{
-    MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power,
-    stft_power_2048, twiddles, zero_crossings,
+    MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power, stft_power_2048,
+    twiddles, zero_crossings,
 };
 use crate::plan::{Plan, TensorId};
 use crate::{Error, Result};

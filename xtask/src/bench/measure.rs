@@ -7,9 +7,7 @@ use moodshader::Result;
 use moodshader::exec::verification::shape;
 use moodshader::exec::{Executor, Gpu, GpuPrograms, Input};
 use moodshader::kernels::bench::{copy, multiply_add};
-use moodshader::kernels::features::{
-    MelFilters, decibels, mel, peak, stft_power, stft_power_2048,
-};
+use moodshader::kernels::features::{MelFilters, decibels, mel, peak, stft_power, stft_power_2048};
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::{Values, inputs};
 use moodshader::kernels::{Access, Kernel, Launch};

@@ -262,8 +262,9 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        // γ of both signs and zero; the others at random.
-        let ranges = [(0.5, 2.0), (-2.0, -0.5), (0.1, 1.0), (0.0, 0.0)];
+        // γ of both signs and zero, by fives, so that each lane of a quad meets them all; the others
+        // at random.
+        let ranges = [(0.5, 2.0), (-2.0, -0.5), (0.1, 1.0), (0.0, 0.0), (-1.0, -0.1)];
         let gamma = ranges.into_iter().cycle().take(self.out_channels as usize);
         Tensors {
             input: exact(),
@@ -288,6 +289,7 @@ impl Kernel for Params {
             Case::new("odd, over time", case(3, 7, [1, 5], 11, 37, [2, 3])),
             Case::new("odd, over frequency", case(2, 6, [7, 1], 19, 67, [3, 2])),
             Case::new("one short of whole tiles", case(2, 4, [1, 3], 4, 4 * TILE - 1, [2, 2])),
+            Case::new("windows of one position", case(1, 5, [1, 3], 3, 29, [2, 1])),
             Case::new("typical, over time", case(1, 16, [1, 9], 32, 1292, [2, 2])),
             Case::new("typical, over frequency", case(1, 16, [9, 1], 128, 323, [4, 4])),
         ]
