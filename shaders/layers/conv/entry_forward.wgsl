@@ -184,7 +184,10 @@ fn main(
     direction = sign(gamma_of(quad));
     let worst = -3.0e38 * direction;
 
+    // All threads take as many turns; what lies past the plane counts nothing.
     var window_row = share;
+    let turns = (rows + params.shares - 1u) / params.shares;
+    var turn = 0u;
     loop {
         best[0] = worst;
         place[0] = vec4u(UNSET);
@@ -202,13 +205,13 @@ fn main(
         place[6] = vec4u(UNSET);
         best[7] = worst;
         place[7] = vec4u(UNSET);
-        let lines = min(params.window_lines, params.lines - window_row * params.window_lines);
         var l = 0u;
         loop {
             let line = window_row * params.window_lines + l;
-            count = select(0u, min(tile, params.length - first), real);
+            count = select(0u, min(tile, params.length - first), real && line < params.lines);
             line_code = l * params.code_across;
-            let row = params.start + clip * params.stride + line * params.across;
+            let row = params.start + clip * params.stride
+                + min(line, params.lines - 1u) * params.across;
             let x0 = load(row, at + 0);
             let x1 = load(row, at + 1);
             let x2 = load(row, at + 2);
@@ -313,7 +316,7 @@ fn main(
             consider(7u, s7);
             continuing {
                 l++;
-                break if l >= lines;
+                break if l >= params.window_lines;
             }
         }
         if real && window_row < params.window_rows {
@@ -329,7 +332,8 @@ fn main(
         }
         continuing {
             window_row += params.shares;
-            break if window_row >= rows;
+            turn++;
+            break if turn >= turns;
         }
     }
 

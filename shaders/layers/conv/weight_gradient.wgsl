@@ -80,106 +80,103 @@ fn main(
     var t7x = vec4f();    var t7y = vec4f();    var t7z = vec4f();    var t7w = vec4f();
     var t8x = vec4f();    var t8y = vec4f();    var t8z = vec4f();    var t8w = vec4f();
 
-    var item = group.x * LANES + lane;
-    if item < params.clips * per_clip {
+    for (
+        var item = group.x * LANES + lane;
+        item < params.clips * per_clip;
+        item += groups.x * LANES
+    ) {
+        let clip = item / per_clip;
+        let i = item % per_clip;
+        // Neighbouring lanes take neighbouring memory.
+        let line = select(i / params.segments, i % params.lines, params.across == 1u);
+        let first = params.segment * select(i % params.segments, i / params.lines, params.across == 1u);
+        // A line outside the plane is padding: no position of it is inside.
+        let other = i32(line) + i32(r) - i32(params.above);
+        let limit = select(0, i32(params.length), other >= 0 && other < i32(params.lines));
+        let x_row = (clip * params.in_quads + quad) * plane
+            + u32(clamp(other, 0, i32(params.lines) - 1)) * params.across;
+        let d_row = (clip * params.out_quads + group.y) * plane + line * params.across;
+        var at = i32(first) - before;
+        var x0 = load(x_row, at, limit, scale, shift);
+        var x1 = load(x_row, at + 1, limit, scale, shift);
+        var x2 = vec4f(); var x3 = vec4f(); var x4 = vec4f();
+        var x5 = vec4f(); var x6 = vec4f(); var x7 = vec4f();
+        if GROUPS > 1u {
+            x2 = load(x_row, at + 2, limit, scale, shift);
+            x3 = load(x_row, at + 3, limit, scale, shift);
+            x4 = load(x_row, at + 4, limit, scale, shift);
+        }
+        if GROUPS > 2u {
+            x5 = load(x_row, at + 5, limit, scale, shift);
+            x6 = load(x_row, at + 6, limit, scale, shift);
+            x7 = load(x_row, at + 7, limit, scale, shift);
+        }
+        at += i32(3u * GROUPS) - 1;
+        let end = min(first + params.segment, params.length);
+        // Two positions at once: each sum is then loaded and stored half as often where registers
+        // do not hold them all.
+        var p = first;
         loop {
-            let clip = item / per_clip;
-            let i = item % per_clip;
-            // Neighbouring lanes take neighbouring memory.
-            let line = select(i / params.segments, i % params.lines, params.across == 1u);
-            let first = params.segment * select(i % params.segments, i / params.lines, params.across == 1u);
-            // A line outside the plane is padding: no position of it is inside.
-            let other = i32(line) + i32(r) - i32(params.above);
-            let limit = select(0, i32(params.length), other >= 0 && other < i32(params.lines));
-            let x_row = (clip * params.in_quads + quad) * plane
-                + u32(clamp(other, 0, i32(params.lines) - 1)) * params.across;
-            let d_row = (clip * params.out_quads + group.y) * plane + line * params.across;
-            var at = i32(first) - before;
-            var x0 = load(x_row, at, limit, scale, shift);
-            var x1 = load(x_row, at + 1, limit, scale, shift);
-            var x2 = vec4f(); var x3 = vec4f(); var x4 = vec4f();
-            var x5 = vec4f(); var x6 = vec4f(); var x7 = vec4f();
+            let d0 = d_output[d_row + p * params.along];
+            let last = min(p + 1u, params.length - 1u);
+            let d1 = select(vec4f(), d_output[d_row + last * params.along], p + 1u < end);
+            let n0 = load(x_row, at, limit, scale, shift);
+            let n1 = load(x_row, at + 1, limit, scale, shift);
+            b += d0 + d1;
+            if GROUPS == 1u {
+                x2 = n0;
+                x3 = n1;
+            } else if GROUPS == 2u {
+                x5 = n0;
+                x6 = n1;
+            }
+            t0x = fma(d1, x1.xxxx, fma(d0, x0.xxxx, t0x));
+            t0y = fma(d1, x1.yyyy, fma(d0, x0.yyyy, t0y));
+            t0z = fma(d1, x1.zzzz, fma(d0, x0.zzzz, t0z));
+            t0w = fma(d1, x1.wwww, fma(d0, x0.wwww, t0w));
+            t1x = fma(d1, x2.xxxx, fma(d0, x1.xxxx, t1x));
+            t1y = fma(d1, x2.yyyy, fma(d0, x1.yyyy, t1y));
+            t1z = fma(d1, x2.zzzz, fma(d0, x1.zzzz, t1z));
+            t1w = fma(d1, x2.wwww, fma(d0, x1.wwww, t1w));
+            t2x = fma(d1, x3.xxxx, fma(d0, x2.xxxx, t2x));
+            t2y = fma(d1, x3.yyyy, fma(d0, x2.yyyy, t2y));
+            t2z = fma(d1, x3.zzzz, fma(d0, x2.zzzz, t2z));
+            t2w = fma(d1, x3.wwww, fma(d0, x2.wwww, t2w));
             if GROUPS > 1u {
-                x2 = load(x_row, at + 2, limit, scale, shift);
-                x3 = load(x_row, at + 3, limit, scale, shift);
-                x4 = load(x_row, at + 4, limit, scale, shift);
+                t3x = fma(d1, x4.xxxx, fma(d0, x3.xxxx, t3x));
+                t3y = fma(d1, x4.yyyy, fma(d0, x3.yyyy, t3y));
+                t3z = fma(d1, x4.zzzz, fma(d0, x3.zzzz, t3z));
+                t3w = fma(d1, x4.wwww, fma(d0, x3.wwww, t3w));
+                t4x = fma(d1, x5.xxxx, fma(d0, x4.xxxx, t4x));
+                t4y = fma(d1, x5.yyyy, fma(d0, x4.yyyy, t4y));
+                t4z = fma(d1, x5.zzzz, fma(d0, x4.zzzz, t4z));
+                t4w = fma(d1, x5.wwww, fma(d0, x4.wwww, t4w));
+                t5x = fma(d1, x6.xxxx, fma(d0, x5.xxxx, t5x));
+                t5y = fma(d1, x6.yyyy, fma(d0, x5.yyyy, t5y));
+                t5z = fma(d1, x6.zzzz, fma(d0, x5.zzzz, t5z));
+                t5w = fma(d1, x6.wwww, fma(d0, x5.wwww, t5w));
             }
+            let x8 = n0;
+            let x9 = n1;
             if GROUPS > 2u {
-                x5 = load(x_row, at + 5, limit, scale, shift);
-                x6 = load(x_row, at + 6, limit, scale, shift);
-                x7 = load(x_row, at + 7, limit, scale, shift);
+                t6x = fma(d1, x7.xxxx, fma(d0, x6.xxxx, t6x));
+                t6y = fma(d1, x7.yyyy, fma(d0, x6.yyyy, t6y));
+                t6z = fma(d1, x7.zzzz, fma(d0, x6.zzzz, t6z));
+                t6w = fma(d1, x7.wwww, fma(d0, x6.wwww, t6w));
+                t7x = fma(d1, x8.xxxx, fma(d0, x7.xxxx, t7x));
+                t7y = fma(d1, x8.yyyy, fma(d0, x7.yyyy, t7y));
+                t7z = fma(d1, x8.zzzz, fma(d0, x7.zzzz, t7z));
+                t7w = fma(d1, x8.wwww, fma(d0, x7.wwww, t7w));
+                t8x = fma(d1, x9.xxxx, fma(d0, x8.xxxx, t8x));
+                t8y = fma(d1, x9.yyyy, fma(d0, x8.yyyy, t8y));
+                t8z = fma(d1, x9.zzzz, fma(d0, x8.zzzz, t8z));
+                t8w = fma(d1, x9.wwww, fma(d0, x8.wwww, t8w));
             }
-            at += i32(3u * GROUPS) - 1;
-            let end = min(first + params.segment, params.length);
-            // Two positions at once: each sum is then loaded and stored half as often where registers
-            // do not hold them all.
-            var p = first;
-            loop {
-                let d0 = d_output[d_row + p * params.along];
-                let last = min(p + 1u, params.length - 1u);
-                let d1 = select(vec4f(), d_output[d_row + last * params.along], p + 1u < end);
-                let n0 = load(x_row, at, limit, scale, shift);
-                let n1 = load(x_row, at + 1, limit, scale, shift);
-                b += d0 + d1;
-                if GROUPS == 1u {
-                    x2 = n0;
-                    x3 = n1;
-                } else if GROUPS == 2u {
-                    x5 = n0;
-                    x6 = n1;
-                }
-                t0x = fma(d1, x1.xxxx, fma(d0, x0.xxxx, t0x));
-                t0y = fma(d1, x1.yyyy, fma(d0, x0.yyyy, t0y));
-                t0z = fma(d1, x1.zzzz, fma(d0, x0.zzzz, t0z));
-                t0w = fma(d1, x1.wwww, fma(d0, x0.wwww, t0w));
-                t1x = fma(d1, x2.xxxx, fma(d0, x1.xxxx, t1x));
-                t1y = fma(d1, x2.yyyy, fma(d0, x1.yyyy, t1y));
-                t1z = fma(d1, x2.zzzz, fma(d0, x1.zzzz, t1z));
-                t1w = fma(d1, x2.wwww, fma(d0, x1.wwww, t1w));
-                t2x = fma(d1, x3.xxxx, fma(d0, x2.xxxx, t2x));
-                t2y = fma(d1, x3.yyyy, fma(d0, x2.yyyy, t2y));
-                t2z = fma(d1, x3.zzzz, fma(d0, x2.zzzz, t2z));
-                t2w = fma(d1, x3.wwww, fma(d0, x2.wwww, t2w));
-                if GROUPS > 1u {
-                    t3x = fma(d1, x4.xxxx, fma(d0, x3.xxxx, t3x));
-                    t3y = fma(d1, x4.yyyy, fma(d0, x3.yyyy, t3y));
-                    t3z = fma(d1, x4.zzzz, fma(d0, x3.zzzz, t3z));
-                    t3w = fma(d1, x4.wwww, fma(d0, x3.wwww, t3w));
-                    t4x = fma(d1, x5.xxxx, fma(d0, x4.xxxx, t4x));
-                    t4y = fma(d1, x5.yyyy, fma(d0, x4.yyyy, t4y));
-                    t4z = fma(d1, x5.zzzz, fma(d0, x4.zzzz, t4z));
-                    t4w = fma(d1, x5.wwww, fma(d0, x4.wwww, t4w));
-                    t5x = fma(d1, x6.xxxx, fma(d0, x5.xxxx, t5x));
-                    t5y = fma(d1, x6.yyyy, fma(d0, x5.yyyy, t5y));
-                    t5z = fma(d1, x6.zzzz, fma(d0, x5.zzzz, t5z));
-                    t5w = fma(d1, x6.wwww, fma(d0, x5.wwww, t5w));
-                }
-                let x8 = n0;
-                let x9 = n1;
-                if GROUPS > 2u {
-                    t6x = fma(d1, x7.xxxx, fma(d0, x6.xxxx, t6x));
-                    t6y = fma(d1, x7.yyyy, fma(d0, x6.yyyy, t6y));
-                    t6z = fma(d1, x7.zzzz, fma(d0, x6.zzzz, t6z));
-                    t6w = fma(d1, x7.wwww, fma(d0, x6.wwww, t6w));
-                    t7x = fma(d1, x8.xxxx, fma(d0, x7.xxxx, t7x));
-                    t7y = fma(d1, x8.yyyy, fma(d0, x7.yyyy, t7y));
-                    t7z = fma(d1, x8.zzzz, fma(d0, x7.zzzz, t7z));
-                    t7w = fma(d1, x8.wwww, fma(d0, x7.wwww, t7w));
-                    t8x = fma(d1, x9.xxxx, fma(d0, x8.xxxx, t8x));
-                    t8y = fma(d1, x9.yyyy, fma(d0, x8.yyyy, t8y));
-                    t8z = fma(d1, x9.zzzz, fma(d0, x8.zzzz, t8z));
-                    t8w = fma(d1, x9.wwww, fma(d0, x8.wwww, t8w));
-                }
-                x0 = x2; x1 = x3; x2 = x4; x3 = x5; x4 = x6; x5 = x7; x6 = x8; x7 = x9;
-                at += 2;
-                continuing {
-                    p += 2u;
-                    break if p >= end;
-                }
-            }
+            x0 = x2; x1 = x3; x2 = x4; x3 = x5; x4 = x6; x5 = x7; x6 = x8; x7 = x9;
+            at += 2;
             continuing {
-                item += groups.x * LANES;
-                break if item >= params.clips * per_clip;
+                p += 2u;
+                break if p >= end;
             }
         }
     }

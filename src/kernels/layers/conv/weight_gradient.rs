@@ -191,6 +191,7 @@ impl Kernel for Params {
             Case::new("odd, over frequency", case(3, [9, 6], [7, 1], 19, 67)),
             Case::new("typical, over time", case(1, [16, 32], [1, 9], 32, 323)),
             Case::new("typical, over frequency", case(1, [16, 32], [9, 1], 32, 323)),
+            Case::new("segments over frequency", case(2, [4, 4], [3, 1], 200, 6)),
             Case::new("odd, over both", case(2, [6, 5], [3, 5], 7, 21)),
             Case::new("odd, in two runs over both", case(2, [6, 5], [13, 3], 17, 9)),
             Case::new("rows that only meet padding", case(1, [4, 4], [9, 9], 2, 21)),
