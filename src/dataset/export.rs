@@ -20,7 +20,7 @@ use super::features::{Extractor, FeatureRecipe};
 use crate::audio::{self, Clip};
 use crate::exec::Device;
 use crate::{Error, Result};
-use index::{Index, Source, name, place};
+use index::{Index, Source, append, name, place};
 
 /// Files that are decoded before the device gets them, as in [`super::prepare`].
 const GROUP: usize = 16;
@@ -55,6 +55,15 @@ pub struct Exported {
     pub damaged: usize,
     /// Files that cannot be used, in order, and why.
     pub failed: Vec<(PathBuf, Error)>,
+}
+
+/// A file's features on their way into its array.
+struct Spectrogram {
+    /// Hash of the file's content.
+    content: Hash,
+    /// Without its samples.
+    clip: Clip,
+    decibels: Vec<f32>,
 }
 
 /// Names the array of every file in `files`: `folder/STEM.npy`.
@@ -176,9 +185,8 @@ pub fn export(
     cache: &FeatureCache,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Exported> {
-    let mut exported = Exported::default();
     if jobs.is_empty() {
-        return Ok(exported);
+        return Ok(Exported::default());
     }
     let recipe = log_mel(recipe);
     let recipe_hash = hash_of(&recipe);
@@ -191,7 +199,7 @@ pub fn export(
     };
     let shape = [recipe.mels, recipe.frames()];
     std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(1);
+        let (sender, decoded) = sync_channel(1);
         scope.spawn(move || {
             for group in jobs.chunks(GROUP) {
                 let clips: Vec<Result<(Hash, Clip)>> = group.par_iter().map(decode).collect();
@@ -200,56 +208,71 @@ pub fn export(
                 }
             }
         });
-        let mut done = 0;
-        for (group, clips) in jobs.chunks(GROUP).zip(receiver) {
-            let mut made = Vec::with_capacity(group.len());
-            let mut samples = Vec::with_capacity(group.len());
-            for (job, clip) in group.iter().zip(clips) {
-                match clip {
-                    Ok((content, clip)) => {
-                        exported.padded += usize::from(clip.padded);
-                        exported.truncated += usize::from(clip.truncated);
-                        exported.damaged += usize::from(clip.damaged);
-                        made.push((job, content));
-                        samples.push(clip.samples);
+        // Arrays are written while the device computes the next group.
+        let (to_writer, computed) = sync_channel::<Vec<Result<Spectrogram>>>(1);
+        let writer = scope.spawn(move || -> Result<Exported> {
+            let mut exported = Exported::default();
+            let mut done = 0;
+            for (group, spectrograms) in jobs.chunks(GROUP).zip(computed) {
+                for (job, spectrogram) in group.iter().zip(spectrograms) {
+                    match spectrogram {
+                        Ok(Spectrogram { content, clip, decibels }) => {
+                            exported.padded += usize::from(clip.padded);
+                            exported.truncated += usize::from(clip.truncated);
+                            exported.damaged += usize::from(clip.damaged);
+                            let bytes = npy(shape, &decibels);
+                            let source = Source {
+                                array: name(&job.array),
+                                audio: place(&job.audio),
+                                content: content.to_string(),
+                                recipe: recipe_hash.clone(),
+                                hash: blake3::hash(&bytes).to_string(),
+                            };
+                            match keep(job, &source, &bytes)? {
+                                Some(clash) => exported.failed.push((job.audio.clone(), clash)),
+                                None => exported.written += 1,
+                            }
+                        }
+                        Err(error) => exported.failed.push((job.audio.clone(), error)),
                     }
-                    Err(error) => exported.failed.push((job.audio.clone(), error)),
                 }
+                done += group.len();
+                progress(done);
             }
-            let samples: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
-            for ((job, content), features) in made.into_iter().zip(extractor.extract(&samples)?) {
-                let bytes = npy(shape, &features);
-                let source = Source {
-                    array: name(&job.array),
-                    audio: place(&job.audio),
-                    content: content.to_string(),
-                    recipe: recipe_hash.clone(),
-                    hash: blake3::hash(&bytes).to_string(),
-                };
-                match keep(job, &source, &bytes)? {
-                    Some(clash) => exported.failed.push((job.audio.clone(), clash)),
-                    None => exported.written += 1,
-                }
+            Ok(exported)
+        });
+        for clips in decoded {
+            let samples: Vec<&[f32]> =
+                clips.iter().flatten().map(|(_, clip)| clip.samples.as_slice()).collect();
+            let mut features = extractor.extract(&samples)?.into_iter();
+            let spectrograms = clips.into_iter().map(|decoded| {
+                let (content, mut clip) = decoded?;
+                clip.samples = Vec::new();
+                let decibels = features.next().expect("every clip has its features");
+                Ok(Spectrogram { content, clip, decibels })
+            });
+            if to_writer.send(spectrograms.collect()).is_err() {
+                // The writer has stopped with an error.
+                break;
             }
-            done += group.len();
-            progress(done);
         }
-        Ok(exported)
+        drop(to_writer);
+        writer.join().expect("the writer does not panic")
     })
 }
 
 /// Writes an array and what it was made from, or says which other file's array another run has put
 /// there meanwhile.
 fn keep(job: &Job, source: &Source, bytes: &[u8]) -> Result<Option<Error>> {
-    let index = Index::open(job.array.parent().unwrap_or(Path::new("")))?;
+    let folder = job.array.parent().unwrap_or(Path::new(""));
     if job.array.exists()
-        && let Some(there) = index.source(&source.array)
+        && let Some(there) = Index::open(folder)?.source(&source.array)
         && there.audio != source.audio
         && there.content != source.content
     {
         return Ok(Some(clash(job, there)));
     }
-    index.append(source)?;
+    append(folder, source)?;
     write(&job.array, bytes)?;
     Ok(None)
 }

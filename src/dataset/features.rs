@@ -10,7 +10,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::exec::{Device, Executor, Input};
+use crate::exec::{Arrival, Device, Executor, Input};
 use crate::kernels::Element;
 use crate::kernels::features::{
     MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power, stft_power_2048,
@@ -243,6 +243,25 @@ struct Program {
     handles: Handles,
 }
 
+/// The features of a group, on their way to the host.
+struct Arriving {
+    decibels: Arrival,
+    handcrafted: Option<Arrival>,
+}
+
+impl Arriving {
+    fn clips(self, log_mel_size: usize) -> Result<Vec<Vec<f32>>> {
+        let decibels = (self.decibels)()?;
+        let mut clips: Vec<_> = decibels.chunks(log_mel_size).map(<[f32]>::to_vec).collect();
+        if let Some(handcrafted) = self.handcrafted {
+            for (clip, six) in clips.iter_mut().zip(handcrafted()?.chunks(HANDCRAFTED)) {
+                clip.extend_from_slice(six);
+            }
+        }
+        Ok(clips)
+    }
+}
+
 /// Computes features by one recipe.
 pub struct Extractor {
     recipe: FeatureRecipe,
@@ -301,6 +320,8 @@ impl Extractor {
         }
         let mut features = Vec::with_capacity(clips.len());
         let mut rest = clips;
+        // The host takes a group in while the device computes the next one.
+        let mut under_way: Option<Arriving> = None;
         for (index, program) in self.programs.iter().enumerate() {
             let Program { clips, handles } = program;
             while let Some((group, others)) = rest.split_at_checked(*clips) {
@@ -314,18 +335,19 @@ impl Extractor {
                     (handles.weights, Input::F32(&self.tables.weights)),
                 ];
                 self.executor.run(index, &inputs)?;
-                let decibels = self.executor.read(index, handles.decibels)?;
-                let first = features.len();
-                features.extend(decibels.chunks(self.recipe.log_mel_size()).map(<[f32]>::to_vec));
-                if let Some(handcrafted) = handles.handcrafted {
-                    let statistics = self.executor.read(index, handcrafted)?;
-                    for (clip, six) in
-                        features[first..].iter_mut().zip(statistics.chunks(HANDCRAFTED))
-                    {
-                        clip.extend_from_slice(six);
-                    }
+                let decibels = self.executor.send(index, handles.decibels)?;
+                let handcrafted = match handles.handcrafted {
+                    Some(handcrafted) => Some(self.executor.send(index, handcrafted)?),
+                    None => None,
+                };
+                let before = under_way.replace(Arriving { decibels, handcrafted });
+                if let Some(before) = before {
+                    features.extend(before.clips(self.recipe.log_mel_size())?);
                 }
             }
+        }
+        if let Some(last) = under_way {
+            features.extend(last.clips(self.recipe.log_mel_size())?);
         }
         Ok(features)
     }

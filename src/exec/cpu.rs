@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Executor, Input, ProgramIndex};
+use super::{Arrival, Executor, Input, ProgramIndex};
 use crate::Result;
 use crate::kernels::{Argument, Element, Launch, Real};
 use crate::plan::{Home, Plan, STATUS_CLEAR, Storage, TensorId};
@@ -217,8 +217,9 @@ impl<T: Reference> Executor for CpuPrograms<T> {
         Ok(())
     }
 
-    fn read(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Vec<f32>> {
-        Ok(self.values(program, tensor).into_iter().map(|x| x.double() as f32).collect())
+    fn send(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Arrival> {
+        let values = self.values(program, tensor).into_iter().map(|x| x.double() as f32).collect();
+        Ok(Box::new(|| Ok(values)))
     }
 
     fn upload(&mut self, storage: Storage, values: &[f32]) -> Result<()> {

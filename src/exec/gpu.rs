@@ -186,13 +186,8 @@ impl Gpu {
             .collect()
     }
 
-    /// Copies bytes out of a buffer, waiting for all work submitted before.
-    pub(super) fn download(
-        &self,
-        buffer: &wgpu::Buffer,
-        offset: u64,
-        bytes: u64,
-    ) -> Result<Vec<u8>> {
+    /// Copies bytes out of a buffer, after all work submitted before.
+    pub(super) fn send(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Download {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("download"),
             size: bytes,
@@ -201,15 +196,36 @@ impl Gpu {
         });
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
-        self.queue.submit([encoder.finish()]);
+        let submission = self.queue.submit([encoder.finish()]);
         staging.slice(..).map_async(wgpu::MapMode::Read, |_| {});
-        self.wait_for(None)?;
-        let view = staging
+        Download { staging, submission }
+    }
+
+    /// Waits for what [`Self::send`] copies.
+    pub(super) fn receive(&self, download: Download) -> Result<wgpu::BufferView> {
+        self.wait_for(Some(download.submission))?;
+        download
+            .staging
             .slice(..)
             .get_mapped_range()
-            .map_err(|error| Error::failure(format!("{}: {error}", self.summary.name)))?;
-        Ok(view.to_vec())
+            .map_err(|error| Error::failure(format!("{}: {error}", self.summary.name)))
     }
+
+    /// Copies bytes out of a buffer, waiting for all work submitted before.
+    pub(super) fn download(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Vec<u8>> {
+        Ok(self.receive(self.send(buffer, offset, bytes))?.to_vec())
+    }
+}
+
+/// Bytes on their way to the host.
+pub(super) struct Download {
+    staging: wgpu::Buffer,
+    submission: wgpu::SubmissionIndex,
 }
 
 /// The part of a buffer that a launch binds for a tensor at a byte offset.

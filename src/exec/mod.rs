@@ -36,15 +36,23 @@ pub enum Input<'a> {
 /// Which of the plans given at construction.
 pub type ProgramIndex = usize;
 
+/// Waits for numbers that are on their way to the host, and returns them.
+pub type Arrival = Box<dyn FnOnce() -> Result<Vec<f32>>>;
+
 /// Plans made ready to run over shared storages.
 pub trait Executor: Send {
     /// Waits until a replay can be started without waiting.
     fn wait_until_ready(&mut self) -> Result<()>;
     /// Starts a replay. Errors of the device may surface in a later call.
     fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()>;
-    /// The elements of a tensor after the last replay; scratch tensors may have been overwritten
-    /// by a later step.
-    fn read(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Vec<f32>>;
+    /// Sends the elements of a tensor after the last replay to the host; scratch tensors may have
+    /// been overwritten by a later step. Replays that are started before the arrival change nothing
+    /// about it, and go on meanwhile.
+    fn send(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Arrival>;
+    /// The elements of a tensor after the last replay, as in [`Self::send`].
+    fn read(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Vec<f32>> {
+        self.send(program, tensor)?()
+    }
     /// Replaces the first elements of a storage of numbers.
     fn upload(&mut self, storage: Storage, values: &[f32]) -> Result<()>;
     /// All of a storage of numbers.

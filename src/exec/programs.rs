@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::adapter::AdapterSummary;
 use super::gpu::{Gpu, WINDOW, bound_range};
-use super::{Executor, Input, ProgramIndex};
+use super::{Arrival, Executor, Input, ProgramIndex};
 use crate::kernels::Element;
 use crate::plan::{Arena, Home, Placement, Plan, STATUS_CLEAR, Storage, TensorId};
 use crate::{Error, Result};
@@ -276,12 +276,12 @@ impl Executor for GpuPrograms {
         self.gpu.check()
     }
 
-    fn read(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Vec<f32>> {
+    fn send(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Arrival> {
         let program = &self.programs[program];
         let (buffer, offset) = self.locate(program, tensor);
         let bytes = 4 * program.plan.tensor(tensor).length as u64;
-        let bytes = self.gpu.download(buffer, offset, bytes)?;
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+        let (gpu, download) = (Arc::clone(&self.gpu), self.gpu.send(buffer, offset, bytes));
+        Ok(Box::new(move || Ok(bytemuck::pod_collect_to_vec(&gpu.receive(download)?))))
     }
 
     fn upload(&mut self, storage: Storage, values: &[f32]) -> Result<()> {

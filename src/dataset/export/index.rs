@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,6 @@ pub struct Source {
 
 /// The index of one folder, as it was when opened.
 pub struct Index {
-    path: PathBuf,
     sources: HashMap<String, Source>,
 }
 
@@ -56,28 +55,29 @@ impl Index {
             .filter_map(|line| serde_json::from_str(line).ok())
             .map(|source: Source| (source.array.clone(), source))
             .collect();
-        Ok(Self { path, sources })
+        Ok(Self { sources })
     }
 
     /// What the array of this name was made from.
     pub fn source(&self, array: &str) -> Option<&Source> {
         self.sources.get(array)
     }
+}
 
-    /// Adds a line.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn append(&self, source: &Source) -> Result<()> {
-        let line = serde_json::to_string(source)
-            .map_err(|error| Error::failure(format!("{}: {error}", self.path.display())))?;
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&self.path)
-            .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
-            .map_err(|error| Error::io("write", &self.path, &error))
-    }
+/// Adds a line to the index of `folder`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn append(folder: &Path, source: &Source) -> Result<()> {
+    let path = folder.join(INDEX);
+    let line = serde_json::to_string(source)
+        .map_err(|error| Error::failure(format!("{}: {error}", path.display())))?;
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
+        .map_err(|error| Error::io("write", &path, &error))
 }
 
 /// How the index names a file, wherever it is called from.

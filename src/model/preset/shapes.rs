@@ -70,6 +70,26 @@ impl Preset {
         branch.channels.iter().enumerate().map(shape_of).collect()
     }
 
+    /// Elements that a clip may take of the network's largest tensor.
+    pub(super) fn largest_tensor(&self) -> usize {
+        let activations = |branch| {
+            let blocks = self.block_shapes(branch).into_iter();
+            let planes = blocks
+                .map(|block| block.out_channels.next_multiple_of(4) * block.bands * block.steps);
+            let sequence = self.sequence(branch);
+            planes.max().unwrap_or(0).max(sequence.steps * sequence.features)
+        };
+        // Four gates of each unit in both directions, at each step.
+        let gates = |steps: usize, layers: &[usize]| {
+            layers.iter().map(|units| 8 * units * steps).max().unwrap_or(0)
+        };
+        let branches = self.model.branch.iter().map(|branch| {
+            activations(branch).max(gates(self.sequence(branch).steps, &branch.lstm))
+        });
+        let rnn = self.model.rnn.as_ref().map_or(0, |rnn| gates(self.frames(), &rnn.lstm));
+        branches.chain([rnn, self.feature_size()]).max().unwrap_or(0)
+    }
+
     /// The sequence that the blocks of `branch` end in.
     pub fn sequence(&self, branch: &Branch) -> SequenceShape {
         match self.block_shapes(branch).last() {

@@ -268,6 +268,13 @@ impl Preset {
             train.batch,
             format_args!("must be between 1 and {MAX_WIDTH} clips"),
         )?;
+        let most = u32::MAX as usize / self.largest_tensor().max(1);
+        require(
+            train.batch <= most,
+            "train.batch",
+            train.batch,
+            format_args!("32 bits count a tensor's elements, which allows {most} of these clips"),
+        )?;
         for (key, value) in [
             ("train.learning_rate", train.learning_rate),
             ("train.decay_rate", train.decay_rate),

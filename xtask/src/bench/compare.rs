@@ -48,6 +48,20 @@ pub(super) fn print(earlier: &Document, now: &Document) {
             ),
         }
     }
+    for old in &earlier.kernels {
+        let same = |row: &super::Row| row.kernel == old.kernel && row.shape == old.shape;
+        // What --filter leaves out is not gone.
+        if now.update.is_some() && !now.kernels.iter().any(same) {
+            eprintln!(
+                "{:>8}  {:>10.3} {:>15}  {} ({})",
+                "gone",
+                1e3 * old.seconds,
+                "ms",
+                old.kernel,
+                old.shape
+            );
+        }
+    }
     if let (Some(before), Some(after)) = (&earlier.update, &now.update) {
         if (&before.preset, before.batch) == (&after.preset, after.batch) {
             line("the whole update", before.seconds, after.seconds);

@@ -47,7 +47,7 @@ pub struct Bench {
     #[arg(long, conflicts_with_all = ["predict", "filter", "compare"])]
     growth: bool,
     /// Predict the update on a few common GPUs from their data sheets; nothing is measured.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["filter", "device"])]
     predict: bool,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -112,8 +112,15 @@ struct Update {
 
 impl Bench {
     pub fn run(self) -> Result<ExitCode> {
-        let preset = Preset::named(&self.preset)?;
+        if !Preset::names().any(|name| name == self.preset) {
+            let names: Vec<_> = Preset::names().collect();
+            let (asked, known) = (&self.preset, names.join(", "));
+            return Err(Error::input(format!("there is no preset `{asked}`; there are {known}")));
+        }
         let batch = self.batch as usize;
+        let mut preset = Preset::named(&self.preset)?;
+        preset.train.batch = batch;
+        preset.validate()?;
         if self.predict {
             predict::run(&preset, batch, self.format)?;
             return Ok(ExitCode::SUCCESS);
