@@ -57,6 +57,40 @@ pub struct Exported {
     pub failed: Vec<(PathBuf, Error)>,
 }
 
+impl Exported {
+    /// Writes a job's array, or keeps why there is none.
+    fn add(
+        &mut self,
+        job: &Job,
+        spectrogram: Result<Spectrogram>,
+        shape: [usize; 2],
+        recipe: &str,
+    ) -> Result<()> {
+        let error = match spectrogram {
+            Ok(Spectrogram { content, clip, decibels }) => {
+                self.padded += usize::from(clip.padded);
+                self.truncated += usize::from(clip.truncated);
+                self.damaged += usize::from(clip.damaged);
+                let bytes = npy(shape, &decibels);
+                let source = Source {
+                    array: name(&job.array),
+                    audio: place(&job.audio),
+                    content: content.to_string(),
+                    recipe: recipe.to_owned(),
+                    hash: blake3::hash(&bytes).to_string(),
+                };
+                keep(job, &source, &bytes)?
+            }
+            Err(error) => Some(error),
+        };
+        match error {
+            Some(error) => self.failed.push((job.audio.clone(), error)),
+            None => self.written += 1,
+        }
+        Ok(())
+    }
+}
+
 /// A file's features on their way into its array.
 struct Spectrogram {
     /// Hash of the file's content.
@@ -210,31 +244,12 @@ pub fn export(
         });
         // Arrays are written while the device computes the next group.
         let (to_writer, computed) = sync_channel::<Vec<Result<Spectrogram>>>(1);
-        let writer = scope.spawn(move || -> Result<Exported> {
+        let writer = scope.spawn(move || {
             let mut exported = Exported::default();
             let mut done = 0;
             for (group, spectrograms) in jobs.chunks(GROUP).zip(computed) {
                 for (job, spectrogram) in group.iter().zip(spectrograms) {
-                    match spectrogram {
-                        Ok(Spectrogram { content, clip, decibels }) => {
-                            exported.padded += usize::from(clip.padded);
-                            exported.truncated += usize::from(clip.truncated);
-                            exported.damaged += usize::from(clip.damaged);
-                            let bytes = npy(shape, &decibels);
-                            let source = Source {
-                                array: name(&job.array),
-                                audio: place(&job.audio),
-                                content: content.to_string(),
-                                recipe: recipe_hash.clone(),
-                                hash: blake3::hash(&bytes).to_string(),
-                            };
-                            match keep(job, &source, &bytes)? {
-                                Some(clash) => exported.failed.push((job.audio.clone(), clash)),
-                                None => exported.written += 1,
-                            }
-                        }
-                        Err(error) => exported.failed.push((job.audio.clone(), error)),
-                    }
+                    exported.add(job, spectrogram, shape, &recipe_hash)?;
                 }
                 done += group.len();
                 progress(done);

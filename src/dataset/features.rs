@@ -336,12 +336,9 @@ impl Extractor {
                 ];
                 self.executor.run(index, &inputs)?;
                 let decibels = self.executor.send(index, handles.decibels)?;
-                let handcrafted = match handles.handcrafted {
-                    Some(handcrafted) => Some(self.executor.send(index, handcrafted)?),
-                    None => None,
-                };
-                let before = under_way.replace(Arriving { decibels, handcrafted });
-                if let Some(before) = before {
+                let handcrafted = handles.handcrafted.map(|id| self.executor.send(index, id));
+                let handcrafted = handcrafted.transpose()?;
+                if let Some(before) = under_way.replace(Arriving { decibels, handcrafted }) {
                     features.extend(before.clips(self.recipe.log_mel_size())?);
                 }
             }

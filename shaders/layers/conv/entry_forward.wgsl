@@ -185,10 +185,10 @@ fn main(
     let worst = -3.0e38 * direction;
 
     // All threads take as many turns; what lies past the plane counts nothing.
-    var window_row = share;
     let turns = (rows + params.shares - 1u) / params.shares;
     var turn = 0u;
     loop {
+        let window_row = share + turn * params.shares;
         best[0] = worst;
         place[0] = vec4u(UNSET);
         best[1] = worst;
@@ -331,7 +331,6 @@ fn main(
             put(7u);
         }
         continuing {
-            window_row += params.shares;
             turn++;
             break if turn >= turns;
         }

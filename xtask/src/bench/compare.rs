@@ -36,8 +36,7 @@ pub(super) fn print(earlier: &Document, now: &Document) {
         );
     };
     for row in &now.kernels {
-        let same = |old: &&super::Row| old.kernel == row.kernel && old.shape == row.shape;
-        match earlier.kernels.iter().find(same) {
+        match earlier.kernels.iter().find(|old| old.matches(row)) {
             Some(old) => line(&format!("{} ({})", row.kernel, row.shape), old.seconds, row.seconds),
             None => eprintln!(
                 "{:>8}  {:>26.3} ms  {} ({})",
@@ -49,9 +48,8 @@ pub(super) fn print(earlier: &Document, now: &Document) {
         }
     }
     for old in &earlier.kernels {
-        let same = |row: &super::Row| row.kernel == old.kernel && row.shape == old.shape;
         // What --filter leaves out is not gone.
-        if now.update.is_some() && !now.kernels.iter().any(same) {
+        if now.update.is_some() && !now.kernels.iter().any(|row| row.matches(old)) {
             eprintln!(
                 "{:>8}  {:>10.3} {:>15}  {} ({})",
                 "gone",

@@ -99,7 +99,7 @@ pub(super) fn kernels(
         }
         let seconds = median(profiles.iter().map(|profile| profile[index]).collect());
         let new = row(&*step.kernel, 1, seconds, ceilings);
-        match rows.iter_mut().find(|row| row.kernel == new.kernel && row.shape == new.shape) {
+        match rows.iter_mut().find(|row| row.matches(&new)) {
             None => rows.push(new),
             Some(known) => {
                 let total = known.seconds * known.count as f64 + seconds;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use moodshader::dataset::features::HANDCRAFTED;
 use moodshader::exec::{AdapterSummary, Gpu, GpuOptions, choose};
 use moodshader::model::checkpoint::{HandcraftedNormalization, Normalization};
@@ -35,7 +36,8 @@ pub struct Bench {
     #[arg(long, default_value = "auto", value_name = "ADAPTER")]
     device: String,
     /// Whose shapes to measure.
-    #[arg(long, default_value = "paper", value_name = "NAME")]
+    #[arg(long, default_value = "paper", value_name = "NAME", hide_possible_values = true,
+          value_parser = PossibleValuesParser::new(Preset::names()))]
     preset: String,
     /// Clips of a batch.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
@@ -112,11 +114,6 @@ struct Update {
 
 impl Bench {
     pub fn run(self) -> Result<ExitCode> {
-        if !Preset::names().any(|name| name == self.preset) {
-            let names: Vec<_> = Preset::names().collect();
-            let (asked, known) = (&self.preset, names.join(", "));
-            return Err(Error::input(format!("there is no preset `{asked}`; there are {known}")));
-        }
         let batch = self.batch as usize;
         let mut preset = Preset::named(&self.preset)?;
         preset.train.batch = batch;
@@ -233,6 +230,11 @@ impl Row {
     /// Seconds of an update.
     fn total(&self) -> f64 {
         self.count as f64 * self.seconds
+    }
+
+    /// Whether both are of the same kernel at the same shape.
+    fn matches(&self, other: &Self) -> bool {
+        self.kernel == other.kernel && self.shape == other.shape
     }
 }
 
