@@ -1,6 +1,9 @@
 //! What a preset's author notices: defaults, `--set`, messages, limits and derived sizes.
 
-use moodshader::model::preset::{Handcrafted, Loss, Output, Preset, Rnn, SequenceShape, Summary};
+use moodshader::model::Graph;
+use moodshader::model::outline::outline;
+use moodshader::model::parameters::parameter_shapes;
+use moodshader::model::preset::{Handcrafted, Loss, Output, Preset, Rnn, Summary};
 
 fn paper() -> Preset {
     Preset::named("paper").unwrap()
@@ -31,31 +34,51 @@ fn paper_is_the_report() {
     assert_eq!((paper.moods[0].as_str(), paper.moods[9].as_str()), ("happy", "love"));
     assert_eq!((paper.clip_samples(), paper.frames()), (661_500, 1292));
     let [horizontal, vertical] = &paper.model.branch[..] else { panic!("two branches") };
-    let walk = |branch| -> Vec<[usize; 4]> {
-        let shapes = paper.block_shapes(branch);
-        shapes.iter().map(|s| [s.in_channels, s.out_channels, s.bands, s.steps]).collect()
+    let shapes = parameter_shapes(&paper);
+    let (columns, head) = outline(&Graph::of(&paper).unwrap());
+    // Input channels, and the output of each block.
+    let walk = |branch: &str, at: usize| -> Vec<(usize, Vec<usize>)> {
+        let weights = shapes.iter().filter(|(name, _)| {
+            name.starts_with(&format!("{branch}.blocks")) && name.ends_with("conv.weight")
+        });
+        let outputs = columns[at].lines.iter().map(|line| line.output.clone());
+        weights.map(|(_, shape)| shape[1]).zip(outputs).collect()
     };
     assert_eq!(
-        walk(horizontal),
+        walk(&horizontal.name, 0),
         [
-            [1, 16, 128, 1292],
-            [16, 16, 64, 646],
-            [16, 32, 32, 323],
-            [32, 32, 16, 161],
-            [32, 64, 8, 80],
-            [64, 64, 4, 40],
-            [64, 64, 2, 20]
+            (1, vec![16, 64, 646]),
+            (16, vec![16, 32, 323]),
+            (16, vec![32, 16, 161]),
+            (32, vec![32, 8, 80]),
+            (32, vec![64, 4, 40]),
+            (64, vec![64, 2, 20]),
+            (64, vec![64, 2, 20])
         ]
     );
     assert_eq!(
-        walk(vertical),
-        [[1, 16, 128, 1292], [16, 32, 32, 323], [32, 64, 8, 80], [64, 64, 2, 20]]
+        walk(&vertical.name, 1),
+        [
+            (1, vec![16, 32, 323]),
+            (16, vec![32, 8, 80]),
+            (32, vec![64, 2, 20]),
+            (64, vec![64, 2, 20])
+        ]
     );
-    for branch in [horizontal, vertical] {
-        assert_eq!(paper.sequence(branch), SequenceShape { steps: 20, features: 128 });
-        assert_eq!(paper.branch_features(branch), 64);
+    for (column, branch) in columns.iter().zip([horizontal, vertical]) {
+        let [.., sequence, last] = &column.lines[..] else { panic!("two LSTMs") };
+        assert_eq!((&sequence.output[..], &last.output[..]), (&[20, 256][..], &[64][..]));
+        let first = format!("{}.lstm0.weight_ih_l0", branch.name);
+        let features = shapes.iter().find(|(name, _)| *name == first).map(|(_, shape)| shape[1]);
+        assert_eq!(features, Some(128));
     }
-    assert_eq!(paper.head_features(), 128);
+    assert_eq!(head.lines[0].output, [128]);
+}
+
+/// How many numbers the head reads.
+fn head_features(preset: &Preset) -> usize {
+    let (_, head) = outline(&Graph::of(preset).unwrap());
+    head.lines[0].output[0]
 }
 
 #[test]
@@ -65,8 +88,10 @@ fn demo_is_paper_on_short_clips() {
     assert_eq!(demo.model, paper().model);
     assert_eq!(demo.features, paper().features);
     assert_eq!(demo.frames(), 130);
-    for branch in &demo.model.branch {
-        assert_eq!(demo.sequence(branch), SequenceShape { steps: 2, features: 128 });
+    let (columns, _) = outline(&Graph::of(&demo).unwrap());
+    for column in &columns {
+        let [.., block, sequence, _] = &column.lines[..] else { panic!("two LSTMs") };
+        assert_eq!((&block.output[..], &sequence.output[..]), (&[64, 2, 2][..], &[2, 256][..]));
     }
 }
 
@@ -117,7 +142,7 @@ fn a_file_with_a_branch_has_only_its_own() {
     preset.validate().unwrap();
     assert_eq!(preset.model.branch.len(), 1);
     assert_eq!(preset.model.branch[0].name, "tall");
-    assert_eq!(preset.head_features(), 32);
+    assert_eq!(head_features(&preset), 32);
     let incomplete = parse_error("[[model.branch]]\nname = \"tall\"\n");
     assert_has(&incomplete, &["mine.toml", "kernel"]);
 }
@@ -126,7 +151,7 @@ fn a_file_with_a_branch_has_only_its_own() {
 fn an_rnn_stands_in_place_of_the_branches() {
     let preset = Preset::from_toml("[model.rnn]\nlstm = [128, 64, 32]\n", "mine.toml").unwrap();
     assert!(preset.model.branch.is_empty());
-    assert_eq!(preset.head_features(), 64);
+    assert_eq!(head_features(&preset), 64);
 }
 
 #[test]
@@ -193,7 +218,7 @@ fn set_takes_toml_values_and_words() {
     assert_eq!(preset.model.handcrafted, Some(Handcrafted { hidden: vec![32, 32], rolloff: 0.85 }));
     assert_eq!(preset.moods, ["calm", "wild"]);
     // 64 from the LSTMs, mean and maximum of 64 × 2, 32 hand-crafted.
-    assert_eq!(preset.head_features(), 64 + 256 + 32);
+    assert_eq!(head_features(&preset), 64 + 256 + 32);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use serde_json::{Map, json};
 use super::{Format, print_line, to_json};
 use crate::Result;
 use crate::model::checkpoint::{Checkpoint, Description, FORMAT, Training};
-use crate::model::layers::{Layer, stacks};
+use crate::model::Graph;
+use crate::model::outline::{Line, outline};
 
 /// Show what a checkpoint holds: moods, recipe, layers, training and scores.
 #[derive(Args, Debug)]
@@ -25,9 +26,9 @@ impl Info {
     pub fn run(&self) -> Result<()> {
         let checkpoint = Checkpoint::read(&self.model)?;
         let description = checkpoint.description()?;
-        let (inputs, head) = stacks(&description.preset);
-        let layers: Vec<Layer> =
-            inputs.into_iter().chain([head]).flat_map(|stack| stack.layers).collect();
+        let (columns, head) = outline(&Graph::of(&description.preset)?);
+        let layers: Vec<Line> =
+            columns.into_iter().chain([head]).flat_map(|column| column.lines).collect();
         let resumable = checkpoint.has_optimizer();
         match self.format {
             Format::Text => self.text(&description, &layers, resumable),
@@ -60,7 +61,7 @@ impl Info {
         Ok(())
     }
 
-    fn text(&self, description: &Description, layers: &[Layer], resumable: bool) {
+    fn text(&self, description: &Description, layers: &[Line], resumable: bool) {
         let Description { labels, preset, normalization, .. } = description;
         let line = |what: &str, text: String| print_line(format_args!("{what:<12}{text}"));
         let optimizer = match resumable {
@@ -138,7 +139,7 @@ fn trained(training: &Training, labels: &[String], line: &dyn Fn(&str, String)) 
     }
 }
 
-fn table(layers: &[Layer]) {
+fn table(layers: &[Line]) {
     let width = layers.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0).max(5);
     let row = |name: &str, output: &str, parameters: &str, operations: &str| {
         let line = format!("{name:<width$}  {output:<15}  {parameters:>10}  {operations}");

@@ -128,11 +128,11 @@ impl Checkpoint {
         tensors: impl IntoIterator<Item = (String, Vec<f32>)>,
     ) -> Result<Self> {
         let preset = &description.preset;
+        let mut checkpoint = Self { tensors: BTreeMap::new(), metadata: description.to_text()? };
         let shapes: BTreeMap<_, _> = [parameter_shapes, buffer_shapes, optimizer_shapes]
             .iter()
             .flat_map(|shapes| shapes(preset))
             .collect();
-        let mut checkpoint = Self { tensors: BTreeMap::new(), metadata: description.to_text()? };
         for (name, values) in tensors {
             let shape = shapes
                 .get(&name)

@@ -1,16 +1,19 @@
-//! The model: what a preset describes, its tensors, the plans it compiles into, its files.
+//! The model: what a preset describes, its layers, the plans that it compiles into, its files.
 
-mod block;
-mod branch;
+mod architecture;
 pub mod checkpoint;
-mod handcrafted;
+mod graph;
 pub mod layers;
-mod lstm;
 mod network;
 pub mod onnx;
+pub mod outline;
 mod packing;
 pub mod parameters;
+mod planning;
 pub mod preset;
-mod rnn;
+mod session;
 
+pub use graph::Graph;
 pub use network::{Network, Program};
+pub use planning::Purpose;
+pub use session::{DIVERGED, Inputs, Judgement, MOMENTS, Session};

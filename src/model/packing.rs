@@ -5,38 +5,44 @@ use std::collections::HashMap;
 use crate::kernels::layers::pack;
 use crate::plan::{ALIGNMENT, Layout, Plan, Storage, TensorId};
 
+/// Weights in the order in which a layer's kernels read them.
+pub struct Packed {
+    /// What [`Builder::packed`](super::planning::Builder::packed) finds them by.
+    pub name: String,
+    /// The tensor whose elements they are. `NAME` of an LSTM stands for both directions.
+    pub parameter: String,
+    /// For each packed element its place in the parameter, or [`pack::ABSENT`].
+    pub places: Vec<u32>,
+}
+
 /// What is to be packed, and where it will lie.
 #[derive(Default)]
 pub(super) struct Packing {
-    /// Of the packed elements, indices into the parameters.
+    /// For each packed element its index in the parameters.
     table: Vec<u32>,
     /// Name, first element and length.
-    entries: Vec<(String, usize, usize)>,
+    parts: Vec<(String, usize, usize)>,
 }
 
-/// The packed weights of a plan, by name.
-pub(super) type Packed = HashMap<String, TensorId>;
-
 impl Packing {
-    /// Has `name` hold a parameter's elements in the order of `places`. `NAME` of an LSTM stands for
-    /// both directions.
+    /// Adds weights of a layer.
     ///
     /// # Panics
     /// When the model has no such parameter: a planning error.
-    pub fn add(&mut self, layout: &Layout, name: String, parameter: &str, places: &[u32]) {
+    pub fn add(&mut self, layout: &Layout, Packed { name, parameter, places }: Packed) {
         let (offset, _) =
-            layout.get(parameter).unwrap_or_else(|| panic!("the model has no tensor {parameter}"));
+            layout.get(&parameter).unwrap_or_else(|| panic!("the model has no tensor {parameter}"));
         let start = self.table.len();
         // The sum passes over `ABSENT`, which stays past every parameter.
         self.table.extend(places.iter().map(|&place| place.saturating_add(offset as u32)));
-        self.entries.push((name, start, places.len()));
+        self.parts.push((name, start, places.len()));
         self.table.resize(self.table.len().next_multiple_of(ALIGNMENT), pack::ABSENT);
     }
 
-    /// Appends the step, where there is something to pack.
-    pub fn step(self, plan: &mut Plan, parameters: usize) -> Packed {
+    /// Appends the step, where there is something to pack; returns the packed weights by name.
+    pub fn step(self, plan: &mut Plan, parameters: usize) -> HashMap<String, TensorId> {
         if self.table.is_empty() {
-            return Packed::new();
+            return HashMap::new();
         }
         let source = plan.stored("parameters", Storage::Parameters, 0, parameters);
         let table = plan.constant("packing", &self.table);
@@ -45,7 +51,7 @@ impl Packing {
             pack::Params::new(parameters, self.table.len()),
             pack::Tensors { parameters: source, table, packed },
         );
-        let parts = self.entries.into_iter();
+        let parts = self.parts.into_iter();
         parts.map(|(name, start, length)| (name, plan.part(packed, start, length))).collect()
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::spelling::nearest_first;
 
-pub use shapes::{BlockShape, SequenceShape};
+pub(super) use validate::{require, size};
 
 /// The embedded presets, by name. `paper` comes first: the others take from it what they leave out.
 const EMBEDDED: [(&str, &str); 8] = [

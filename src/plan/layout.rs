@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::{Error, Result};
+
 /// Elements to which a tensor's start is aligned: 256 bytes, the strictest alignment that WebGPU
 /// allows an adapter to ask of a storage binding.
 pub const ALIGNMENT: usize = 64;
@@ -44,6 +46,24 @@ impl Layout {
     /// (offset, length) of a tensor.
     pub fn get(&self, name: &str) -> Option<(usize, usize)> {
         self.index.get(name).map(|&at| (self.entries[at].1, self.entries[at].2))
+    }
+
+    /// Named tensors in their places, zeros elsewhere.
+    ///
+    /// # Errors
+    /// A name that the layout has not, or another number of values.
+    pub fn flatten(&self, tensors: &[(String, Vec<f32>)]) -> Result<Vec<f32>> {
+        let mut flat = vec![0.0; self.length];
+        for (name, values) in tensors {
+            match self.get(name) {
+                Some((offset, length)) if length == values.len() => {
+                    flat[offset..offset + length].copy_from_slice(values);
+                }
+                Some(_) => return Err(Error::failure(format!("{name} has {} values", values.len()))),
+                None => return Err(Error::failure(format!("the model has no tensor {name}"))),
+            }
+        }
+        Ok(flat)
     }
 
     /// Elements in all, gaps included.

@@ -2,23 +2,16 @@
 
 use std::fmt::Display;
 
-use super::{Branch, Loss, Output, Preset, Summary};
+use super::{Output, Preset};
 use crate::error::{Error, Result};
-use crate::kernels::layers::conv;
-use crate::kernels::layers::lstm::MAX_UNITS;
-use crate::model::parameters::parameter_shapes;
+use crate::model::graph::Graph;
 
 /// The FFT of one frame runs in workgroup memory, which holds no longer one.
 const N_FFT: std::ops::RangeInclusive<usize> = 64..=4096;
 /// Beyond any network that is trained on clips; keeps every product of sizes far from overflow.
 const MAX_WIDTH: usize = 1 << 14;
-const MAX_KERNEL: usize = 255;
 const MAX_CLIP_SECONDS: f64 = 3600.0;
 const MAX_EPOCHS: u64 = 1_000_000;
-/// 1 GiB of f32, four times with gradients and Adam's moments.
-const MAX_PARAMETERS: usize = 1 << 28;
-/// First parts of tensor names that are taken.
-const RESERVED: [&str; 4] = ["dense", "handcrafted", "rnn", "optimizer"];
 
 impl Preset {
     /// Refuses a preset that cannot work.
@@ -29,8 +22,7 @@ impl Preset {
         self.validate_moods()?;
         self.validate_audio()?;
         self.validate_features()?;
-        self.validate_model()?;
-        self.validate_train()
+        self.validate_train(&Graph::of(self)?)
     }
 
     fn validate_moods(&self) -> Result<()> {
@@ -121,140 +113,7 @@ impl Preset {
         )
     }
 
-    fn validate_model(&self) -> Result<()> {
-        let model = &self.model;
-        require(
-            (0.0..1.0).contains(&model.dropout),
-            "model.dropout",
-            model.dropout,
-            "must be at least 0 and below 1",
-        )?;
-        match (&model.rnn, model.branch.is_empty()) {
-            (None, true) => {
-                return Err(Error::input("model.branch: none; a model needs a [[model.branch]]"));
-            }
-            (Some(_), false) => {
-                return Err(Error::input(
-                    "model.rnn: stands in place of the branches, and there is a [[model.branch]]",
-                ));
-            }
-            (Some(rnn), true) => lstms("model.rnn.lstm", &rnn.lstm)?,
-            (None, false) => {}
-        }
-        for (place, branch) in model.branch.iter().enumerate() {
-            let key = |name: &str| format!("model.branch.{place}.{name}");
-            require(
-                model.branch[..place].iter().all(|earlier| earlier.name != branch.name),
-                &key("name"),
-                &branch.name,
-                "another branch has this name",
-            )?;
-            self.validate_branch(branch, key)?;
-        }
-        if let Some(handcrafted) = &model.handcrafted {
-            sizes("model.handcrafted.hidden", &handcrafted.hidden)?;
-            require(
-                handcrafted.rolloff > 0.0 && handcrafted.rolloff < 1.0,
-                "model.handcrafted.rolloff",
-                handcrafted.rolloff,
-                "must lie between 0 and 1",
-            )?;
-        }
-        let parameters: usize =
-            parameter_shapes(self).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
-        require(
-            parameters <= MAX_PARAMETERS,
-            "model",
-            format_args!("{parameters} parameters"),
-            format_args!("at most {MAX_PARAMETERS}"),
-        )?;
-        require(
-            self.train.loss == model.output.loss(),
-            "train.loss",
-            match self.train.loss {
-                Loss::SoftmaxBce => "softmax_bce",
-                Loss::SigmoidBce => "sigmoid_bce",
-            },
-            match model.output {
-                Output::Softmax => r#"model.output = "softmax" goes with "softmax_bce""#,
-                Output::Sigmoid => r#"model.output = "sigmoid" goes with "sigmoid_bce""#,
-            },
-        )
-    }
-
-    fn validate_branch(&self, branch: &Branch, key: impl Fn(&str) -> String) -> Result<()> {
-        let name = &branch.name;
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        require(
-            name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(fits),
-            &key("name"),
-            format_args!("{name:?}"),
-            "tensor names begin with it: lower-case letters, digits and _, a letter first",
-        )?;
-        require(
-            !RESERVED.contains(&name.as_str()),
-            &key("name"),
-            name,
-            "other tensors have this name",
-        )?;
-        let [rows, columns] = branch.kernel;
-        let odd = |side: usize| side % 2 == 1 && side <= MAX_KERNEL;
-        require(
-            odd(rows) && odd(columns),
-            &key("kernel"),
-            format_args!("[{rows}, {columns}]"),
-            format_args!("both sides must be odd, to have a middle, and at most {MAX_KERNEL}"),
-        )?;
-        sizes(&key("channels"), &branch.channels)?;
-        for &channels in &branch.channels {
-            require(
-                conv::weights_fit(channels as u32, [rows as u32, columns as u32]),
-                &key("channels"),
-                channels,
-                format_args!(
-                    "the weights of four filters of [{rows}, {columns}] must fit 64 KiB; use a \
-                     smaller kernel or fewer channels"
-                ),
-            )?;
-        }
-        let pool = branch.pool;
-        require(
-            pool[0] > 0 && pool[1] > 0,
-            &key("pool"),
-            format_args!("[{}, {}]", pool[0], pool[1]),
-            "both sides must be at least 1 (which leaves the size as it is)",
-        )?;
-        for (block, shape) in self.block_shapes(branch).iter().enumerate() {
-            for (what, size, pooled, side) in [
-                ("band", shape.bands, shape.pooled_bands, pool[0]),
-                ("step", shape.steps, shape.pooled_steps, pool[1]),
-            ] {
-                require(
-                    pooled > 0,
-                    &key("pool"),
-                    format_args!("[{}, {}]", pool[0], pool[1]),
-                    format_args!(
-                        "in {name}, the pool after block {block} (counted from 0) leaves no \
-                         {what}: {size} / {side} is less than 1"
-                    ),
-                )?;
-            }
-        }
-        match (branch.summary, branch.lstm.is_empty()) {
-            (None, true) => Err(Error::input(format!(
-                r#"{}: [] goes with summary = "mean_max": without either, nothing ends the branch"#,
-                key("lstm")
-            ))),
-            (Some(Summary::MeanMax), false) => Err(Error::input(format!(
-                "{}: goes with lstm = [], and there are LSTMs",
-                key("summary")
-            ))),
-            (Some(Summary::MeanMax), true) => Ok(()),
-            (None, false) => lstms(&key("lstm"), &branch.lstm),
-        }
-    }
-
-    fn validate_train(&self) -> Result<()> {
+    fn validate_train(&self, graph: &Graph) -> Result<()> {
         let train = &self.train;
         require(
             (1..=MAX_EPOCHS).contains(&train.epochs),
@@ -268,7 +127,7 @@ impl Preset {
             train.batch,
             format_args!("must be between 1 and {MAX_WIDTH} clips"),
         )?;
-        let most = u32::MAX as usize / self.largest_tensor().max(1);
+        let most = u32::MAX as usize / graph.largest().max(1);
         require(
             train.batch <= most,
             "train.batch",
@@ -301,32 +160,17 @@ impl Preset {
     }
 }
 
-fn require(holds: bool, key: &str, value: impl Display, reason: impl Display) -> Result<()> {
+/// Refuses `key = value` for a reason, unless it holds.
+pub fn require(holds: bool, key: &str, value: impl Display, reason: impl Display) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::input(format!("{key} = {value}: {reason}"))) }
 }
 
-fn size(key: &str, value: usize) -> Result<()> {
+/// Refuses a size that is zero or beyond any network.
+pub fn size(key: &str, value: usize) -> Result<()> {
     require(
         (1..=MAX_WIDTH).contains(&value),
         key,
         value,
         format_args!("must be between 1 and {MAX_WIDTH}"),
     )
-}
-
-fn sizes(key: &str, values: &[usize]) -> Result<()> {
-    require(!values.is_empty(), key, "[]", "needs at least one layer")?;
-    values.iter().try_for_each(|&value| size(key, value))
-}
-
-fn lstms(key: &str, layers: &[usize]) -> Result<()> {
-    sizes(key, layers)?;
-    layers.iter().try_for_each(|&units| {
-        require(
-            units <= MAX_UNITS as usize,
-            key,
-            units,
-            format_args!("this version's LSTMs have at most {MAX_UNITS} units"),
-        )
-    })
 }

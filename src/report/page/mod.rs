@@ -95,7 +95,7 @@ impl Page<'_> {
             let clip = [self.preset.audio.clip_seconds, self.preset.features.fmax];
             sections.push(clips::section(validation, self.exhibits, clip));
         }
-        sections.push(model::diagram(self.preset));
+        sections.push(model::diagram(self.preset)?);
         if !self.filters.is_empty() {
             sections.push(model::filters(self.filters));
         }

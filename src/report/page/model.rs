@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use super::Section;
 use super::html::{escape, grouped, paragraph};
-use crate::model::layers::{Layer, Stack, stacks};
+use crate::Result;
+use crate::model::Graph;
+use crate::model::outline::{Column, Line, outline};
 use crate::model::preset::Preset;
 
 /// The kernels of a branch's first convolution.
@@ -21,10 +23,10 @@ pub struct Filters {
 /// Edge of a tap's square.
 const TAP: usize = 14;
 
-pub fn diagram(preset: &Preset) -> Section {
-    let (inputs, head) = stacks(preset);
-    let all = inputs.iter().chain([&head]).flat_map(|stack| &stack.layers);
-    let total: usize = all.map(|layer| layer.parameters).sum();
+pub fn diagram(preset: &Preset) -> Result<Section> {
+    let (columns, head) = outline(&Graph::of(preset)?);
+    let all = columns.iter().chain([&head]).flat_map(|column| &column.lines);
+    let total: usize = all.map(|line| line.parameters).sum();
     let (mels, frames) = (preset.features.mels, preset.frames());
     let mut body = paragraph(&format!(
         "{} trained parameters. Shapes are of one clip: channels × bands × steps, then steps × \
@@ -36,19 +38,19 @@ pub fn diagram(preset: &Preset) -> Section {
         "<div class=\"model\">\n<div class=\"layer input\"><b>log-mel, standardised</b>\
          <span>{mels} × {frames}</span></div>\n<div class=\"stacks\">"
     );
-    for stack in &inputs {
-        write_stack(&mut body, stack);
+    for column in &columns {
+        write_column(&mut body, column);
     }
     body.push_str("</div>\n");
-    write_stack(&mut body, &head);
+    write_column(&mut body, &head);
     body.push_str("</div>\n");
-    Section { id: "model", title: "Model".to_owned(), body }
+    Ok(Section { id: "model", title: "Model".to_owned(), body })
 }
 
-fn write_stack(html: &mut String, Stack { name, layers }: &Stack) {
-    let name = escape(name);
-    let _ = writeln!(html, "<div class=\"stack\"><h3>{name}</h3><ol>");
-    for Layer { operations, output, parameters, .. } in layers {
+fn write_column(html: &mut String, Column { heading, lines }: &Column) {
+    let heading = escape(heading);
+    let _ = writeln!(html, "<div class=\"stack\"><h3>{heading}</h3><ol>");
+    for Line { operations, output, parameters, .. } in lines {
         let shape: Vec<String> = output.iter().map(usize::to_string).collect();
         let learnt = match parameters {
             0 => String::new(),

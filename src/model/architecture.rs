@@ -1,0 +1,240 @@
+//! The graph that a preset's `[model]` asks for: the one place that reads it, and that says which
+//! models cannot be.
+
+use super::graph::{Graph, NodeId};
+use super::layers::{
+    Concatenation, ConvBlock, Dense, Dropout, Frames, Handcrafted, LogMel, Lstm, MeanMax,
+    OutputLayer, Parameter, Relu, Returns, Sequence, Shape,
+};
+use super::preset::{Branch, Loss, Output, Preset, Summary, require, size};
+use crate::error::{Error, Result};
+use crate::kernels::layers::conv;
+use crate::kernels::layers::lstm::MAX_UNITS;
+
+/// The longest side of a convolution's kernel.
+const MAX_KERNEL: usize = 255;
+/// 1 GiB of f32, four times with gradients and Adam's moments.
+const MAX_PARAMETERS: usize = 1 << 28;
+/// First parts of tensor names that are taken.
+const RESERVED: [&str; 4] = ["dense", "handcrafted", "rnn", "optimizer"];
+
+/// The heading of what follows the inputs' branches.
+pub(super) const HEAD: &str = "head";
+
+impl Graph {
+    /// The layers of a preset's model:
+    ///
+    /// 1. each branch, in the preset's order: its blocks, then its LSTMs or its summary;
+    /// 2. `rnn`'s LSTMs, where a preset has one in place of the branches;
+    /// 3. the embedding of the hand-crafted features;
+    /// 4. the head: concatenation, dropout, a dense layer, the output.
+    ///
+    /// # Errors
+    /// The first key of `[model]` that cannot work, with its value and the reason.
+    pub fn of(preset: &Preset) -> Result<Self> {
+        let model = &preset.model;
+        require(
+            (0.0..1.0).contains(&model.dropout),
+            "model.dropout",
+            model.dropout,
+            "must be at least 0 and below 1",
+        )?;
+        let mut graph = Self::default();
+        let (mels, frames) = (preset.features.mels, preset.frames());
+        let log_mel = graph.add("", LogMel { mels, frames }, &[]);
+        let mut summaries = Vec::new();
+        match (&model.rnn, model.branch.is_empty()) {
+            (None, true) => {
+                return Err(Error::input("model.branch: none; a model needs a [[model.branch]]"));
+            }
+            (Some(_), false) => {
+                return Err(Error::input(
+                    "model.rnn: stands in place of the branches, and there is a [[model.branch]]",
+                ));
+            }
+            (Some(rnn), true) => {
+                let frames = Frames::new("rnn.sequence".to_owned(), graph.shape(log_mel));
+                let frames = graph.add("rnn", frames, &[log_mel]);
+                summaries.push(graph.lstms("model.rnn.lstm", "rnn", &rnn.lstm, frames)?);
+            }
+            (None, false) => {}
+        }
+        for (place, branch) in model.branch.iter().enumerate() {
+            let key = |name: &str| format!("model.branch.{place}.{name}");
+            require(
+                model.branch[..place].iter().all(|earlier| earlier.name != branch.name),
+                &key("name"),
+                &branch.name,
+                "another branch has this name",
+            )?;
+            summaries.push(graph.branch(branch, key, log_mel)?);
+        }
+        if let Some(handcrafted) = &model.handcrafted {
+            let key = "model.handcrafted.hidden";
+            require(!handcrafted.hidden.is_empty(), key, "[]", "needs at least one layer")?;
+            let mut top = graph.add("handcrafted", Handcrafted, &[]);
+            for (k, &units) in handcrafted.hidden.iter().enumerate() {
+                size(key, units)?;
+                let name = format!("handcrafted.fc{k}");
+                let dense = Dense::new(&name, format!("{name}.sums"), graph.shape(top), units);
+                top = graph.add("handcrafted", dense, &[top]);
+                top = graph.add("handcrafted", Relu::new(&name, graph.shape(top)), &[top]);
+            }
+            summaries.push(top);
+            require(
+                handcrafted.rolloff > 0.0 && handcrafted.rolloff < 1.0,
+                "model.handcrafted.rolloff",
+                handcrafted.rolloff,
+                "must lie between 0 and 1",
+            )?;
+        }
+        graph.head(preset, &summaries);
+        let parameters: usize = graph.parameters().iter().map(Parameter::elements).sum();
+        require(
+            parameters <= MAX_PARAMETERS,
+            "model",
+            format_args!("{parameters} parameters"),
+            format_args!("at most {MAX_PARAMETERS}"),
+        )?;
+        require(
+            preset.train.loss == model.output.loss(),
+            "train.loss",
+            match preset.train.loss {
+                Loss::SoftmaxBce => "softmax_bce",
+                Loss::SigmoidBce => "sigmoid_bce",
+            },
+            match model.output {
+                Output::Softmax => r#"model.output = "softmax" goes with "softmax_bce""#,
+                Output::Sigmoid => r#"model.output = "sigmoid" goes with "sigmoid_bce""#,
+            },
+        )?;
+        Ok(graph)
+    }
+
+    fn head(&mut self, preset: &Preset, summaries: &[NodeId]) {
+        let model = &preset.model;
+        let shapes: Vec<Shape> = summaries.iter().map(|&node| self.shape(node)).collect();
+        let mut top = self.add(HEAD, Concatenation::new("summary", shapes), summaries);
+        if model.dropout > 0.0 {
+            let dropout = Dropout::new("dropped", self.shape(top), model.dropout);
+            top = self.add(HEAD, dropout, &[top]);
+        }
+        let dense = Dense::new("dense", "logits".to_owned(), self.shape(top), preset.moods.len());
+        top = self.add(HEAD, dense, &[top]);
+        self.add(HEAD, OutputLayer::new(model.output, self.shape(top)), &[top]);
+    }
+
+    /// Appends a branch and returns its end.
+    fn branch(
+        &mut self,
+        branch: &Branch,
+        key: impl Fn(&str) -> String,
+        log_mel: NodeId,
+    ) -> Result<NodeId> {
+        let Branch { name, kernel, channels, pool, lstm, summary } = branch;
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        require(
+            name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(fits),
+            &key("name"),
+            format_args!("{name:?}"),
+            "tensor names begin with it: lower-case letters, digits and _, a letter first",
+        )?;
+        require(
+            !RESERVED.contains(&name.as_str()),
+            &key("name"),
+            name,
+            "other tensors have this name",
+        )?;
+        let [rows, columns] = *kernel;
+        let odd = |side: usize| side % 2 == 1 && side <= MAX_KERNEL;
+        require(
+            odd(rows) && odd(columns),
+            &key("kernel"),
+            format_args!("[{rows}, {columns}]"),
+            format_args!("both sides must be odd, to have a middle, and at most {MAX_KERNEL}"),
+        )?;
+        require(!channels.is_empty(), &key("channels"), "[]", "needs at least one layer")?;
+        for &channels in channels {
+            size(&key("channels"), channels)?;
+            require(
+                conv::weights_fit(channels as u32, kernel.map(|n| n as u32)),
+                &key("channels"),
+                channels,
+                format_args!(
+                    "the weights of four filters of [{rows}, {columns}] must fit 64 KiB; use a \
+                     smaller kernel or fewer channels"
+                ),
+            )?;
+        }
+        require(
+            pool[0] > 0 && pool[1] > 0,
+            &key("pool"),
+            format_args!("[{}, {}]", pool[0], pool[1]),
+            "both sides must be at least 1 (which leaves the size as it is)",
+        )?;
+        let mut top = log_mel;
+        for (index, &channels) in channels.iter().enumerate() {
+            let last = index + 1 == branch.channels.len();
+            let window = if last { [1, 1] } else { *pool };
+            let [_, bands, steps] = self.shape(top).planes();
+            for (what, size, side) in [("band", bands, window[0]), ("step", steps, window[1])] {
+                require(
+                    size >= side,
+                    &key("pool"),
+                    format_args!("[{}, {}]", pool[0], pool[1]),
+                    format_args!(
+                        "in {name}, the pool after block {index} (counted from 0) leaves no \
+                         {what}: {size} / {side} is less than 1"
+                    ),
+                )?;
+            }
+            let block_name = format!("{name}.blocks.{index}");
+            let block =
+                ConvBlock::new(block_name, self.shape(top), channels, branch.kernel, window);
+            top = self.add(name, block, &[top]);
+        }
+        let sequence = Sequence::new(format!("{name}.sequence"), self.shape(top));
+        top = self.add(name, sequence, &[top]);
+        match (summary, lstm.is_empty()) {
+            (None, true) => Err(Error::input(format!(
+                r#"{}: [] goes with summary = "mean_max": without either, nothing ends the branch"#,
+                key("lstm")
+            ))),
+            (Some(Summary::MeanMax), false) => Err(Error::input(format!(
+                "{}: goes with lstm = [], and there are LSTMs",
+                key("summary")
+            ))),
+            (Some(Summary::MeanMax), true) => {
+                let summary = MeanMax::new(name.clone(), self.shape(top));
+                Ok(self.add(name, summary, &[top]))
+            }
+            (None, false) => self.lstms(&key("lstm"), name, lstm, top),
+        }
+    }
+
+    /// Appends LSTMs one on another, of which the last returns its last states.
+    fn lstms(
+        &mut self,
+        key: &str,
+        owner: &str,
+        layers: &[usize],
+        mut top: NodeId,
+    ) -> Result<NodeId> {
+        require(!layers.is_empty(), key, "[]", "needs at least one layer")?;
+        for (index, &units) in layers.iter().enumerate() {
+            size(key, units)?;
+            require(
+                units <= MAX_UNITS as usize,
+                key,
+                units,
+                format_args!("this version's LSTMs have at most {MAX_UNITS} units"),
+            )?;
+            let last = index + 1 == layers.len();
+            let returns = if last { Returns::LastStates } else { Returns::Sequence };
+            let name = format!("{owner}.lstm{index}");
+            let lstm = Lstm::new(name, self.shape(top), units, returns);
+            top = self.add(owner, lstm, &[top]);
+        }
+        Ok(top)
+    }
+}

@@ -1,0 +1,66 @@
+//! Inverted dropout: training keeps each number with a probability, and divides it by that.
+
+use super::{Layer, Pullback, Shape};
+use crate::kernels::layers::dropout;
+use crate::model::onnx::Export;
+use crate::model::planning::{Builder, Columns, Value};
+
+/// Dropout of a vector's numbers.
+#[derive(Debug)]
+pub struct Dropout {
+    name: String,
+    features: u32,
+    /// The share that is dropped, below 1.
+    rate: f64,
+}
+
+impl Dropout {
+    /// Drops this share of a vector of this shape.
+    pub fn new(name: &str, input: Shape, rate: f64) -> Self {
+        Self { name: name.to_owned(), features: input.vector() as u32, rate }
+    }
+}
+
+impl Layer for Dropout {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn output(&self) -> Shape {
+        Shape::Vector(self.features as usize)
+    }
+
+    fn plan<'a>(&'a self, b: &mut Builder<'a>, inputs: &[Value]) -> (Value, Pullback<'a>) {
+        let Some(control) = b.control() else {
+            return (inputs[0].clone(), Box::new(|_, d| vec![d.clone()]));
+        };
+        let input = inputs[0].whole_vector();
+        let (elements, keep) = (b.batch * self.features, 1.0 - self.rate);
+        let output = b.plan.scratch(&*self.name, elements as usize);
+        b.step(
+            dropout::forward::Params::new(elements, keep),
+            dropout::forward::Tensors { control, input, output },
+        );
+        let pullback: Pullback<'a> = Box::new(move |b, d| {
+            let d_input = b.plan.scratch(format!("d_{}", self.name), elements as usize);
+            b.step(
+                dropout::backward::Params::new(elements, keep),
+                dropout::backward::Tensors { control, d_output: d.whole(), d_input },
+            );
+            vec![d_input.into()]
+        });
+        (Value::Vector(Columns::all_of(output, self.features)), pullback)
+    }
+
+    fn export(&self, _: &mut Export<'_>, inputs: &[String]) -> String {
+        inputs[0].clone()
+    }
+
+    fn operations(&self) -> Vec<String> {
+        vec![format!("dropout {}", self.rate)]
+    }
+
+    fn continues(&self) -> bool {
+        true
+    }
+}

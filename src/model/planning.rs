@@ -1,0 +1,391 @@
+//! A plan in the making: what layers append their steps to, and what they hand to one another.
+
+use std::collections::HashMap;
+
+use super::layers::Map;
+use super::network::Network;
+use super::packing::Packing;
+use crate::kernels::layers::conv::Spectrograms;
+use crate::kernels::layers::dropout::CONTROL_WORDS;
+use crate::kernels::{Declaration, Element, Kernel, optim};
+use crate::model::checkpoint::Normalization;
+use crate::plan::{ALIGNMENT, Plan, Storage, Tensor, TensorId};
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Forward, backward and Adam on a batch.
+    Training,
+    /// Probabilities and their loss, with the running statistics and without dropout.
+    Evaluation,
+    /// Probabilities alone.
+    Inference,
+}
+
+/// How large the pieces are that large batches and long LSTMs are worked on in.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Elements of the largest tensor of a part of the batch, where the clips can be split so far.
+    pub part: u32,
+    /// Elements of a first block's output beyond which the backward pass computes it again.
+    pub recompute_above: u32,
+    /// Steps × units of one launch of a recurrence, whose time grows with both.
+    pub launch: u32,
+}
+
+impl Limits {
+    /// The smallest binding that an adapter must allow, 128 MiB; half of it, with which 32 clips
+    /// of `paper` take 295 MiB of arenas; and few enough steps, 256 of 128 units, that neither a
+    /// display nor a driver's watchdog has to wait long.
+    pub const PORTABLE: Self = Self { part: 32 << 20, recompute_above: 16 << 20, launch: 1 << 15 };
+}
+
+/// What a plan that judges has besides the model.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    /// Input, [batch, moods].
+    pub targets: TensorId,
+    /// Input, \[moods\], where the preset weighs them.
+    pub class_weights: Option<TensorId>,
+    /// Output, [batch, moods].
+    pub probabilities: TensorId,
+    /// Output, \[batch\].
+    pub loss: TensorId,
+    /// [batch, moods]
+    pub d_logits: TensorId,
+}
+
+/// Columns of a tensor [batch, width].
+#[derive(Clone, Copy, Debug)]
+pub struct Columns {
+    pub tensor: TensorId,
+    pub width: u32,
+    pub first: u32,
+    pub count: u32,
+}
+
+impl Columns {
+    /// A tensor that is nothing else.
+    pub fn all_of(tensor: TensorId, width: u32) -> Self {
+        Self { tensor, width, first: 0, count: width }
+    }
+}
+
+/// Some clips' part of a sequence, [clips, steps, features].
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// The first clip and how many.
+    pub clips: [u32; 2],
+    pub tensor: TensorId,
+}
+
+/// What a layer hands to those that read it, for a batch.
+#[derive(Clone)]
+pub enum Value {
+    /// The log-mel input, [batch, bands, steps] in dB.
+    Plane(TensorId),
+    /// A feature map in quads, to be normalised by whoever reads it.
+    Map(Map),
+    /// Clips after clips.
+    Sequence(Vec<Part>),
+    /// Numbers of each clip.
+    Vector(Columns),
+}
+
+/// What a layer that reads another kind of value than the one before makes is: a graph that is
+/// wrong.
+const WRONG_GRAPH: &str = "a layer reads what the one before does not make";
+
+impl Value {
+    pub fn plane(&self) -> TensorId {
+        match self {
+            Self::Plane(tensor) => *tensor,
+            _ => panic!("{WRONG_GRAPH}"),
+        }
+    }
+
+    pub fn map(&self) -> &Map {
+        match self {
+            Self::Map(map) => map,
+            _ => panic!("{WRONG_GRAPH}"),
+        }
+    }
+
+    pub fn sequence(&self) -> &[Part] {
+        match self {
+            Self::Sequence(parts) => parts,
+            _ => panic!("{WRONG_GRAPH}"),
+        }
+    }
+
+    /// A sequence that comes in one part.
+    pub fn whole_sequence(&self) -> TensorId {
+        match self {
+            Self::Sequence(parts) if parts.len() == 1 => parts[0].tensor,
+            _ => panic!("{WRONG_GRAPH}"),
+        }
+    }
+
+    pub fn vector(&self) -> Columns {
+        match self {
+            Self::Vector(columns) => *columns,
+            _ => panic!("{WRONG_GRAPH}"),
+        }
+    }
+
+    /// A vector that has its tensor for itself.
+    pub fn whole_vector(&self) -> TensorId {
+        let Columns { tensor, width, count, .. } = self.vector();
+        assert_eq!(width, count, "{WRONG_GRAPH}");
+        tensor
+    }
+}
+
+/// The gradient to a [`Value`]: a tensor for each of its parts, and one for any other kind.
+#[derive(Clone, Debug, Default)]
+pub struct Gradient(Vec<TensorId>);
+
+impl From<TensorId> for Gradient {
+    fn from(tensor: TensorId) -> Self {
+        Self(vec![tensor])
+    }
+}
+
+impl Gradient {
+    pub fn push(&mut self, part: TensorId) {
+        self.0.push(part);
+    }
+
+    pub fn part(&self, index: usize) -> TensorId {
+        self.0[index]
+    }
+
+    /// The gradient to a value of one part.
+    pub fn whole(&self) -> TensorId {
+        assert_eq!(self.0.len(), 1, "{WRONG_GRAPH}");
+        self.0[0]
+    }
+}
+
+/// A plan in the making.
+pub struct Builder<'a> {
+    pub network: &'a Network,
+    pub plan: Plan,
+    pub batch: u32,
+    pub limits: Limits,
+    /// Input, [batch, mels, frames], in dB.
+    pub log_mel: TensorId,
+    /// Input, [batch, 6], of a model that reads the hand-crafted features.
+    pub handcrafted: Option<TensorId>,
+    /// What the output layer leaves in a plan that judges.
+    pub judged: Option<Judged>,
+    purpose: Purpose,
+    /// Input of a training plan: see [`optim::adam::control`].
+    control: Option<TensorId>,
+    packed: HashMap<String, TensorId>,
+    /// Where the vector of the layer that is being planned goes, if not into a tensor of its own.
+    columns: Option<Columns>,
+    /// Whether anything below the layer that is being planned is trained.
+    trains_below: bool,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(network: &'a Network, batch: usize, purpose: Purpose, limits: Limits) -> Self {
+        let mut plan = Plan::new();
+        let length = batch * network.preset().log_mel_size();
+        let log_mel = plan.input("log-mel", length, Element::F32);
+        let control = (purpose == Purpose::Training)
+            .then(|| plan.input("control", CONTROL_WORDS, Element::U32));
+        let mut packing = Packing::default();
+        let layout = network.layout(Storage::Parameters);
+        for layer in network.graph().layers() {
+            for packed in layer.packing(purpose == Purpose::Training) {
+                packing.add(layout, packed);
+            }
+        }
+        let packed = packing.step(&mut plan, layout.length());
+        Self {
+            network,
+            plan,
+            batch: batch as u32,
+            limits,
+            log_mel,
+            handcrafted: None,
+            judged: None,
+            purpose,
+            control,
+            packed,
+            columns: None,
+            trains_below: false,
+        }
+    }
+
+    /// How the spectrograms are standardised.
+    pub fn spectrograms(&self) -> Spectrograms {
+        let Normalization { mean, std, .. } = *self.network.normalization();
+        Spectrograms { mean: mean as f32, inverse_deviation: std.recip() as f32 }
+    }
+
+    /// Whether the batch is trained on.
+    pub fn trains(&self) -> bool {
+        self.purpose == Purpose::Training
+    }
+
+    /// Whether the probabilities are compared with targets.
+    pub fn judges(&self) -> bool {
+        self.purpose != Purpose::Inference
+    }
+
+    /// What dropout and the optimiser read; none outside training.
+    pub fn control(&self) -> Option<TensorId> {
+        self.control
+    }
+
+    /// Whether anybody wants the gradient to what the layer that is being planned reads.
+    pub fn trains_below(&self) -> bool {
+        self.trains_below
+    }
+
+    /// Turns to a layer.
+    pub fn turn_to(&mut self, columns: Option<Columns>, trains_below: bool) {
+        (self.columns, self.trains_below) = (columns, trains_below);
+    }
+
+    /// Where the vector goes that a layer makes: into columns of what joins it with others, or into
+    /// a tensor of this name.
+    pub fn vector(&mut self, name: &str, count: u32) -> Columns {
+        self.columns.unwrap_or_else(|| {
+            Columns::all_of(self.plan.scratch(name, (self.batch * count) as usize), count)
+        })
+    }
+
+    /// A tensor of a storage by name. `NAME` of an LSTM stands for both directions.
+    ///
+    /// # Panics
+    /// When the model has no such tensor: a planning error.
+    fn stored(&mut self, storage: Storage, name: &str) -> TensorId {
+        let layout = self.network.layout(storage);
+        let (offset, mut length) =
+            layout.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}"));
+        if let Some((_, reverse)) = layout.get(&format!("{name}_reverse")) {
+            length += reverse;
+        }
+        self.plan.stored(format!("{storage:?}.{name}"), storage, offset, length)
+    }
+
+    pub fn parameter(&mut self, name: &str) -> TensorId {
+        self.stored(Storage::Parameters, name)
+    }
+
+    pub fn gradient(&mut self, name: &str) -> TensorId {
+        self.stored(Storage::Gradients, name)
+    }
+
+    pub fn buffer(&mut self, name: &str) -> TensorId {
+        self.stored(Storage::Buffers, name)
+    }
+
+    /// Weights in the order that a layer's kernels read, by the name under which the layer had them
+    /// packed.
+    ///
+    /// # Panics
+    /// When no layer did: a planning error.
+    pub fn packed(&self, name: &str) -> TensorId {
+        *self.packed.get(name).unwrap_or_else(|| panic!("nothing is packed as {name}"))
+    }
+
+    /// Appends a step.
+    pub fn step<K: Kernel + 'static>(
+        &mut self,
+        kernel: K,
+        tensors: <K as Declaration>::Tensors<TensorId>,
+    ) {
+        self.plan.step(kernel, tensors);
+    }
+
+    /// The clips of the batch in parts, as [first, count], so that no tensor's part is beyond the
+    /// limit and all begin where a binding may. One part, where the sizes allow no other cut.
+    pub fn clips<const N: usize>(&self, tensors: [TensorId; N]) -> Vec<[u32; 2]> {
+        let batch = self.batch as usize;
+        let of_a_clip = tensors.map(|id| self.plan.tensor(id).length / batch);
+        let largest = of_a_clip.iter().copied().max().unwrap_or(1);
+        let most = (self.limits.part as usize / largest.max(1)).max(1);
+        let begins = |&count: &usize| {
+            of_a_clip.iter().all(|&size| (size as u64 * count as u64).is_multiple_of(ALIGNMENT as u64))
+        };
+        let count = match most {
+            most if most >= batch => batch,
+            most => (1..=most).rev().find(begins).unwrap_or(batch),
+        };
+        let firsts = (0..batch).step_by(count);
+        firsts.map(|first| [first, count.min(batch - first)].map(|n| n as u32)).collect()
+    }
+
+    /// Some clips of a tensor that has as many elements for each.
+    pub fn part(&mut self, whole: TensorId, [first, count]: [u32; 2]) -> TensorId {
+        if count == self.batch {
+            return whole;
+        }
+        let of_a_clip = self.plan.tensor(whole).length / self.batch as usize;
+        self.plan.part(whole, first as usize * of_a_clip, count as usize * of_a_clip)
+    }
+
+    /// Has `compute` write gradients: for the first part of a batch into their places, for a
+    /// further one beside them, to be added.
+    pub fn gradients_of_part<const N: usize>(
+        &mut self,
+        gradients: [TensorId; N],
+        further: bool,
+        compute: impl FnOnce(&mut Self, [TensorId; N]),
+    ) {
+        if !further {
+            return compute(self, gradients);
+        }
+        let parts = gradients.map(|gradient| {
+            let Tensor { name, length, .. } = self.plan.tensor(gradient);
+            let (name, length) = (format!("part of {name}"), *length);
+            self.plan.scratch(name, length)
+        });
+        compute(self, parts);
+        for (part, gradient) in parts.into_iter().zip(gradients) {
+            self.add(part, gradient);
+        }
+    }
+
+    fn add(&mut self, part: TensorId, gradient: TensorId) {
+        let elements = self.plan.tensor(gradient).length as u32;
+        self.step(
+            optim::accumulate::Params { elements },
+            optim::accumulate::Tensors { part, gradient },
+        );
+    }
+
+    /// The sum of the gradients that all readers of a value have for it; none where nobody has.
+    pub fn sum(&mut self, gradients: Vec<Gradient>) -> Option<Gradient> {
+        let mut gradients = gradients.into_iter();
+        let sum = gradients.next()?;
+        for further in gradients {
+            for (&part, &into) in further.0.iter().zip(&sum.0) {
+                self.add(part, into);
+            }
+        }
+        Some(sum)
+    }
+
+    /// One update of every parameter.
+    pub fn adam(&mut self, control: TensorId) {
+        let train = &self.network.preset().train;
+        let length = self.network.layout(Storage::Parameters).length();
+        let mut whole = |storage| self.plan.stored(format!("{storage:?}"), storage, 0, length);
+        let tensors = optim::adam::Tensors {
+            control,
+            gradient: whole(Storage::Gradients),
+            exp_avg: whole(Storage::ExpAvg),
+            exp_avg_sq: whole(Storage::ExpAvgSq),
+            parameter: whole(Storage::Parameters),
+            status: self.plan.stored("status", Storage::Status, 0, 1),
+        };
+        let quads = (length / 4) as u32;
+        self.step(optim::adam::Params::new(quads, train.betas, train.epsilon), tensors);
+    }
+}

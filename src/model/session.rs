@@ -1,0 +1,301 @@
+//! A model on a device: its plans, made ready, and its tensors, by name.
+
+use std::sync::Arc;
+
+use super::checkpoint::Checkpoint;
+use super::network::{Network, Program};
+use super::parameters::{buffer_shapes, optimizer_shapes, parameter_shapes};
+use super::planning::Purpose;
+use crate::exec::{Arrival, Device, Executor, Input, ProgramIndex};
+use crate::kernels::optim::adam;
+use crate::plan::{Plan, STATUS_CLEAR, Storage, TensorId};
+use crate::{Error, Result};
+
+/// What numbers that are not finite mean, and what to do.
+pub const DIVERGED: &str = "training has diverged; the last checkpoint is from before; try a lower \
+    learning rate (--set train.learning_rate=…)";
+
+/// Adam's moments and the prefix of their names in a checkpoint.
+pub const MOMENTS: [(Storage, &str); 2] =
+    [(Storage::ExpAvg, "optimizer.exp_avg."), (Storage::ExpAvgSq, "optimizer.exp_avg_sq.")];
+
+/// Features of a batch's clips before standardisation.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// How many there are.
+    pub clips: usize,
+    /// [clips, mels, frames], in dB.
+    pub log_mel: &'a [f32],
+    /// [clips, 6]; empty where the model reads none.
+    pub handcrafted: &'a [f32],
+}
+
+/// What a model says of a batch whose moods are known, on its way to the host.
+pub struct Judgement {
+    /// [clips, moods]
+    pub probabilities: Arrival,
+    /// \[clips\]
+    pub loss: Arrival,
+}
+
+/// A plan's tensors that the host writes and reads.
+struct Handles {
+    index: ProgramIndex,
+    program: Program,
+}
+
+impl Handles {
+    fn inputs<'a>(&self, inputs: Inputs<'a>) -> Vec<(TensorId, Input<'a>)> {
+        let mut all = vec![(self.program.log_mel, Input::F32(inputs.log_mel))];
+        all.extend(self.program.handcrafted.map(|id| (id, Input::F32(inputs.handcrafted))));
+        all
+    }
+}
+
+/// A model's plans on a device.
+pub struct Session {
+    network: Network,
+    executor: Box<dyn Executor>,
+    training: Vec<Handles>,
+    evaluation: Vec<Handles>,
+    inference: Vec<Handles>,
+    /// \[moods\], for plans that ask for them.
+    class_weights: Vec<f32>,
+}
+
+/// Distinct sizes of batches when `clips` are cut into batches of `batch`.
+fn sizes(clips: usize, batch: usize) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    if clips >= batch {
+        sizes.push(batch);
+    }
+    if !clips.is_multiple_of(batch) {
+        sizes.push(clips % batch);
+    }
+    sizes
+}
+
+impl Session {
+    /// Plans for training on `training` clips and judging each number in `evaluation`, in batches of
+    /// the preset's size, and for predicting the smallest of those.
+    ///
+    /// # Errors
+    /// The device cannot hold a batch, or a kernel does not compile.
+    pub fn new(
+        device: &Device,
+        network: Network,
+        training: usize,
+        evaluation: &[usize],
+    ) -> Result<Self> {
+        let batch = network.preset().train.batch;
+        let mut evaluated: Vec<usize> =
+            evaluation.iter().flat_map(|&clips| sizes(clips, batch)).collect();
+        evaluated.sort_unstable();
+        evaluated.dedup();
+        let smallest = evaluated.first().map(|&size| (Purpose::Inference, size));
+        let evaluated = evaluated.iter().map(|&size| (Purpose::Evaluation, size));
+        let trained = sizes(training, batch).into_iter().map(|size| (Purpose::Training, size));
+        Self::load(device, network, trained.chain(evaluated).chain(smallest))
+    }
+
+    /// A checkpoint's model, ready for batches of exactly these sizes.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and a tensor that is missing in the checkpoint.
+    pub fn open(
+        device: &Device,
+        checkpoint: &Checkpoint,
+        purpose: Purpose,
+        batches: &[usize],
+    ) -> Result<Self> {
+        let description = checkpoint.description()?;
+        let network = Network::new(&description.preset, description.normalization);
+        let mut session =
+            Self::load(device, network, batches.iter().map(|&size| (purpose, size)))?;
+        session.put(checkpoint)?;
+        Ok(session)
+    }
+
+    fn load(
+        device: &Device,
+        network: Network,
+        wanted: impl Iterator<Item = (Purpose, usize)>,
+    ) -> Result<Self> {
+        let mut plans: Vec<Arc<Plan>> = Vec::new();
+        let [mut training, mut evaluation, mut inference] = [(); 3].map(|()| Vec::new());
+        for (index, (purpose, size)) in wanted.enumerate() {
+            let mut program = network.program(size, purpose);
+            let mut plan = std::mem::take(&mut program.plan);
+            if let Some(before) = plans.last() {
+                plan.share_constants(before);
+            }
+            plans.push(Arc::new(plan));
+            match purpose {
+                Purpose::Training => &mut training,
+                Purpose::Evaluation => &mut evaluation,
+                Purpose::Inference => &mut inference,
+            }
+            .push(Handles { index, program });
+        }
+        let executor = device.load(plans)?;
+        let class_weights = vec![1.0; network.preset().moods.len()];
+        Ok(Self { network, executor, training, evaluation, inference, class_weights })
+    }
+
+    /// What the positive term of each mood is multiplied with, for a preset with
+    /// `train.class_weights`; all 1 until it is called.
+    pub fn set_class_weights(&mut self, weights: Vec<f32>) {
+        assert_eq!(weights.len(), self.network.preset().moods.len());
+        self.class_weights = weights;
+    }
+
+    /// The model.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Puts a checkpoint's weights and running statistics in place.
+    ///
+    /// # Errors
+    /// A tensor is missing, or the device fails.
+    pub fn put(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let preset = self.network.preset();
+        let (parameters, buffers) = (parameter_shapes(preset), buffer_shapes(preset));
+        self.upload(Storage::Parameters, &checkpoint.values(&parameters)?)?;
+        self.upload(Storage::Buffers, &checkpoint.values(&buffers)?)
+    }
+
+    /// Puts a checkpoint's optimiser in the state that it was in.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub fn put_moments(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let moments = checkpoint.values(&optimizer_shapes(self.network.preset()))?;
+        for (storage, prefix) in MOMENTS {
+            let of_kind = |(name, values): &(String, Vec<f32>)| {
+                Some((name.strip_prefix(prefix)?.to_owned(), values.clone()))
+            };
+            self.upload(storage, &moments.iter().filter_map(of_kind).collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    /// Puts named tensors into a storage; tensors of other names are an error of the caller.
+    pub fn upload(&mut self, storage: Storage, tensors: &[(String, Vec<f32>)]) -> Result<()> {
+        let flat = self.network.layout(storage).flatten(tensors)?;
+        self.executor.upload(storage, &flat)
+    }
+
+    /// The named tensors of a storage, in the model's order.
+    pub fn download(&mut self, storage: Storage) -> Result<Vec<(String, Vec<f32>)>> {
+        let flat = self.executor.download(storage)?;
+        let layout = self.network.layout(storage);
+        layout
+            .entries()
+            .map(|(name, offset, length)| {
+                // A storage that no plan uses has no elements.
+                let values = flat.get(offset..offset + length).map(<[f32]>::to_vec);
+                Ok((name.to_owned(), values.unwrap_or_else(|| vec![0.0; length])))
+            })
+            .collect()
+    }
+
+    /// The sum of the losses of the clips trained on since it was last set.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn epoch_loss(&mut self) -> Result<f32> {
+        Ok(self.executor.download(Storage::EpochLoss)?.first().copied().unwrap_or(0.0))
+    }
+
+    /// Begins an epoch, or goes on with one.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn set_epoch_loss(&mut self, sum: f32) -> Result<()> {
+        self.executor.upload(Storage::EpochLoss, &[sum])
+    }
+
+    /// Waits until an update can be started without waiting.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn wait_until_ready(&mut self) -> Result<()> {
+        self.executor.wait_until_ready()
+    }
+
+    /// Starts update `update` on a batch; `targets` are [clips, moods], 0 or 1.
+    ///
+    /// # Errors
+    /// No plan was made for so many clips; the device fails.
+    pub fn update(
+        &mut self,
+        inputs: Inputs<'_>,
+        targets: &[f32],
+        update: u64,
+        seed: u64,
+        rate: f64,
+    ) -> Result<()> {
+        let handles = find(&self.training, inputs.clips)?;
+        let Handles { index, program } = handles;
+        let betas = self.network.preset().train.betas;
+        let control = adam::control(update, seed, rate, betas);
+        let mut all = handles.inputs(inputs);
+        all.extend(program.targets.map(|id| (id, Input::F32(targets))));
+        all.extend(program.control.map(|id| (id, Input::U32(&control))));
+        all.extend(program.class_weights.map(|id| (id, Input::F32(&self.class_weights))));
+        self.executor.run(*index, &all)
+    }
+
+    /// Clips of the smallest batch that a plan predicts.
+    pub fn smallest_prediction(&self) -> Option<usize> {
+        self.inference.iter().map(|handles| handles.program.batch).min()
+    }
+
+    /// Starts predicting a batch. The probabilities [clips, moods] are waited for without it.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn predict(&mut self, inputs: Inputs<'_>) -> Result<Arrival> {
+        let handles = find(&self.inference, inputs.clips)?;
+        self.executor.run(handles.index, &handles.inputs(inputs))?;
+        self.executor.send(handles.index, handles.program.probabilities)
+    }
+
+    /// Starts comparing a batch with its targets, [clips, moods]; waited for without the batch.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn evaluate(&mut self, inputs: Inputs<'_>, targets: &[f32]) -> Result<Judgement> {
+        let handles = find(&self.evaluation, inputs.clips)?;
+        let Handles { index, program } = handles;
+        let mut all = handles.inputs(inputs);
+        all.extend(program.targets.map(|id| (id, Input::F32(targets))));
+        self.executor.run(*index, &all)?;
+        let loss = program.loss.unwrap_or_else(|| unreachable!("an evaluation has a loss"));
+        Ok(Judgement {
+            probabilities: self.executor.send(*index, program.probabilities)?,
+            loss: self.executor.send(*index, loss)?,
+        })
+    }
+
+    /// Waits, and fails if a gradient was not finite.
+    ///
+    /// # Errors
+    /// The first such update; the device fails.
+    pub fn check(&mut self) -> Result<()> {
+        match self.executor.status()?.first() {
+            None | Some(&STATUS_CLEAR) => Ok(()),
+            Some(update) => Err(Error::failure(format!(
+                "a gradient was not finite in update {update}: {DIVERGED}"
+            ))),
+        }
+    }
+}
+
+fn find(programs: &[Handles], clips: usize) -> Result<&Handles> {
+    programs
+        .iter()
+        .find(|handles| handles.program.batch == clips)
+        .ok_or_else(|| Error::failure(format!("no plan was made for a batch of {clips}")))
+}
