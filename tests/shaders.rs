@@ -1,7 +1,7 @@
 //! Every shader as `naga` sees it: what it binds is what the Rust side declares, every backend
 //! takes it, and it stays within what WebGPU promises on any adapter.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -86,12 +86,20 @@ fn every_shader_is_registered_and_every_kernel_has_its_files_and_cases() {
     }
     let mut found = BTreeSet::new();
     collect(&repository().join("shaders"), &mut found);
-    let registered: BTreeSet<_> = REGISTRY
-        .iter()
-        .map(|entry| repository().join("shaders").join(format!("{}.wgsl", entry.id)))
-        .collect();
-    assert_eq!(found, registered);
-    assert_eq!(registered.len(), REGISTRY.len(), "an identity is registered twice");
+    let mut uses: BTreeMap<_, usize> = BTreeMap::new();
+    for file in REGISTRY.iter().flat_map(|entry| entry.files) {
+        let path = repository().join("shaders").join(format!("{}.wgsl", file.path));
+        *uses.entry(path).or_default() += 1;
+    }
+    assert!(found.iter().eq(uses.keys()), "{found:#?} lie there, {uses:#?} are used");
+    let pieces = repository().join("shaders/pieces");
+    for (path, uses) in uses {
+        if path.starts_with(&pieces) {
+            assert!(uses >= 2, "{} is a piece of one kernel only", path.display());
+        } else {
+            assert_eq!(uses, 1, "{} is registered twice", path.display());
+        }
+    }
     for entry in REGISTRY {
         let file = repository().join("src/kernels").join(format!("{}.rs", entry.id));
         assert!(file.is_file(), "{} is missing", file.display());
@@ -271,16 +279,17 @@ fn spirv(shader: &Resolved) -> Vec<u32> {
 /// Other people's validators, where this machine has them.
 #[test]
 fn tint_and_spirv_val_take_every_shader() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
     if found("tint") {
+        let file = folder.path().join("shader.wgsl");
         for entry in REGISTRY {
-            let file = repository().join("shaders").join(format!("{}.wgsl", entry.id));
+            std::fs::write(&file, entry.source).expect("the file is written");
             accepts(Command::new("tint").args(["--format", "wgsl"]).arg(&file), entry.id);
         }
     } else {
         println!("tint is not on PATH: left out");
     }
     if found("spirv-val") {
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("shader.spv");
         for shader in resolved() {
             let words = spirv(&shader);

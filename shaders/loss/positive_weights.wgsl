@@ -28,50 +28,36 @@ struct Params {
 const LOWEST = 1e-7;
 const HIGHEST = 1.0 - 1e-7;
 
-// ln(1 + e) for e in [0, 1]: the sum would round a small e away.
-fn log_one_plus(e: f32) -> f32 {
-    return select(log(1.0 + e), e * (1.0 - e * (0.5 - e / 3.0)), e < 0.01);
-}
-
 // v of an element.
 fn excess(first: u32, m: u32) -> f32 {
     return (weights[m] - 1.0) * targets[first + m] / f32(params.moods);
 }
 
-fn with_sigmoids(clip: u32, first: u32) {
+fn with_sigmoids(n: u32, first: u32) {
     var sum = 0.0;
     for (var m = 0u; m < params.moods; m++) {
         let x = logits[first + m];
         let v = excess(first, m);
-        let e = exp(max(-abs(x), -87.0));
-        sum = fma(v, max(-x, 0.0) + log_one_plus(e), sum);
+        sum = fma(v, max(-x, 0.0) + log_one_plus(decay(x)), sum);
         // 1 − p, without subtracting near 1.
-        let rest = select(1.0, e, x >= 0.0) / (1.0 + e);
-        d_logits[first + m] -= v * rest / f32(params.batch);
+        d_logits[first + m] -= v * sigmoid(-x) / f32(params.batch);
     }
-    loss[clip] += sum;
+    loss[n] += sum;
 }
 
-fn with_softmax(clip: u32, first: u32) {
-    var highest = logits[first];
-    for (var m = 1u; m < params.moods; m++) {
-        highest = max(highest, logits[first + m]);
-    }
-    var total = 0.0;
-    for (var m = 0u; m < params.moods; m++) {
-        total += exp(max(logits[first + m] - highest, -87.0));
-    }
+fn with_softmax(n: u32, first: u32) {
+    let clip = softmax(first);
     var sum = 0.0;
     var pull = 0.0;
     for (var m = 0u; m < params.moods; m++) {
-        let p = exp(max(logits[first + m] - highest, -87.0)) / total;
+        let p = probability(logits[first + m], clip);
         let v = excess(first, m);
         sum -= v * log(clamp(p, LOWEST, HIGHEST));
         pull += select(0.0, v, p > LOWEST && p < HIGHEST);
     }
-    loss[clip] += sum;
+    loss[n] += sum;
     for (var m = 0u; m < params.moods; m++) {
-        let p = exp(max(logits[first + m] - highest, -87.0)) / total;
+        let p = probability(logits[first + m], clip);
         let u = select(0.0, excess(first, m), p > LOWEST && p < HIGHEST);
         d_logits[first + m] += (p * pull - u) / f32(params.batch);
     }

@@ -22,11 +22,6 @@ struct Params {
 // [batch, moods]
 @group(0) @binding(5) var<storage, read_write> d_logits: array<f32>;
 
-// ln(1 + e) for e in [0, 1]: the sum would round a small e away.
-fn log_one_plus(e: f32) -> f32 {
-    return select(log(1.0 + e), e * (1.0 - e * (0.5 - e / 3.0)), e < 0.01);
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.batch {
@@ -38,11 +33,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     for (var m = 0u; m < params.moods; m++) {
         let x = logits[first + m];
         let wanted = targets[first + m];
-        let e = exp(max(-abs(x), -87.0));
-        let above = x >= 0.0;
-        probabilities[first + m] = select(e, 1.0, above) / (1.0 + e);
+        let e = decay(x);
+        probabilities[first + m] = sigmoid(x);
         // p − target, multiplied by 1 + e.
-        let slope = select(e * (1.0 - wanted) - wanted, (1.0 - wanted) - e * wanted, above);
+        let slope = select(e * (1.0 - wanted) - wanted, (1.0 - wanted) - e * wanted, x >= 0.0);
         sum += max(x, 0.0) - x * wanted + log_one_plus(e);
         d_logits[first + m] = slope / (1.0 + e) * share;
     }

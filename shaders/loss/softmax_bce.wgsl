@@ -39,18 +39,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         return;
     }
     let first = id.x * params.moods;
-    var highest = logits[first];
-    for (var m = 1u; m < params.moods; m++) {
-        highest = max(highest, logits[first + m]);
-    }
-    var total = 0.0;
-    for (var m = 0u; m < params.moods; m++) {
-        total += exp(max(logits[first + m] - highest, -87.0));
-    }
+    let clip = softmax(first);
     var sum = 0.0;
     var dot = 0.0;
     for (var m = 0u; m < params.moods; m++) {
-        let p = exp(max(logits[first + m] - highest, -87.0)) / total;
+        let p = probability(logits[first + m], clip);
         let wanted = targets[first + m];
         let c = clamp(p, LOWEST, HIGHEST);
         probabilities[first + m] = p;

@@ -59,6 +59,15 @@ pub struct Field {
     pub ty: &'static str,
 }
 
+/// One of the files that a kernel's source is joined of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Below `shaders/`, without its ending.
+    pub path: &'static str,
+    /// Its length.
+    pub bytes: usize,
+}
+
 /// What one launch costs, for the bench and its predictions.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
@@ -92,8 +101,10 @@ pub trait Declaration: bytemuck::Pod + std::fmt::Debug + Send + Sync {
     type Slices<'a, T: Real>;
     /// The shader's path without its ending.
     const ID: &'static str;
-    /// WGSL.
+    /// WGSL: the kernel's own file, then the pieces.
     const SOURCE: &'static str;
+    /// The files of the source, in this order.
+    const FILES: &'static [File];
     /// In binding order, from 1.
     const BINDINGS: &'static [Binding];
     /// Of the uniform block, in order.
@@ -219,6 +230,7 @@ impl<K: Kernel> Launch for K {
 macro_rules! kernel {
     (
         $id:literal,
+        $(pieces [$($piece:literal),+],)?
         params { $($(#[$field_doc:meta])* $field:ident: $ty:ident),+ $(,)? },
         tensors { $($(#[$tensor_doc:meta])* $tensor:ident: $access:ident $element:ident),+ $(,)? } $(,)?
     ) => {
@@ -248,7 +260,11 @@ macro_rules! kernel {
             type Slices<'a, T: $crate::kernels::Real> = Slices<'a, T>;
             const ID: &'static str = $id;
             const SOURCE: &'static str =
-                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $id, ".wgsl"));
+                concat!(kernel!(@text $id), $($(kernel!(@text concat!("pieces/", $piece)),)+)?);
+            const FILES: &'static [$crate::kernels::File] = &[
+                kernel!(@file $id),
+                $($(kernel!(@file concat!("pieces/", $piece)),)+)?
+            ];
             const BINDINGS: &'static [$crate::kernels::Binding] = &[
                 $($crate::kernels::Binding {
                     name: stringify!($tensor),
@@ -276,6 +292,12 @@ macro_rules! kernel {
                 }
             }
         }
+    };
+    (@text $path:expr) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path, ".wgsl"))
+    };
+    (@file $path:expr) => {
+        $crate::kernels::File { path: $path, bytes: kernel!(@text $path).len() }
     };
     (@slice $l:lifetime $t:ident read f32) => { &$l [$t] };
     (@slice $l:lifetime $t:ident uniform f32) => { &$l [$t] };

@@ -7,7 +7,7 @@ pub mod verify;
 
 pub(crate) use declare::kernel;
 pub use declare::{
-    Access, Argument, Binding, Constants, Cost, Declaration, Element, Field, Kernel, Launch,
+    Access, Argument, Binding, Constants, Cost, Declaration, Element, Field, File, Kernel, Launch,
     UNIFORM_WINDOW,
 };
 pub use real::{Real, sigmoid};
@@ -26,6 +26,8 @@ pub struct Entry {
     pub id: &'static str,
     /// WGSL.
     pub source: &'static str,
+    /// The files that the source is joined of.
+    pub files: &'static [File],
     /// In binding order, from 1.
     pub bindings: &'static [Binding],
     /// Of the uniform block, in order.
@@ -41,6 +43,7 @@ const fn entry<K: Kernel>() -> Entry {
     Entry {
         id: K::ID,
         source: K::SOURCE,
+        files: K::FILES,
         bindings: K::BINDINGS,
         fields: K::FIELDS,
         cases: cases::<K>,
@@ -93,6 +96,8 @@ pub const REGISTRY: &[Entry] = &[
     entry::<layers::dense::weight_gradient::Params>(),
     entry::<layers::dropout::forward::Params>(),
     entry::<layers::dropout::backward::Params>(),
+    entry::<layers::softmax::forward::Params>(),
+    entry::<layers::sigmoid::forward::Params>(),
     entry::<loss::softmax_bce::Params>(),
     entry::<loss::sigmoid_bce::Params>(),
     entry::<loss::positive_weights::Params>(),

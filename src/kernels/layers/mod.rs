@@ -9,3 +9,5 @@ pub mod pack;
 pub mod pool;
 pub mod relu;
 pub mod sequence;
+pub mod sigmoid;
+pub mod softmax;

@@ -6,6 +6,7 @@ use crate::kernels::{Cost, Kernel, Real, cover, kernel, sigmoid};
 
 kernel! {
     "loss/positive_weights",
+    pieces ["softmax", "sigmoid", "log_one_plus"],
     params {
         batch: u32,
         moods: u32,

@@ -6,6 +6,7 @@ use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "loss/sigmoid_bce",
+    pieces ["sigmoid", "log_one_plus"],
     params { batch: u32, moods: u32 },
     tensors {
         /// [batch, moods]

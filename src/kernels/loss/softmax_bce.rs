@@ -3,11 +3,13 @@
 //! The Jacobian is the true one of the softmax: the report's network ends in a softmax and is
 //! trained with Keras' `binary_crossentropy`, which clips p to [1e−7, 1 − 1e−7].
 
+use crate::kernels::layers::softmax::forward::softmax;
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "loss/softmax_bce",
+    pieces ["softmax"],
     params { batch: u32, moods: u32 },
     tensors {
         /// [batch, moods]
@@ -66,11 +68,7 @@ impl Kernel for Params {
             .zip(tensors.loss.iter_mut())
             .zip(tensors.d_logits.chunks_mut(moods));
         for ((logits, targets), ((probabilities, loss), d_logits)) in clips.zip(results) {
-            let top = logits.iter().copied().fold(T::neg_infinity(), T::max);
-            let total: T = logits.iter().map(|&x| (x - top).exp()).sum();
-            for (p, &x) in probabilities.iter_mut().zip(logits) {
-                *p = (x - top).exp() / total;
-            }
+            softmax(logits, probabilities);
             let mut sum = T::zero();
             let mut dot = T::zero();
             for (&p, &wanted) in probabilities.iter().zip(targets) {

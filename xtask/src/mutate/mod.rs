@@ -199,14 +199,9 @@ impl Tried {
             Outcome::Caught(how) => ("caught", how.as_str()),
             _ => ("SURVIVED", "every case passed"),
         };
-        let source = self.kernel.source;
-        let [before, after] = self.mutant.lines(source);
-        println!(
-            "{verdict:8}  shaders/{}.wgsl:{}  {}  {how}",
-            self.kernel.id,
-            self.mutant.line(source),
-            self.mutant.change
-        );
+        let [before, after] = self.mutant.lines(self.kernel.source);
+        let (file, line) = self.mutant.place(self.kernel);
+        println!("{verdict:8}  shaders/{file}.wgsl:{line}  {}  {how}", self.mutant.change);
         println!("    - {before}\n    + {after}");
     }
 }

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use moodshader::kernels::Entry;
+
 use super::tokens::{Kind, Token, tokens};
 
 /// What an edit does, as the list of mutants says it.
@@ -58,9 +60,17 @@ impl Mutant {
         [&original[..self.span.start], &self.replacement, &original[self.span.end..]].concat()
     }
 
-    /// The number of the line, from 1.
-    pub fn line(&self, original: &str) -> usize {
-        original[..self.span.start].matches('\n').count() + 1
+    /// The path of the file that it changes, and the number of the line there, from 1.
+    pub fn place(&self, kernel: &Entry) -> (&'static str, usize) {
+        let mut first = 0;
+        for file in kernel.files {
+            if self.span.start < first + file.bytes {
+                let before = &kernel.source[first..self.span.start];
+                return (file.path, before.matches('\n').count() + 1);
+            }
+            first += file.bytes;
+        }
+        unreachable!("the mutant lies past the source's end")
     }
 
     /// The lines that it touches, before and after, with blanks and line breaks as one blank each.
