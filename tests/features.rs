@@ -6,6 +6,7 @@ use moodshader::dataset::features::{Extractor, FeatureRecipe};
 use moodshader::error::Kind;
 use moodshader::exec::{Device, DeviceChoice, GpuOptions};
 use moodshader::kernels::features::MelFilters;
+use moodshader::model::preset::{Audio, Features};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -34,15 +35,12 @@ struct Recipe {
 
 impl Recipe {
     fn features(&self) -> FeatureRecipe {
+        let Self { sample_rate, n_fft, hop, mels, top_db, .. } = *self;
+        let clip_seconds = self.samples as f64 / f64::from(sample_rate);
+        let fmax = f64::from(sample_rate) / 2.0;
         FeatureRecipe {
-            sample_rate: self.sample_rate,
-            clip_samples: self.samples,
-            n_fft: self.n_fft,
-            hop: self.hop,
-            mels: self.mels,
-            fmin: 0.0,
-            fmax: f64::from(self.sample_rate) / 2.0,
-            top_db: self.top_db,
+            audio: Audio { sample_rate, clip_seconds },
+            features: Features { n_fft, hop, mels, fmin: 0.0, fmax, top_db },
             rolloff: None,
         }
     }
@@ -105,9 +103,9 @@ fn agrees_with_librosa(device: &Device) {
         assert_eq!(features.len(), clips.len());
         for (signal, features) in recipe.signals.iter().zip(&features) {
             let frames = recipe.features().frames();
-            assert_eq!(features.len(), recipe.mels * frames);
+            assert_eq!(features.log_mel.len(), recipe.mels * frames);
             let expected = fixture.of("expected", name, signal);
-            let got = features.chunks(frames).flat_map(|band| band.iter().step_by(stride));
+            let got = features.log_mel.chunks(frames).flat_map(|band| band.iter().step_by(stride));
             assert_eq!(got.clone().count(), expected.len());
             let off = got.zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             println!("{name} {signal}: {off:.1e} dB");
@@ -130,8 +128,7 @@ fn the_cpu_agrees_with_librosa() {
 /// deviation of what is constant, as a tone's centroid is, is rounding. The largest seen is 9e-6.
 const HANDCRAFTED_TOLERANCE: f32 = 5e-5;
 
-/// Every recipe's signals with their hand-crafted features, which come after the same log-mel values
-/// as without.
+/// Every recipe's signals with their hand-crafted features, beside the same log-mel values as without.
 fn handcrafted_agrees_with_librosa(device: &Device) {
     let fixture = Fixture::open();
     for (name, recipe) in &fixture.description.recipes {
@@ -142,9 +139,9 @@ fn handcrafted_agrees_with_librosa(device: &Device) {
         let plain = Extractor::new(device, recipe.features()).unwrap().extract(&clips).unwrap();
         let features = Extractor::new(device, with).unwrap().extract(&clips).unwrap();
         for ((signal, features), plain) in recipe.signals.iter().zip(&features).zip(&plain) {
-            assert_eq!(features.len(), with.size());
-            let (log_mel, got) = features.split_at(with.log_mel_size());
-            assert_eq!(log_mel, plain);
+            assert_eq!(features.log_mel, plain.log_mel);
+            assert!(plain.handcrafted.is_none());
+            let got = features.handcrafted.expect("the recipe asks for them");
             let expected = fixture.of("handcrafted", name, signal);
             for (got, want) in got.chunks(2).zip(expected.chunks(2)) {
                 for (a, b) in got.iter().zip(want) {
@@ -203,14 +200,15 @@ fn mel_filters_are_librosas() {
 #[test]
 fn a_clip_has_the_same_features_in_any_company() {
     let recipe = FeatureRecipe {
-        sample_rate: 8000,
-        clip_samples: 1000,
-        n_fft: 128,
-        hop: 50,
-        mels: 20,
-        fmin: 50.0,
-        fmax: 3500.0,
-        top_db: 80.0,
+        audio: Audio { sample_rate: 8000, clip_seconds: 0.125 },
+        features: Features {
+            n_fft: 128,
+            hop: 50,
+            mels: 20,
+            fmin: 50.0,
+            fmax: 3500.0,
+            top_db: 80.0,
+        },
         rolloff: Some(0.85),
     };
     let clips: Vec<Vec<f32>> =
@@ -231,22 +229,28 @@ fn a_clip_has_the_same_features_in_any_company() {
 #[test]
 fn recipes_that_make_no_spectrogram_are_refused() {
     let good = Fixture::open().description.recipes["standard"].features();
-    for (wrong, word) in [
-        (FeatureRecipe { n_fft: 1000, ..good }, "n_fft"),
-        (FeatureRecipe { n_fft: 8192, ..good }, "n_fft"),
-        (FeatureRecipe { hop: 0, ..good }, "hop"),
-        (FeatureRecipe { hop: usize::MAX, ..good }, "long"),
-        (FeatureRecipe { mels: 0, ..good }, "mels"),
-        (FeatureRecipe { mels: usize::MAX, ..good }, "mel bands"),
-        (FeatureRecipe { clip_samples: 0, ..good }, "length"),
-        (FeatureRecipe { clip_samples: usize::MAX, ..good }, "long"),
-        (FeatureRecipe { fmin: f64::NAN, ..good }, "fmin"),
-        (FeatureRecipe { fmin: 9000.0, fmax: 9000.0, ..good }, "fmin"),
-        (FeatureRecipe { fmax: 11_026.0, ..good }, "fmax"),
-        (FeatureRecipe { top_db: -1.0, ..good }, "top_db"),
-        (FeatureRecipe { rolloff: Some(1.0), ..good }, "rolloff"),
-        (FeatureRecipe { rolloff: Some(f64::NAN), ..good }, "rolloff"),
-    ] {
+    let cases: [(fn(&mut FeatureRecipe), &str); 17] = [
+        (|r| r.features.n_fft = 1000, "n_fft"),
+        (|r| r.features.n_fft = 8192, "n_fft"),
+        (|r| r.features.hop = 0, "hop"),
+        (|r| r.features.hop = usize::MAX, "long"),
+        (|r| r.features.mels = 0, "mels"),
+        (|r| r.features.mels = 4097, "4096"),
+        (|r| r.audio.clip_seconds = 0.0, "clip_seconds"),
+        (|r| r.audio.clip_seconds = f64::MAX, "3600 s"),
+        (|r| (r.audio.clip_seconds, r.features.hop) = (3600.0, 1), "long"),
+        (|r| r.features.fmin = f64::NAN, "fmin"),
+        (|r| (r.features.fmin, r.features.fmax) = (9000.0, 9000.0), "fmin"),
+        (|r| r.features.fmax = 11_026.0, "fmax"),
+        (|r| r.features.top_db = 0.0, "top_db"),
+        (|r| r.features.top_db = -1.0, "top_db"),
+        (|r| r.audio.sample_rate = 0, "sample_rate"),
+        (|r| r.rolloff = Some(1.0), "rolloff"),
+        (|r| r.rolloff = Some(f64::NAN), "rolloff"),
+    ];
+    for (change, word) in cases {
+        let mut wrong = good;
+        change(&mut wrong);
         let error = Extractor::new(&Device::Cpu, wrong).unwrap_err();
         assert_eq!(error.kind, Kind::Input);
         assert!(error.to_string().contains(word), "{error}");

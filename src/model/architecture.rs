@@ -6,7 +6,7 @@ use super::layers::{
     Concatenation, ConvBlock, Dense, Dropout, Frames, Handcrafted, LogMel, Lstm, MeanMax,
     OutputLayer, Parameter, Relu, Returns, Sequence, Shape,
 };
-use super::preset::{Branch, Loss, Output, Preset, Summary, require, size};
+use super::preset::{Branch, Loss, Output, Preset, Summary, require, size, validate_rolloff};
 use crate::error::{Error, Result};
 use crate::kernels::layers::conv;
 use crate::kernels::layers::lstm::MAX_UNITS;
@@ -81,12 +81,7 @@ impl Graph {
                 top = graph.add("handcrafted", Relu::new(&name, graph.shape(top)), &[top]);
             }
             summaries.push(top);
-            require(
-                handcrafted.rolloff > 0.0 && handcrafted.rolloff < 1.0,
-                "model.handcrafted.rolloff",
-                handcrafted.rolloff,
-                "must lie between 0 and 1",
-            )?;
+            validate_rolloff(handcrafted.rolloff)?;
         }
         graph.head(preset, &summaries);
         let parameters: usize = graph.parameters().iter().map(Parameter::elements).sum();

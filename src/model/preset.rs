@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::spelling::nearest_first;
 
+pub(crate) use validate::validate_rolloff;
 pub(super) use validate::{require, size};
 
 /// The embedded presets, by name. `paper` comes first: the others take from it what they leave out.
@@ -47,7 +48,7 @@ pub struct Preset {
 }
 
 /// `[audio]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audio {
     /// Hz; every file is resampled to it.
@@ -57,7 +58,7 @@ pub struct Audio {
 }
 
 /// `[features]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Features {
     /// Window and transform length in samples, a power of two.

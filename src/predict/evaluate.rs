@@ -8,21 +8,19 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::dataset::batches::Batches;
 use crate::dataset::cache::FeatureCache;
+use crate::dataset::features::FeatureRecipe;
 use crate::dataset::labels::Labelled;
 use crate::dataset::manifest;
 use crate::dataset::prepare::{Broken, Prepared, prepare};
 use crate::error::Kind;
 use crate::exec::Device;
 use crate::metrics::{
-    Bootstrap, PerMood, Resampling, Scores, Table, bootstrap, expected_calibration_error, f1,
+    Bootstrap, PerMood, Predictions, Resampling, Scores, Table, bootstrap, expected_calibration_error, f1,
     top1_hit_rate,
 };
-use crate::model::Network;
+use crate::model::{Purpose, Session};
 use crate::model::checkpoint::{Checkpoint, Description};
-use crate::model::parameters::{buffer_shapes, parameter_shapes};
-use crate::plan::Storage;
 use crate::report::Progress;
-use crate::train::{Predictions, Session, recipe};
 use crate::{Error, Result};
 
 /// Clips that are predicted at a time; as many as the largest batch of [`super::Tagger`].
@@ -101,8 +99,8 @@ pub fn evaluate(
     let count = labelled.tracks.len();
     let bar = progress.bar("features", count);
     let never = AtomicBool::new(false);
-    let corpus =
-        prepare(labelled.tracks, device, &recipe(preset), &cache, &never, &|done| bar.at(done))?;
+    let recipe = FeatureRecipe::of(preset);
+    let corpus = prepare(labelled.tracks, device, &recipe, &cache, &never, &|done| bar.at(done))?;
     drop(bar);
     if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
         return Err(Error::input(format!(
@@ -113,29 +111,22 @@ pub fn evaluate(
     }
     let clips = Arc::new(corpus.clips);
 
-    let network = Network::new(preset, description.normalization);
     let batch = BATCH.min(clips.len());
     let load = |batch: usize| {
         let mut sizes = vec![batch, clips.len() % batch];
         sizes.retain(|&size| size > 0);
-        Session::for_prediction(device, network.clone(), &sizes)
+        Session::open(device, checkpoint, Purpose::Evaluation, &sizes)
     };
     let (mut session, batch) = match load(batch) {
         // The adapter cannot bind so much at a time.
         Err(error) if error.kind == Kind::Input && batch > 1 => (load(1)?, 1),
         session => (session?, batch),
     };
-    session.upload(Storage::Parameters, &checkpoint.values(&parameter_shapes(preset))?)?;
-    session.upload(Storage::Buffers, &checkpoint.values(&buffer_shapes(preset))?)?;
     let indices: Vec<usize> = (0..clips.len()).collect();
     let order = indices.chunks(batch).map(<[_]>::to_vec).collect();
     let bar = progress.bar("predicting", clips.len());
-    let mut predictions = Predictions::default();
-    let mut batches = Batches::new(cache, Arc::clone(&clips), order);
-    while let Some(batch) = batches.next_batch()? {
-        session.predict(batch, &mut predictions)?;
-        bar.at(predictions.loss.len());
-    }
+    let predictions = Batches::new(cache, Arc::clone(&clips), order)
+        .judge(&mut session, &|done| bar.at(done))?;
     drop(bar);
     let evaluation = Evaluation::new(&description, &predictions, Resampling::default())?;
     Ok(Evaluated { evaluation, clips, predictions, broken: corpus.broken })

@@ -6,14 +6,11 @@ use std::sync::Arc;
 use super::prediction::Prediction;
 use crate::audio::{AudioFile, Waveform, successive_count};
 use crate::dataset::batches::Batch;
-use crate::dataset::features::Extractor;
+use crate::dataset::features::{Extractor, FeatureRecipe};
 use crate::error::Kind;
 use crate::exec::Device;
-use crate::model::Network;
+use crate::model::{Purpose, Session};
 use crate::model::checkpoint::{Checkpoint, Description};
-use crate::model::parameters::{buffer_shapes, parameter_shapes};
-use crate::plan::Storage;
-use crate::train::{Predictions, Session, recipe};
 use crate::{Error, Result};
 
 /// Clips that are predicted at a time where there are enough; the rest goes in smaller batches. An
@@ -81,20 +78,16 @@ impl Tagger {
     /// A tensor is missing, or the device cannot hold the model.
     pub fn new(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
         let description = checkpoint.description()?;
-        let preset = &description.preset;
-        let network = Network::new(preset, description.normalization);
-        let extractor = Extractor::new(device, recipe(preset))?;
+        let extractor = Extractor::new(device, FeatureRecipe::of(&description.preset))?;
         let mut batches = &BATCHES[..];
-        let mut session = loop {
-            match Session::for_prediction(device, network.clone(), batches) {
+        let session = loop {
+            match Session::open(device, checkpoint, Purpose::Inference, batches) {
                 Err(error) if error.kind == Kind::Input && batches.len() > 1 => {
                     batches = &batches[1..];
                 }
                 session => break session?,
             }
         };
-        session.upload(Storage::Parameters, &checkpoint.values(&parameter_shapes(preset))?)?;
-        session.upload(Storage::Buffers, &checkpoint.values(&buffer_shapes(preset))?)?;
         let moods = description.labels.clone().into();
         Ok(Self { description, moods, extractor, session, batches })
     }
@@ -197,11 +190,9 @@ impl Tagger {
         for &size in self.batches {
             while let Some((batch, others)) = rest.split_at_checked(size) {
                 rest = others;
-                let features = self.extractor.extract(batch)?.concat();
-                let batch = Batch::new(features, vec![0.0; size * moods], size);
-                let mut predictions = Predictions::default();
-                self.session.predict(batch, &mut predictions)?;
-                let probabilities = predictions.probabilities;
+                let features = self.extractor.extract(batch)?;
+                let batch = Batch::new(&features, Vec::new());
+                let probabilities = self.session.predict(batch.inputs())?()?;
                 if !probabilities.iter().all(|probability| probability.is_finite()) {
                     return Err(Error::failure(
                         "the model gives a probability that is not finite: the checkpoint's \

@@ -6,14 +6,11 @@ mod difference;
 mod folder;
 mod report;
 mod run;
-mod session;
 mod state;
 mod tracks;
 
 pub use config::{Config, Data};
-pub use data::recipe;
 pub use folder::{EpochMetrics, RunFolder, best, read_predictions, write_predictions};
-pub use session::{Predictions, Session};
 
 pub(crate) use difference::differences;
 
@@ -28,10 +25,6 @@ use crate::report::Progress;
 use crate::{Error, Result};
 use run::Run;
 use state::{check_same_config, initial_weights};
-
-/// What numbers that are not finite mean, and what to do.
-const DIVERGED: &str = "training has diverged; the last checkpoint is from before; try a lower \
-    learning rate (--set train.learning_rate=…)";
 
 /// How a training ended.
 #[derive(Debug)]

@@ -11,18 +11,16 @@ use rand_chacha::ChaCha8Rng;
 use super::config::Config;
 use super::data::{Clips, Tracks};
 use super::folder::{EpochMetrics, RunFolder, best, by_mood, write_predictions};
-use super::session::{Predictions, Session};
 use super::state::not_finite;
-use super::{DIVERGED, Outcome, Pace, Until};
+use super::{Outcome, Pace, Until};
 use crate::dataset::batches::Batches;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::prepare::Prepared;
 use crate::exec::Device;
-use crate::metrics::{Table, thresholds};
-use crate::model::Network;
+use crate::metrics::{Predictions, Table, thresholds};
 use crate::model::checkpoint::{Checkpoint, Description, Training, Validation};
-use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::ClassWeights;
+use crate::model::{DIVERGED, MOMENTS, Network, Session};
 use crate::plan::Storage;
 use crate::report::{Events, Progress};
 use crate::{Error, Result};
@@ -215,7 +213,8 @@ impl Run {
                 break;
             }
             let rate = self.config.preset.train.learning_rate(self.update, per_epoch);
-            self.session.update(&batch, self.update, self.config.seed, rate)?;
+            let (update, seed) = (self.update, self.config.seed);
+            self.session.update(batch.inputs(), &batch.targets, update, seed, rate)?;
             self.update += 1;
             clips += batch.clips;
             // The device has its copy: the next one is read from now on.
@@ -320,23 +319,13 @@ impl Run {
         let indices: Vec<usize> = (0..clips.len()).collect();
         let order = indices.chunks(self.config.preset.train.batch).map(<[_]>::to_vec).collect();
         let bar = progress.bar(what, clips.len());
-        let mut predictions = Predictions::default();
-        let mut batches = Batches::new(Arc::clone(&self.cache), Arc::clone(clips), order);
-        while let Some(batch) = batches.next_batch()? {
-            self.session.predict(batch, &mut predictions)?;
-            bar.at(predictions.loss.len());
-        }
-        Ok(predictions)
+        Batches::new(Arc::clone(&self.cache), Arc::clone(clips), order)
+            .judge(&mut self.session, &|done| bar.at(done))
     }
 
     /// Puts the best model on the device.
     fn load_best(&mut self) -> Result<()> {
-        let preset = &self.config.preset;
-        let checkpoint = Checkpoint::read(&self.folder.best())?;
-        let parameters = checkpoint.values(&parameter_shapes(preset))?;
-        let buffers = checkpoint.values(&buffer_shapes(preset))?;
-        self.session.upload(Storage::Parameters, &parameters)?;
-        self.session.upload(Storage::Buffers, &buffers)
+        self.session.put(&Checkpoint::read(&self.folder.best())?)
     }
 
     /// Scores the model on the device on the test manifest.
@@ -429,10 +418,6 @@ fn balanced_weights<'a>(targets: impl Iterator<Item = &'a [bool]>, moods: usize)
     };
     positives.into_iter().map(weight).collect()
 }
-
-/// Adam's moments and the prefix of their names in a checkpoint.
-pub(super) const MOMENTS: [(Storage, &str); 2] =
-    [(Storage::ExpAvg, "optimizer.exp_avg."), (Storage::ExpAvgSq, "optimizer.exp_avg_sq.")];
 
 #[cfg(test)]
 mod tests {

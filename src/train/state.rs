@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use super::folder::damaged;
-use super::run::{MOMENTS, Run};
+use super::run::Run;
 use super::{Config, RunFolder, differences, tracks};
 use crate::model::checkpoint::{Checkpoint, Description};
-use crate::model::parameters::{
-    buffer_shapes, initialise, initialise_buffers, optimizer_shapes, parameter_shapes,
-};
+use crate::model::parameters::{initialise, initialise_buffers, parameter_shapes};
 use crate::model::preset::Preset;
 use crate::plan::Storage;
 use crate::{Error, Result};
@@ -23,21 +21,8 @@ impl Run {
             let description = checkpoint.description()?;
             self.check_same(&description)?;
             let in_file = |error: Error| damaged(error.context(last.display()));
-            let values = |shapes: Vec<_>| checkpoint.values(&shapes).map_err(in_file);
-            let parameters = values(parameter_shapes(preset))?;
-            let buffers = values(buffer_shapes(preset))?;
-            let moments = values(optimizer_shapes(preset))?;
-            self.session.upload(Storage::Parameters, &parameters)?;
-            self.session.upload(Storage::Buffers, &buffers)?;
-            for (storage, prefix) in MOMENTS {
-                let named: Vec<_> = moments
-                    .iter()
-                    .filter_map(|(name, values)| {
-                        Some((name.strip_prefix(prefix)?.to_owned(), values.clone()))
-                    })
-                    .collect();
-                self.session.upload(storage, &named)?;
-            }
+            self.session.put(&checkpoint).map_err(in_file)?;
+            self.session.put_moments(&checkpoint).map_err(in_file)?;
             self.session.set_epoch_loss(description.epoch_loss.unwrap_or(0.0))?;
             self.update = description.update;
             // An epoch whose line was written but whose state was not runs again.

@@ -3,24 +3,35 @@
 //! They mean something for a preset that [`Preset::validate`] accepts; for any other they are
 //! numbers too, never a panic.
 
-use super::Preset;
-use crate::dataset::features::HANDCRAFTED;
+use super::{Audio, Features, Preset};
+
+impl Audio {
+    /// Samples of one clip.
+    pub fn clip_samples(&self) -> usize {
+        (self.clip_seconds * f64::from(self.sample_rate)).round() as usize
+    }
+}
+
+impl Features {
+    /// STFT frames of one clip, centred as librosa does: 1 + samples / hop.
+    pub fn frames(&self, audio: &Audio) -> usize {
+        1 + audio.clip_samples() / self.hop.max(1)
+    }
+}
 
 impl Preset {
     /// Samples of one clip.
     pub fn clip_samples(&self) -> usize {
-        (self.audio.clip_seconds * f64::from(self.audio.sample_rate)).round() as usize
+        self.audio.clip_samples()
     }
 
-    /// STFT frames of one clip, centred as librosa does: 1 + samples / hop.
+    /// STFT frames of one clip.
     pub fn frames(&self) -> usize {
-        1 + self.clip_samples() / self.features.hop.max(1)
+        self.features.frames(&self.audio)
     }
 
-    /// Numbers of one clip's features: the log-mel frames, then the hand-crafted features where the
-    /// model reads them.
-    pub fn feature_size(&self) -> usize {
-        let handcrafted = if self.model.handcrafted.is_some() { HANDCRAFTED } else { 0 };
-        self.features.mels * self.frames() + handcrafted
+    /// Numbers of one clip's log-mel spectrogram.
+    pub fn log_mel_size(&self) -> usize {
+        self.features.mels * self.frames()
     }
 }
