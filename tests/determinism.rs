@@ -31,7 +31,7 @@ const CLIPS: usize = 5;
 /// A training plan of the small model and what it starts from.
 struct Training {
     plan: Arc<Plan>,
-    features: TensorId,
+    log_mel: TensorId,
     targets: TensorId,
     control: TensorId,
     loss: TensorId,
@@ -47,10 +47,10 @@ impl Training {
         let batch = small::Batch::draw(&program, 1);
         let state = small::State::draw(&network, 2);
         let words = adam::control(3, 7, 1e-3, network.preset().train.betas);
-        let Program { plan, features, targets, control, loss, .. } = program;
+        let Program { plan, log_mel, targets, control, loss, .. } = program;
         let control = control.expect("a training plan has one");
         let plan = Arc::new(plan);
-        Self { plan, features, targets, control, loss, batch, state, words }
+        Self { plan, log_mel, targets, control, loss, batch, state, words }
     }
 
     /// The bits of all that an update leaves behind.
@@ -62,7 +62,7 @@ impl Training {
         }
         programs.upload(Storage::EpochLoss, &[0.0]).expect("the executor takes the loss");
         let inputs = [
-            (self.features, Input::F32(&self.batch.features)),
+            (self.log_mel, Input::F32(&self.batch.log_mel)),
             (self.targets, Input::F32(&self.batch.targets)),
             (self.control, Input::U32(&self.words)),
         ];

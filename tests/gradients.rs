@@ -250,8 +250,7 @@ impl Entry {
         let lines = Lines::new(kernel, bands, steps);
         let taps = kernel[0].max(kernel[1]);
         let (batch, channels) = (ENTRY_BATCH, ENTRY_CHANNELS);
-        let input =
-            Spectrograms { start: 0, stride: bands * steps, mean: 0.25, inverse_deviation: 1.5 };
+        let input = Spectrograms { mean: 0.25, inverse_deviation: 1.5 };
         Self {
             params: entry_forward::Params::new(batch, input, channels, lines, taps, window),
             backward: entry_backward::Params::new(batch, input, channels, lines, taps, window),
@@ -812,13 +811,13 @@ fn whole_model() {
     let state = small::State::draw(&network, 2);
     // Without a learning rate the parameters stay where the differences put them.
     let control = adam::control(3, 7, 0.0, network.preset().train.betas);
-    let (features, targets) = (program.features, program.targets);
+    let (log_mel, targets) = (program.log_mel, program.targets);
     let (control_tensor, loss) = (program.control, program.loss);
     let plan = Arc::new(program.plan);
     let start = || {
         let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);
         let inputs = [
-            (features, moodshader::exec::Input::F32(&batch.features)),
+            (log_mel, moodshader::exec::Input::F32(&batch.log_mel)),
             (targets, moodshader::exec::Input::F32(&batch.targets)),
             (control_tensor.expect("training has one"), moodshader::exec::Input::U32(&control)),
         ];

@@ -395,7 +395,7 @@ fn first_block() {
     let get = |name| numbers(fixture.get(name));
     let [bands, steps] = norm.plane;
     let lines = Lines::new([1, 5], bands, steps);
-    let input = Spectrograms { start: 0, stride: bands * steps, mean: 0.0, inverse_deviation: 1.0 };
+    let input = Spectrograms { mean: 0.0, inverse_deviation: 1.0 };
     for on in BOTH {
         let forward = entry_forward::Params::new(norm.clips, input, CHANNELS, lines, 5, WINDOW);
         let code = Values::U32(vec![u32::MAX; Kernel::lengths(&forward).code]);

@@ -4,7 +4,7 @@ mod support;
 
 use moodshader::audio::centre_clip;
 use moodshader::dataset::batches::Batch;
-use moodshader::dataset::features::Extractor;
+use moodshader::dataset::features::{Extractor, Features};
 use moodshader::dataset::manifest;
 use moodshader::dataset::synthetic::{CorpusSpec, generate};
 use moodshader::exec::Device;
@@ -91,22 +91,26 @@ fn synthetic(preset: &Preset, clips: usize, seed: u64) -> Batch {
         .collect();
     let samples: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
     let mut extractor = Extractor::new(&support::device(), recipe).expect("the plans load");
-    let features = extractor.extract(&samples).expect("the features are computed").concat();
+    let features = extractor.extract(&samples).expect("the features are computed");
     let has = |tags: &[String], mood: &String| f32::from(u8::from(tags.contains(mood)));
     let targets = tracks
         .iter()
         .flat_map(|track| preset.moods.iter().map(|mood| has(&track.tags, mood)))
         .collect();
-    Batch::new(features, targets, tracks.len())
+    Batch::new(&features, targets)
 }
 
 /// A batch's clips from `first` on.
 fn part(batch: &Batch, first: usize, clips: usize) -> Batch {
     let of = |values: &[f32]| {
         let each = values.len() / batch.clips;
-        values[first * each..(first + clips) * each].to_vec()
+        let part = values.chunks(each).skip(first).take(clips);
+        part.map(<[f32]>::to_vec).collect::<Vec<_>>()
     };
-    Batch::new(of(&batch.features), of(&batch.targets), clips)
+    let features = of(&batch.log_mel).into_iter();
+    let features: Vec<_> =
+        features.map(|log_mel| Features { log_mel, handcrafted: None }).collect();
+    Batch::new(&features, of(&batch.targets).concat())
 }
 
 /// Macro ROC-AUC of a session's model on clips of its own.
@@ -133,10 +137,10 @@ fn trained_apart_they_reach_the_same_auc() {
     let moods = preset.moods.len();
     let train = synthetic(&preset, 6 * BATCH, 1);
     let validation = synthetic(&preset, 10 * BATCH, 2);
-    let count = train.features.len() as f64;
-    let mean = train.features.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+    let count = train.log_mel.len() as f64;
+    let mean = train.log_mel.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
     let square = |&x: &f32| (f64::from(x) - mean).powi(2);
-    let std = (train.features.iter().map(square).sum::<f64>() / count).sqrt();
+    let std = (train.log_mel.iter().map(square).sum::<f64>() / count).sqrt();
     let network = Network::new(&preset, Normalization { mean, std, handcrafted: None });
     let mut differences = Vec::new();
     for seed in 0..4 {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use moodshader::dataset::batches::Batch;
 use moodshader::exec::Device;
 use moodshader::model::Network;
-use moodshader::model::checkpoint::Normalization;
+use moodshader::model::checkpoint::{HandcraftedNormalization, Normalization};
 use moodshader::model::parameters::{
     buffer_shapes, initialise, initialise_buffers, parameter_shapes,
 };
@@ -73,7 +73,7 @@ fn first_update_is_pytorchs(device: &Device) {
             session.set_class_weights(weights.clone());
         }
         session.set_epoch_loss(0.0).expect("upload");
-        let batch = Batch::new(of("input"), of("targets"), 5);
+        let batch = Batch::new(&support::features(&preset, &of("input")), of("targets"));
         session.update(&batch, 0, 0, 1e-3).expect("the update runs");
         let (loss, expected) = (session.epoch_loss().expect("download") / 5.0, of("loss")[0]);
         assert!((loss / expected - 1.0).abs() < 3e-6, "{name}: loss {loss}, PyTorch {expected}");
@@ -105,13 +105,12 @@ fn first_update_is_pytorchs_on_the_cpu() {
 fn noise(network: &Network, seed: u64) -> Batch {
     let (preset, normalization) = (network.preset(), network.normalization());
     let mut batch = support::noise(preset, 6, seed);
-    let log_mel = preset.features.mels * preset.frames();
-    for clip in batch.features.chunks_mut(preset.feature_size()) {
-        for (i, x) in clip.iter_mut().enumerate() {
-            let [mean, std] = match (i.checked_sub(log_mel), normalization.handcrafted) {
-                (Some(i), Some(six)) => [six.mean[i], six.std[i]],
-                _ => [normalization.mean, normalization.std],
-            };
+    for x in &mut batch.log_mel {
+        *x = (normalization.mean + normalization.std * f64::from(*x)) as f32;
+    }
+    if let Some(HandcraftedNormalization { mean, std }) = normalization.handcrafted {
+        for (i, x) in batch.handcrafted.iter_mut().enumerate() {
+            let [mean, std] = [mean, std].map(|six| six[i % six.len()]);
             *x = (mean + std * f64::from(*x)) as f32;
         }
     }

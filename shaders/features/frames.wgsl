@@ -12,14 +12,12 @@ struct Params {
     clips: u32,
     mels: u32,
     frames: u32,
-    // Elements of a clip in the input: hand-crafted features may follow the spectrogram.
-    stride: u32,
     mean: f32,
     inverse_deviation: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [batch, stride], a clip's first elements being [mels, frames]
+// [batch, mels, frames], in dB
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 // [clips, frames, mels]
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
@@ -38,7 +36,7 @@ fn main(
     let frame = TILE * group.x + local.x;
     let band = TILE * group.y + local.y;
     if frame < params.frames && band < params.mels {
-        let at = (params.first + group.z) * params.stride + band * params.frames + frame;
+        let at = ((params.first + group.z) * params.mels + band) * params.frames + frame;
         tile[local.y * ROW + local.x] = (input[at] - params.mean) * params.inverse_deviation;
     }
     workgroupBarrier();

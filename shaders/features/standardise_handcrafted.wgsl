@@ -1,13 +1,9 @@
 // Standardised hand-crafted features, each with its own mean and deviation:
-//     output[clip, i] = (input[clip, offset + i] − mean_i) · inverse_i,   i = 0 … 5
+//     output[clip, i] = (input[clip, i] − mean_i) · inverse_i,   i = 0 … 5
 // One thread a clip.
 
 struct Params {
     clips: u32,
-    // Elements of a clip in the input.
-    stride: u32,
-    // Where the six features begin.
-    offset: u32,
     mean_0: f32,
     mean_1: f32,
     mean_2: f32,
@@ -23,7 +19,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [clips, stride]
+// [clips, 6]
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 // [clips, 6]
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
@@ -33,12 +29,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.clips {
         return;
     }
-    let start = id.x * params.stride + params.offset;
-    let to = 6u * id.x;
-    output[to] = (input[start] - params.mean_0) * params.inverse_0;
-    output[to + 1u] = (input[start + 1u] - params.mean_1) * params.inverse_1;
-    output[to + 2u] = (input[start + 2u] - params.mean_2) * params.inverse_2;
-    output[to + 3u] = (input[start + 3u] - params.mean_3) * params.inverse_3;
-    output[to + 4u] = (input[start + 4u] - params.mean_4) * params.inverse_4;
-    output[to + 5u] = (input[start + 5u] - params.mean_5) * params.inverse_5;
+    let at = 6u * id.x;
+    output[at] = (input[at] - params.mean_0) * params.inverse_0;
+    output[at + 1u] = (input[at + 1u] - params.mean_1) * params.inverse_1;
+    output[at + 2u] = (input[at + 2u] - params.mean_2) * params.inverse_2;
+    output[at + 3u] = (input[at + 3u] - params.mean_3) * params.inverse_3;
+    output[at + 4u] = (input[at + 4u] - params.mean_4) * params.inverse_4;
+    output[at + 5u] = (input[at + 5u] - params.mean_5) * params.inverse_5;
 }

@@ -11,26 +11,36 @@ use std::thread::JoinHandle;
 use rayon::prelude::*;
 
 use super::cache::FeatureCache;
+use super::features::Features;
 use super::prepare::Prepared;
 use crate::{Error, Result};
 
 /// The clips of one update. Dropped, it lets [`Batches`] read the next.
 #[derive(Debug)]
 pub struct Batch {
-    /// [clips, size]: see [`FeatureRecipe`](super::features::FeatureRecipe).
-    pub features: Vec<f32>,
+    /// [clips, mels, frames], in dB
+    pub log_mel: Vec<f32>,
+    /// [clips, 6]; empty, where the model reads none.
+    pub handcrafted: Vec<f32>,
     /// [clips, moods], 0 or 1.
     pub targets: Vec<f32>,
-    /// Rows of both.
+    /// Rows of each.
     pub clips: usize,
-    /// Where the memory of the features goes back to.
+    /// Where the memory of the spectrograms goes back to.
     emptied: Option<Sender<Option<Vec<f32>>>>,
 }
 
 impl Batch {
     /// A batch that is not from the cache.
-    pub fn new(features: Vec<f32>, targets: Vec<f32>, clips: usize) -> Self {
-        Self { features, targets, clips, emptied: None }
+    pub fn new<'a>(features: impl IntoIterator<Item = &'a Features>, targets: Vec<f32>) -> Self {
+        let mut batch =
+            Self { log_mel: Vec::new(), handcrafted: Vec::new(), targets, clips: 0, emptied: None };
+        for Features { log_mel, handcrafted } in features {
+            batch.log_mel.extend(log_mel);
+            batch.handcrafted.extend(handcrafted.iter().flatten());
+            batch.clips += 1;
+        }
+        batch
     }
 }
 
@@ -38,7 +48,7 @@ impl Drop for Batch {
     fn drop(&mut self) {
         if let Some(emptied) = &self.emptied {
             // Nobody reads any more where this fails.
-            let _ = emptied.send(Some(mem::take(&mut self.features)));
+            let _ = emptied.send(Some(mem::take(&mut self.log_mel)));
         }
     }
 }
@@ -100,11 +110,11 @@ fn read(
     cache: &FeatureCache,
     clips: &[Prepared],
     batch: &[usize],
-    mut features: Vec<f32>,
+    mut log_mel: Vec<f32>,
 ) -> Result<Batch> {
     let values = |&index: &usize| {
         let clip = &clips[index];
-        cache.get(clip.key).ok_or_else(|| {
+        cache.get(clip.log_mel).ok_or_else(|| {
             Error::failure(format!(
                 "the cached features of {} are gone from {}; start again to compute them anew \
                  (--resume goes on where the run stopped)",
@@ -114,23 +124,24 @@ fn read(
         })
     };
     let Some((first, others)) = batch.split_first() else {
-        return Ok(Batch::new(Vec::new(), Vec::new(), 0));
+        return Ok(Batch::new([], Vec::new()));
     };
     let first = values(first)?;
     let size = first.len();
-    features.resize(size * batch.len(), 0.0);
-    features[..size].copy_from_slice(&first);
+    log_mel.resize(size * batch.len(), 0.0);
+    log_mel[..size].copy_from_slice(&first);
     // Checking one clip after the other would not keep up with a fast GPU.
-    features[size..].par_chunks_mut(size).zip(others).try_for_each(|(to, index)| {
+    log_mel[size..].par_chunks_mut(size).zip(others).try_for_each(|(to, index)| {
         to.copy_from_slice(&values(index)?);
         Ok::<_, Error>(())
     })?;
-    let mut targets = Vec::new();
+    let (mut handcrafted, mut targets) = (Vec::new(), Vec::new());
     for &index in batch {
         let clip = &clips[index];
+        handcrafted.extend(clip.handcrafted.iter().flatten());
         targets.extend(clip.track.targets.iter().map(|&target| f32::from(u8::from(target))));
     }
-    Ok(Batch::new(features, targets, batch.len()))
+    Ok(Batch { log_mel, handcrafted, targets, clips: batch.len(), emptied: None })
 }
 
 impl Drop for Batches {
@@ -149,25 +160,15 @@ impl Drop for Batches {
 mod tests {
     use super::*;
     use crate::dataset::cache::Key;
-    use crate::dataset::features::FeatureRecipe;
     use crate::dataset::labels::LabelledTrack;
     use crate::dataset::manifest::Track;
+    use crate::kernels::features::HANDCRAFTED;
 
-    /// A cache with `count` clips of three numbers, of which the first is the clip's index.
+    /// A cache with `count` clips of three numbers, of which the first is the clip's index, as are the
+    /// hand-crafted features.
     fn corpus(count: usize) -> (tempfile::TempDir, Arc<FeatureCache>, Arc<Vec<Prepared>>) {
         let folder = tempfile::tempdir().unwrap();
         let cache = FeatureCache::open(Some(folder.path().to_owned())).unwrap();
-        let recipe = FeatureRecipe {
-            sample_rate: 22_050,
-            clip_samples: 1,
-            n_fft: 64,
-            hop: 1,
-            mels: 1,
-            fmin: 0.0,
-            fmax: 11_025.0,
-            top_db: 80.0,
-            rolloff: None,
-        };
         let clips = (0..count).map(|index| {
             let name = format!("{index}.wav");
             let track = Track {
@@ -180,10 +181,13 @@ mod tests {
                 tags: Vec::new(),
             };
             let key = Key::new(blake3::hash(name.as_bytes()), "test", "test");
-            let features = [index as f32, 0.5, 0.25];
-            cache.put(key, &features).unwrap();
+            let features = Features {
+                log_mel: vec![index as f32, 0.5, 0.25],
+                handcrafted: Some([index as f32; HANDCRAFTED]),
+            };
+            cache.put(key, &features.log_mel).unwrap();
             let targets = vec![index % 2 == 0];
-            Prepared::new(LabelledTrack { track, targets }, key, &features, &recipe)
+            Prepared::new(LabelledTrack { track, targets }, key, &features)
         });
         let clips = Arc::new(clips.collect());
         (folder, Arc::new(cache), clips)
@@ -195,9 +199,11 @@ mod tests {
         let mut batches = Batches::new(cache, clips, vec![vec![3, 0], vec![4, 1], vec![2]]);
         let mut read = Vec::new();
         while let Some(batch) = batches.next_batch().unwrap() {
-            assert_eq!(batch.features.len(), 3 * batch.clips);
-            let firsts = batch.features.chunks(3).map(|clip| clip[0]);
-            read.push((firsts.collect::<Vec<_>>(), batch.targets.clone()));
+            assert_eq!(batch.log_mel.len(), 3 * batch.clips);
+            let firsts: Vec<f32> = batch.log_mel.chunks(3).map(|clip| clip[0]).collect();
+            let six = firsts.iter().flat_map(|&index| [index; HANDCRAFTED]);
+            assert_eq!(batch.handcrafted, six.collect::<Vec<_>>());
+            read.push((firsts, batch.targets.clone()));
         }
         let expected = [
             (vec![3.0, 0.0], vec![0.0, 1.0]),
@@ -219,7 +225,7 @@ mod tests {
         let mut batches = Batches::new(cache, clips, order());
         let held = batches.next_batch().unwrap().unwrap();
         drop(batches);
-        assert_eq!(held.features[0], 0.0);
+        assert_eq!(held.log_mel[0], 0.0);
     }
 
     #[test]

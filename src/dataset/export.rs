@@ -37,11 +37,6 @@ pub struct Job {
     pub array: PathBuf,
 }
 
-/// The recipe of the arrays: log-mel spectrograms alone.
-fn log_mel(recipe: &FeatureRecipe) -> FeatureRecipe {
-    FeatureRecipe { rolloff: None, ..*recipe }
-}
-
 /// What became of the jobs.
 #[derive(Debug, Default)]
 pub struct Exported {
@@ -138,7 +133,7 @@ pub fn open(
     jobs: Vec<Job>,
 ) -> Result<Vec<Job>> {
     fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
-    let recipe = log_mel(recipe);
+    let recipe = recipe.log_mel();
     let (mark, text) = (folder.join(RECIPE), format!("{recipe}\n"));
     match fs::read_to_string(&mark) {
         Ok(there) if there == text => {}
@@ -222,7 +217,7 @@ pub fn export(
     if jobs.is_empty() {
         return Ok(Exported::default());
     }
-    let recipe = log_mel(recipe);
+    let recipe = recipe.log_mel();
     let recipe_hash = hash_of(&recipe);
     let mut extractor = Extractor::new(device, recipe)?;
     // The hash comes first: a file that changes meanwhile is seen to have changed by the next call.
@@ -263,8 +258,8 @@ pub fn export(
             let spectrograms = clips.into_iter().map(|decoded| {
                 let (content, mut clip) = decoded?;
                 clip.samples = Vec::new();
-                let decibels = features.next().expect("every clip has its features");
-                Ok(Spectrogram { content, clip, decibels })
+                let features = features.next().expect("every clip has its features");
+                Ok(Spectrogram { content, clip, decibels: features.log_mel })
             });
             if to_writer.send(spectrograms.collect()).is_err() {
                 // The writer has stopped with an error.

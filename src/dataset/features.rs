@@ -13,8 +13,8 @@ use std::sync::Arc;
 use crate::exec::{Arrival, Device, Executor, Input};
 use crate::kernels::Element;
 use crate::kernels::features::{
-    MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power, stft_power_2048,
-    twiddles, zero_crossings,
+    HANDCRAFTED, MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power,
+    stft_power_2048, twiddles, zero_crossings,
 };
 use crate::plan::{Plan, TensorId};
 use crate::{Error, Result};
@@ -32,14 +32,16 @@ const COUNT_LIMIT: usize = 1 << 30;
 /// Most mel bands; even at the longest transform, most bands would lie between two bins.
 const MELS_LIMIT: usize = 4096;
 
-/// The hand-crafted features of a clip: mean and population deviation over its frames of zero
-/// crossing rate (a share), spectral centroid and spectral rolloff (Hz), in this order.
-pub const HANDCRAFTED: usize = 6;
+/// What a model hears of a clip, before standardisation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    /// [mels, frames], in dB
+    pub log_mel: Vec<f32>,
+    /// Where the recipe has a `rolloff`: see [`HANDCRAFTED`].
+    pub handcrafted: Option<[f32; HANDCRAFTED]>,
+}
 
 /// Every number that a clip's features depend on; the definitions are librosa 0.11's.
-///
-/// The features of a clip are one array of [`Self::size`] numbers: the log-mel spectrogram
-/// [mels, frames] in dB and, where the recipe has a `rolloff`, the [`HANDCRAFTED`] numbers after it.
 ///
 /// Its text is the same for the same numbers only, so that it can be part of a cache key.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,9 +78,9 @@ impl FeatureRecipe {
         self.mels * self.frames()
     }
 
-    /// Numbers of a clip's features in all.
-    pub fn size(&self) -> usize {
-        self.log_mel_size() + if self.rolloff.is_some() { HANDCRAFTED } else { 0 }
+    /// The recipe of the log-mel spectrogram alone.
+    pub fn log_mel(&self) -> Self {
+        Self { rolloff: None, ..*self }
     }
 
     fn bins(&self) -> usize {
@@ -250,15 +252,14 @@ struct Arriving {
 }
 
 impl Arriving {
-    fn clips(self, log_mel_size: usize) -> Result<Vec<Vec<f32>>> {
+    fn clips(self, log_mel_size: usize) -> Result<Vec<Features>> {
         let decibels = (self.decibels)()?;
-        let mut clips: Vec<_> = decibels.chunks(log_mel_size).map(<[f32]>::to_vec).collect();
-        if let Some(handcrafted) = self.handcrafted {
-            for (clip, six) in clips.iter_mut().zip(handcrafted()?.chunks(HANDCRAFTED)) {
-                clip.extend_from_slice(six);
-            }
-        }
-        Ok(clips)
+        let handcrafted = self.handcrafted.map(|arrival| arrival()).transpose()?;
+        let mut handcrafted = handcrafted.iter().flat_map(|all| all.as_chunks().0).copied();
+        let clips = decibels
+            .chunks(log_mel_size)
+            .map(|log_mel| Features { log_mel: log_mel.to_vec(), handcrafted: handcrafted.next() });
+        Ok(clips.collect())
     }
 }
 
@@ -308,11 +309,11 @@ impl Extractor {
         &self.recipe
     }
 
-    /// Each clip's features, [`FeatureRecipe::size`] numbers before standardisation.
+    /// Each clip's features.
     ///
     /// # Errors
     /// A clip has not as many samples as the recipe says, or the device fails.
-    pub fn extract(&mut self, clips: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+    pub fn extract(&mut self, clips: &[&[f32]]) -> Result<Vec<Features>> {
         let wanted = self.recipe.clip_samples;
         if let Some(clip) = clips.iter().find(|clip| clip.len() != wanted) {
             let got = clip.len();

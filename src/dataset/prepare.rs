@@ -7,13 +7,15 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
+use blake3::Hash;
 use rayon::prelude::*;
 
 use super::cache::{FeatureCache, Key};
-use super::features::{Extractor, FeatureRecipe, HANDCRAFTED};
+use super::features::{Extractor, FeatureRecipe, Features};
 use super::labels::LabelledTrack;
 use crate::audio;
 use crate::exec::Device;
+use crate::kernels::features::HANDCRAFTED;
 use crate::{Error, Result};
 
 /// Tracks that are decoded before the device gets them: enough to keep all cores busy, few enough
@@ -25,23 +27,54 @@ const GROUP: usize = 16;
 pub struct Prepared {
     /// The track and its moods.
     pub track: LabelledTrack,
-    /// Names its features in the cache.
-    pub key: Key,
+    /// Names its log-mel spectrogram in the cache.
+    pub log_mel: Key,
+    /// The hand-crafted features, where the recipe has them.
+    pub handcrafted: Option<[f32; HANDCRAFTED]>,
     /// Of the log-mel spectrogram, for the normalisation.
     moments: Moments,
-    /// The hand-crafted features, where the recipe has them.
-    handcrafted: Option<[f32; HANDCRAFTED]>,
 }
 
 impl Prepared {
-    pub(super) fn new(
-        track: LabelledTrack,
-        key: Key,
-        features: &[f32],
-        recipe: &FeatureRecipe,
-    ) -> Self {
-        let (log_mel, rest) = features.split_at(recipe.log_mel_size().min(features.len()));
-        Self { track, key, moments: Moments::of(log_mel), handcrafted: rest.try_into().ok() }
+    pub(super) fn new(track: LabelledTrack, log_mel: Key, features: &Features) -> Self {
+        let Features { log_mel: decibels, handcrafted } = features;
+        Self { track, log_mel, handcrafted: *handcrafted, moments: Moments::of(decibels) }
+    }
+}
+
+/// Names the arrays of a clip's features in the cache.
+struct Keys {
+    log_mel: Key,
+    /// Where the recipe has hand-crafted features.
+    handcrafted: Option<Key>,
+}
+
+impl Keys {
+    /// Log-mel spectrograms are the same with hand-crafted features and without, and so is their
+    /// key. The kind of an array is the first word of its recipe.
+    fn new(content: Hash, recipe: &FeatureRecipe, device: &str) -> Self {
+        let key = |text: String| Key::new(content, &text, device);
+        Self {
+            log_mel: key(recipe.log_mel().to_string()),
+            handcrafted: recipe.rolloff.map(|_| key(format!("handcrafted {recipe}"))),
+        }
+    }
+
+    /// What the cache has, if it has all.
+    fn get(&self, cache: &FeatureCache) -> Option<Features> {
+        let handcrafted = match self.handcrafted {
+            None => None,
+            Some(key) => Some(cache.get(key)?.try_into().ok()?),
+        };
+        Some(Features { log_mel: cache.get(self.log_mel)?, handcrafted })
+    }
+
+    fn put(&self, cache: &FeatureCache, features: &Features) -> Result<()> {
+        cache.put(self.log_mel, &features.log_mel)?;
+        match (self.handcrafted, &features.handcrafted) {
+            (Some(key), Some(values)) => cache.put(key, values),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -143,8 +176,8 @@ pub fn handcrafted_normalization(clips: &[Prepared]) -> Option<[[f64; HANDCRAFTE
 
 /// What decoding one track gave.
 enum Decoded {
-    Known(Key, Vec<f32>),
-    New(Key, audio::Clip),
+    Known(Keys, Features),
+    New(Keys, audio::Clip),
     Broken(Error),
 }
 
@@ -161,19 +194,19 @@ pub fn prepare(
     stop: &AtomicBool,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Corpus> {
-    let (text, device_name) = (recipe.to_string(), device.identity());
+    let device_name = device.identity();
     let decode = |track: &LabelledTrack| -> Result<Decoded> {
         let path = &track.track.path;
         // Reading a pipe or a device could wait for ever.
         if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
             return Err(Error::input(format!("{} is not a file", path.display())));
         }
-        let key = Key::new(cache.content_hash(path)?, &text, &device_name);
-        if let Some(features) = cache.get(key) {
-            return Ok(Decoded::Known(key, features));
+        let keys = Keys::new(cache.content_hash(path)?, recipe, &device_name);
+        if let Some(features) = keys.get(cache) {
+            return Ok(Decoded::Known(keys, features));
         }
         let clip = audio::centre_clip(path, recipe.sample_rate, recipe.clip_samples)?;
-        Ok(Decoded::New(key, clip))
+        Ok(Decoded::New(keys, clip))
     };
 
     let mut corpus = Corpus::default();
@@ -216,22 +249,22 @@ pub fn prepare(
             }
             let mut fresh = fresh.into_iter();
             for (track, decoded) in group {
-                let (key, features) = match decoded {
-                    Decoded::Known(key, features) => (key, features),
-                    Decoded::New(key, clip) => {
+                let (keys, features) = match decoded {
+                    Decoded::Known(keys, features) => (keys, features),
+                    Decoded::New(keys, clip) => {
                         corpus.padded += usize::from(clip.padded);
                         corpus.truncated += usize::from(clip.truncated);
                         corpus.damaged += usize::from(clip.damaged);
                         let Some(features) = fresh.next() else { continue };
-                        cache.put(key, &features)?;
-                        (key, features)
+                        keys.put(cache, &features)?;
+                        (keys, features)
                     }
                     Decoded::Broken(error) => {
                         corpus.broken.push(Broken { listed: track.track.listed.clone(), error });
                         continue;
                     }
                 };
-                corpus.clips.push(Prepared::new(track, key, &features, recipe));
+                corpus.clips.push(Prepared::new(track, keys.log_mel, &features));
             }
             progress(corpus.clips.len() + corpus.broken.len());
         }

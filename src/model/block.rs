@@ -175,8 +175,9 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(b: &mut Builder<'_>, shape: &Shape, features: TensorId) -> Self {
-        let params = |clips, spectrograms| {
+    fn new(b: &mut Builder<'_>, shape: &Shape, log_mel: TensorId) -> Self {
+        let spectrograms = b.spectrograms();
+        let params = |clips| {
             conv::entry_forward::Params::new(
                 clips,
                 spectrograms,
@@ -186,14 +187,13 @@ impl Entry {
                 shape.window,
             )
         };
-        let (_, whole) = b.spectrograms(features, [0, b.batch]);
-        let rows = params(b.batch, whole).rows();
+        let rows = params(b.batch).rows();
         let pooled = shape.pooled(b);
         let codes = b.batch * shape.quads() * shape.pooled_plane();
         let code = b.plan.scratch_words(format!("{}.code", shape.name), codes as usize);
         let partial = shape.scratch(b, "sums", 8 * shape.quads() * rows);
         let tensors = conv::entry_forward::Tensors {
-            input: features,
+            input: log_mel,
             weight: shape.parameter(b, "conv.weight"),
             bias: shape.parameter(b, "conv.bias"),
             gamma: shape.parameter(b, "bn.weight"),
@@ -202,42 +202,41 @@ impl Entry {
             code,
             partial,
         };
-        for clips in b.clips([features, pooled, code, partial]) {
-            let (input, spectrograms) = b.spectrograms(features, clips);
+        for clips in b.clips([log_mel, pooled, code, partial]) {
             let tensors = conv::entry_forward::Tensors {
-                input,
+                input: b.part(log_mel, clips),
                 pooled: b.part(pooled, clips),
                 code: b.part(code, clips),
                 partial: b.part(partial, clips),
                 ..tensors.clone()
             };
-            b.step(params(clips[1], spectrograms), tensors);
+            b.step(params(clips[1]), tensors);
         }
         Self { pooled, code, partial, rows }
     }
 }
 
 impl Block {
-    /// Appends the forward pass on what the block before left, or on the planar features.
+    /// Appends the forward pass on what the block before left, or on the planar spectrograms.
     pub fn forward(
         b: &mut Builder<'_>,
         shape: Shape,
-        features: TensorId,
+        log_mel: TensorId,
         before: Option<&Self>,
     ) -> Self {
         match before {
-            None if shape.is_entry() => Self::entry(b, shape, features),
+            None if shape.is_entry() => Self::entry(b, shape, log_mel),
             None => {
-                let source = Self::spread(b, &shape, features);
+                let source = Self::spread(b, &shape, log_mel);
                 Self::general(b, shape, source)
             }
             Some(before) => Self::general(b, shape, before.source()),
         }
     }
 
-    /// The first block of a branch, from planar features.
-    fn entry(b: &mut Builder<'_>, shape: Shape, features: TensorId) -> Self {
-        let Entry { pooled, code, partial, rows } = Entry::new(b, &shape, features);
+    /// The first block of a branch, from planar spectrograms.
+    fn entry(b: &mut Builder<'_>, shape: Shape, log_mel: TensorId) -> Self {
+        let Entry { pooled, code, partial, rows } = Entry::new(b, &shape, log_mel);
         let norm = shape.normalise(b, partial, rows);
         Self { shape, pooled, norm, activation: Activation::Places { code } }
     }
@@ -247,16 +246,15 @@ impl Block {
         Source { values: self.pooled, affine: self.norm.affine, quads: self.shape.quads() }
     }
 
-    /// The planar features, for a first block that the `entry_` kernels do not take.
-    fn spread(b: &mut Builder<'_>, shape: &Shape, features: TensorId) -> Source {
+    /// The planar spectrograms, for a first block that the `entry_` kernels do not take.
+    fn spread(b: &mut Builder<'_>, shape: &Shape, log_mel: TensorId) -> Source {
         let plane = shape.plane[0] * shape.plane[1];
         let values = shape.scratch(b, "spread", 4 * b.batch * plane);
         let affine = shape.scratch(b, "no affine", 8);
-        for clips in b.clips([features, values]) {
-            let (input, spectrograms) = b.spectrograms(features, clips);
-            let output = b.part(values, clips);
+        for clips in b.clips([log_mel, values]) {
+            let (input, output) = (b.part(log_mel, clips), b.part(values, clips));
             b.step(
-                conv::spread::Params::new(clips[1], spectrograms, plane),
+                conv::spread::Params::new(clips[1], b.spectrograms(), plane),
                 conv::spread::Tensors { input, output, affine },
             );
         }
@@ -327,7 +325,7 @@ impl Block {
         &self,
         b: &mut Builder<'_>,
         first: bool,
-        features: TensorId,
+        log_mel: TensorId,
         d_output: TensorId,
     ) -> Option<TensorId> {
         let Self { shape, pooled, .. } = self;
@@ -408,11 +406,10 @@ impl Block {
             }
             Activation::Places { code } => {
                 let taps = shape.footprint.along.stored;
-                for clips in b.clips([features, d_output, code]) {
-                    let (input, spectrograms) = b.spectrograms(features, clips);
+                for clips in b.clips([log_mel, d_output, code]) {
                     let params = conv::entry_backward::Params::new(
                         clips[1],
-                        spectrograms,
+                        b.spectrograms(),
                         channels,
                         shape.lines,
                         taps,
@@ -422,7 +419,7 @@ impl Block {
                     let columns = conv::entry_backward::COLUMNS as u32;
                     let partial = shape.scratch(b, "shares", 4 * splits * quads * columns);
                     let tensors = conv::entry_backward::Tensors {
-                        input,
+                        input: b.part(log_mel, clips),
                         weight: shape.parameter(b, "conv.weight"),
                         bias: shape.parameter(b, "conv.bias"),
                         d_output: b.part(d_output, clips),
@@ -493,11 +490,11 @@ impl Block {
 
 /// In large batches, computes what the `entry_` kernels left again before the backward pass needs
 /// it, so that it need not be kept: a quarter of the memory for a twentieth of the time.
-pub(super) fn compute_entry_again(b: &mut Builder<'_>, blocks: &mut [Block], features: TensorId) {
+pub(super) fn compute_entry_again(b: &mut Builder<'_>, blocks: &mut [Block], log_mel: TensorId) {
     let [first, second, ..] = blocks else { return };
     let large = b.plan.tensor(first.pooled).length > b.limits.recompute_above as usize;
     if let (Activation::Places { code: kept }, true) = (&mut first.activation, large) {
-        let Entry { pooled, code, .. } = Entry::new(b, &first.shape, features);
+        let Entry { pooled, code, .. } = Entry::new(b, &first.shape, log_mel);
         (first.pooled, *kept) = (pooled, code);
         if let Activation::Kept { source, .. } = &mut second.activation {
             source.values = pooled;

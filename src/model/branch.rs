@@ -42,12 +42,12 @@ impl Branch {
         lstm::pack(packing, layout, &branch.name, width, &branch.lstm);
     }
 
-    /// Appends the forward pass from features in dB into columns of the summary;
+    /// Appends the forward pass from log-mel spectrograms in dB into columns of the summary;
     /// `columns` are the summary's width and the branch's first column.
     pub fn forward(
         b: &mut Builder<'_>,
         branch: &preset::Branch,
-        features: TensorId,
+        log_mel: TensorId,
         summary: TensorId,
         columns: [u32; 2],
     ) -> Self {
@@ -55,7 +55,7 @@ impl Branch {
         let mut blocks: Vec<Block> = Vec::new();
         for (index, block) in b.network.preset().block_shapes(branch).iter().enumerate() {
             let shape = Shape::new(branch, index, block);
-            let block = Block::forward(b, shape, features, blocks.last());
+            let block = Block::forward(b, shape, log_mel, blocks.last());
             blocks.push(block);
         }
 
@@ -88,7 +88,7 @@ impl Branch {
     }
 
     /// Appends the backward pass from the gradient to the summary.
-    pub fn backward(self, b: &mut Builder<'_>, features: TensorId, d_summary: TensorId) {
+    pub fn backward(self, b: &mut Builder<'_>, log_mel: TensorId, d_summary: TensorId) {
         let sequence::forward::Params { batch, channels, bands, steps } = self.map;
         let name = &self.blocks[0].shape.name;
         let d_sequence = match self.end {
@@ -117,9 +117,9 @@ impl Branch {
         let mut blocks = self.blocks;
         for index in (0..blocks.len()).rev() {
             if index == 1 {
-                compute_entry_again(b, &mut blocks, features);
+                compute_entry_again(b, &mut blocks, log_mel);
             }
-            if let Some(below) = blocks[index].backward(b, index == 0, features, d) {
+            if let Some(below) = blocks[index].backward(b, index == 0, log_mel, d) {
                 d = below;
             }
         }

@@ -12,8 +12,8 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::features::HANDCRAFTED;
 use crate::error::{Error, Result};
+use crate::kernels::features::HANDCRAFTED;
 use crate::model::parameters::{buffer_shapes, optimizer_shapes, parameter_shapes};
 use crate::model::preset::Preset;
 

@@ -22,8 +22,8 @@ struct Layer {
 }
 
 impl Embedding {
-    /// Appends the forward pass from features [batch, stride], whose last six are hand-crafted, into
-    /// columns of the summary; `columns` are the summary's width and the first column.
+    /// Appends the forward pass from features [batch, 6] into columns of the
+    /// summary; `columns` are the summary's width and the first column.
     pub fn forward(
         b: &mut Builder<'_>,
         hidden: &[usize],
@@ -32,17 +32,12 @@ impl Embedding {
         columns: [u32; 2],
     ) -> Self {
         let batch = b.batch;
-        let preset = b.network.preset();
         let normalization = b.network.normalization().handcrafted;
         let normalization = normalization.unwrap_or_else(|| {
             panic!("a model with hand-crafted features needs their normalisation")
         });
-        let params = standardise_handcrafted::Params::new(
-            batch,
-            preset.feature_size() as u32,
-            normalization.mean,
-            normalization.std,
-        );
+        let params =
+            standardise_handcrafted::Params::new(batch, normalization.mean, normalization.std);
         let mut inputs = normalization.mean.len() as u32;
         let mut input = b.plan.scratch("handcrafted.standardised", (batch * inputs) as usize);
         b.step(params, standardise_handcrafted::Tensors { input: features, output: input });

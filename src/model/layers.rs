@@ -2,7 +2,7 @@
 
 use super::parameters::parameters;
 use super::preset::{Output, Preset, Summary};
-use crate::dataset::features::HANDCRAFTED;
+use crate::kernels::features::HANDCRAFTED;
 
 /// Layers one after another.
 #[derive(Clone, Debug, PartialEq, Eq)]

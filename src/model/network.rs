@@ -1,5 +1,6 @@
 //! Compiles a preset and a batch size into plans.
 
+use crate::kernels::features::HANDCRAFTED;
 use crate::kernels::layers::conv::Spectrograms;
 use crate::kernels::layers::{dense, dropout};
 use crate::kernels::{Declaration, Element, Kernel, loss, optim};
@@ -11,7 +12,7 @@ use crate::model::packing::{Packed, Packing};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::{ClassWeights, Loss, Output, Preset};
 use crate::model::rnn::Rnn;
-use crate::plan::{ALIGNMENT, Home, Layout, Plan, Storage, Tensor, TensorId};
+use crate::plan::{ALIGNMENT, Layout, Plan, Storage, Tensor, TensorId};
 
 /// A preset's model: where its tensors lie, and the plans that run it.
 #[derive(Clone, Debug)]
@@ -31,9 +32,10 @@ pub struct Program {
     pub plan: Plan,
     /// Clips that it takes.
     pub batch: usize,
-    /// Input, [batch, size]: features before standardisation, as
-    /// [`Extractor`](crate::dataset::features::Extractor) makes them.
-    pub features: TensorId,
+    /// Input, [batch, mels, frames]: before standardisation, in dB.
+    pub log_mel: TensorId,
+    /// Input, [batch, 6], where the model reads them: see [`HANDCRAFTED`].
+    pub handcrafted: Option<TensorId>,
     /// Input, [batch, moods]: 0 or 1.
     pub targets: TensorId,
     /// Input of a training plan: see [`optim::adam::control`].
@@ -187,13 +189,10 @@ impl<'a> Builder<'a> {
         let batch = self.batch as usize;
         let of_a_clip = tensors.map(|id| self.plan.tensor(id).length / batch);
         let largest = of_a_clip.iter().copied().max().unwrap_or(1);
-        // Features may begin within an alignment.
-        let room = (self.limits.part as usize).saturating_sub(ALIGNMENT);
-        let most = (room / largest.max(1)).max(1);
-        let cut = tensors.into_iter().filter(|&id| self.plan.tensor(id).home != Home::Input);
-        let cut: Vec<_> = cut.map(|id| self.plan.tensor(id).length / batch).collect();
+        let most = (self.limits.part as usize / largest.max(1)).max(1);
         let begins = |&count: &usize| {
-            cut.iter().all(|&size| (size as u64 * count as u64).is_multiple_of(ALIGNMENT as u64))
+            let aligned = |size| (size as u64 * count as u64).is_multiple_of(ALIGNMENT as u64);
+            of_a_clip.into_iter().all(aligned)
         };
         let count = match most {
             most if most >= batch => batch,
@@ -212,28 +211,10 @@ impl<'a> Builder<'a> {
         self.plan.part(whole, first as usize * of_a_clip, count as usize * of_a_clip)
     }
 
-    /// A part of the features that holds some clips, and where the spectrograms lie in it.
-    pub fn spectrograms(
-        &mut self,
-        features: TensorId,
-        [first, count]: [u32; 2],
-    ) -> (TensorId, Spectrograms) {
-        let stride = self.network.preset.feature_size();
-        let begin = first as usize * stride;
-        let start = begin % ALIGNMENT;
+    /// How the log-mel spectrograms are standardised.
+    pub fn spectrograms(&self) -> Spectrograms {
         let Normalization { mean, std, .. } = *self.network.normalization();
-        let spectrograms = Spectrograms {
-            start: start as u32,
-            stride: stride as u32,
-            mean: mean as f32,
-            inverse_deviation: std.recip() as f32,
-        };
-        let length = spectrograms.length(count);
-        let part = match self.plan.tensor(features).length {
-            whole if whole == length => features,
-            _ => self.plan.part(features, begin - start, length),
-        };
-        (part, spectrograms)
+        Spectrograms { mean: mean as f32, inverse_deviation: std.recip() as f32 }
     }
 
     /// Has `compute` write gradients: for the first part of a batch into their places, for a
@@ -266,8 +247,12 @@ impl<'a> Builder<'a> {
         let preset = &self.network.preset;
         let batch = self.batch;
         let moods = preset.moods.len();
-        let size = preset.feature_size();
-        let features = self.plan.input("features", batch as usize * size, Element::F32);
+        let length = batch as usize * preset.log_mel_size();
+        let log_mel = self.plan.input("log-mel", length, Element::F32);
+        let handcrafted =
+            preset.model.handcrafted.as_ref().map(|_| {
+                self.plan.input("hand-crafted", batch as usize * HANDCRAFTED, Element::F32)
+            });
         let targets = self.plan.input("targets", batch as usize * moods, Element::F32);
         let control =
             self.training.then(|| self.plan.input("control", dropout::CONTROL_WORDS, Element::U32));
@@ -277,7 +262,7 @@ impl<'a> Builder<'a> {
         self.pack();
         let width = preset.head_features() as u32;
         let summary = self.plan.scratch("summary", (batch * width) as usize);
-        let front = self.front(features, summary, width);
+        let front = self.front(log_mel, handcrafted, summary, width);
 
         let dropout = control.filter(|_| preset.model.dropout > 0.0);
         let keep = 1.0 - preset.model.dropout;
@@ -361,29 +346,45 @@ impl<'a> Builder<'a> {
             self.adam(control);
         }
         let (plan, batch) = (self.plan, batch as usize);
-        Program { plan, batch, features, targets, control, class_weights, probabilities, loss }
+        Program {
+            plan,
+            batch,
+            log_mel,
+            handcrafted,
+            targets,
+            control,
+            class_weights,
+            probabilities,
+            loss,
+        }
     }
 
     /// Everything before the head, into the columns of the summary: the branches in order, the RNN,
     /// the hand-crafted embedding.
-    fn front(&mut self, features: TensorId, summary: TensorId, width: u32) -> Front {
+    fn front(
+        &mut self,
+        log_mel: TensorId,
+        handcrafted: Option<TensorId>,
+        summary: TensorId,
+        width: u32,
+    ) -> Front {
         let preset = &self.network.preset;
         let model = &preset.model;
         let mut offset = 0;
         let mut branches = Vec::new();
         for branch in &model.branch {
-            branches.push(Branch::forward(self, branch, features, summary, [width, offset]));
+            branches.push(Branch::forward(self, branch, log_mel, summary, [width, offset]));
             offset += preset.branch_features(branch) as u32;
         }
         let rnn = model.rnn.as_ref().map(|rnn| {
-            let built = Rnn::forward(self, &rnn.lstm, features, summary, [width, offset]);
+            let built = Rnn::forward(self, &rnn.lstm, log_mel, summary, [width, offset]);
             offset += preset.rnn_features() as u32;
             built
         });
-        let embedding = model.handcrafted.as_ref().map(|handcrafted| {
-            Embedding::forward(self, &handcrafted.hidden, features, summary, [width, offset])
+        let embedding = model.handcrafted.as_ref().zip(handcrafted).map(|(embedding, features)| {
+            Embedding::forward(self, &embedding.hidden, features, summary, [width, offset])
         });
-        Front { features, branches, rnn, embedding }
+        Front { log_mel, branches, rnn, embedding }
     }
 
     /// One update of every parameter.
@@ -407,7 +408,7 @@ impl<'a> Builder<'a> {
 /// What stands before the head, planned forward.
 struct Front {
     /// What the branches read.
-    features: TensorId,
+    log_mel: TensorId,
     branches: Vec<Branch>,
     rnn: Option<Rnn>,
     embedding: Option<Embedding>,
@@ -423,7 +424,7 @@ impl Front {
             rnn.backward(b, d_summary);
         }
         for branch in self.branches.into_iter().rev() {
-            branch.backward(b, self.features, d_summary);
+            branch.backward(b, self.log_mel, d_summary);
         }
     }
 }
@@ -436,6 +437,7 @@ mod tests {
     use crate::exec::{CpuPrograms, Executor, Input};
     use crate::model::checkpoint::HandcraftedNormalization;
     use crate::model::parameters::initialise;
+    use crate::plan::Home;
 
     fn rnn() -> Preset {
         let mut preset = Preset::named("rnn-handcrafted").unwrap();
@@ -450,8 +452,7 @@ mod tests {
         preset
     }
 
-    /// One branch that the fused first block takes, and one that it does not; the features of a clip
-    /// begin wherever the one before ends.
+    /// One branch that the fused first block takes, and one that it does not.
     fn branches() -> Preset {
         let text = r#"
             [audio]
@@ -497,14 +498,16 @@ mod tests {
         }
         programs.upload(Storage::Parameters, &parameters).unwrap();
         let wave = |length: usize| (0..length).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
-        let features = wave(plan.tensor(program.features).length);
+        let log_mel = wave(plan.tensor(program.log_mel).length);
+        let handcrafted = wave(batch * HANDCRAFTED);
         let targets = vec![1.0; plan.tensor(program.targets).length];
         let control = optim::adam::control(0, 0, 0.0, preset.train.betas);
-        let inputs = [
-            (program.features, Input::F32(&features)),
+        let mut inputs = vec![
+            (program.log_mel, Input::F32(&log_mel)),
             (program.targets, Input::F32(&targets)),
             (program.control.unwrap(), Input::U32(&control)),
         ];
+        inputs.extend(program.handcrafted.map(|id| (id, Input::F32(&handcrafted))));
         programs.run(0, &inputs).unwrap();
         (programs.storage_mut(Storage::Gradients).to_vec(), plan)
     }

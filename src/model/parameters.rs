@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use crate::dataset::features::HANDCRAFTED;
+use crate::kernels::features::HANDCRAFTED;
 use crate::model::preset::Preset;
 
 /// How a trained tensor starts.

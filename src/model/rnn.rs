@@ -15,18 +15,17 @@ pub(super) struct Rnn {
 }
 
 impl Rnn {
-    /// Appends the forward pass from features [batch, stride] in dB into columns of the summary.
+    /// Appends the forward pass from log-mel spectrograms in dB into columns of the summary.
     pub fn forward(
         b: &mut Builder<'_>,
         units: &[usize],
-        features: TensorId,
+        log_mel: TensorId,
         summary: TensorId,
         columns: [u32; 2],
     ) -> Self {
         let preset = b.network.preset();
         let normalization = b.network.normalization();
         let (mels, frames) = (preset.features.mels as u32, preset.frames() as u32);
-        let stride = preset.feature_size() as u32;
         let widest = units.iter().copied().max().unwrap_or(1) as u32;
         let of_a_clip = frames.saturating_mul((8 * widest).max(mels));
         let parts = b.batch.div_ceil((b.limits.part / of_a_clip).max(1));
@@ -41,11 +40,10 @@ impl Rnn {
                     clips,
                     mels,
                     frames,
-                    stride,
                     mean: normalization.mean as f32,
                     inverse_deviation: normalization.std.recip() as f32,
                 },
-                features::frames::Tensors { input: features, output: x },
+                features::frames::Tensors { input: log_mel, output: x },
             );
             let sequence =
                 Sequence { owner: "rnn", x, clips: [first, clips], steps: frames, features: mels };

@@ -197,8 +197,8 @@ impl Tagger {
         for &size in self.batches {
             while let Some((batch, others)) = rest.split_at_checked(size) {
                 rest = others;
-                let features = self.extractor.extract(batch)?.concat();
-                let batch = Batch::new(features, vec![0.0; size * moods], size);
+                let features = self.extractor.extract(batch)?;
+                let batch = Batch::new(&features, vec![0.0; size * moods]);
                 let mut predictions = Predictions::default();
                 self.session.predict(batch, &mut predictions)?;
                 let probabilities = predictions.probabilities;

@@ -7,7 +7,7 @@ use super::folder::read_predictions;
 use super::{Run, recipe};
 use crate::audio::AudioFile;
 use crate::dataset::batches::Batch;
-use crate::dataset::features::Extractor;
+use crate::dataset::features::{Extractor, Features};
 use crate::metrics::Judged;
 use crate::model::checkpoint::{Checkpoint, write_atomically};
 use crate::report::page::{Exhibit, Filters, Page, Throughput, Timeline, data_url, most_wrong};
@@ -43,10 +43,8 @@ impl Run {
         let mut exhibits = Vec::new();
         let mut timelines = timelines.into_iter();
         for clip in validation.as_ref().map(most_wrong).unwrap_or_default() {
-            let features = self.cache.get(self.clips.validation[clip].key);
-            let spectrogram = features
-                .map(|values| data_url(&values[..mels * preset.frames()], mels))
-                .transpose()?;
+            let decibels = self.cache.get(self.clips.validation[clip].log_mel);
+            let spectrogram = decibels.map(|decibels| data_url(&decibels, mels)).transpose()?;
             let timeline = timelines.next().unwrap_or_default();
             exhibits.push(Exhibit { clip, spectrogram, timeline });
         }
@@ -156,7 +154,7 @@ impl Run {
 
     /// Scores [clips, moods] of features that belong to no batch: plans are for whole batches, so
     /// the last one is filled up with copies.
-    fn scores(&mut self, features: &[Vec<f32>]) -> Result<Vec<f32>> {
+    fn scores(&mut self, features: &[Features]) -> Result<Vec<f32>> {
         let batch = self.session.smallest_prediction().ok_or_else(|| {
             Error::failure("no plan for predictions was made, and the report needs one")
         })?;
@@ -164,8 +162,7 @@ impl Run {
         let mut predictions = super::Predictions::default();
         for group in features.chunks(batch) {
             let filled = (0..batch).map(|at| &group[at.min(group.len() - 1)]);
-            let features = filled.flatten().copied().collect();
-            let batch = Batch::new(features, vec![0.0; batch * moods], batch);
+            let batch = Batch::new(filled, vec![0.0; batch * moods]);
             let before = predictions.probabilities.len();
             self.session.predict(batch, &mut predictions)?;
             predictions.probabilities.truncate(before + group.len() * moods);

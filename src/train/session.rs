@@ -16,12 +16,25 @@ use crate::{Error, Result};
 struct Handles {
     index: ProgramIndex,
     batch: usize,
-    features: TensorId,
+    log_mel: TensorId,
+    handcrafted: Option<TensorId>,
     targets: TensorId,
     control: Option<TensorId>,
     class_weights: Option<TensorId>,
     probabilities: TensorId,
     loss: TensorId,
+}
+
+impl Handles {
+    /// What every plan reads of a batch.
+    fn inputs<'a>(&self, batch: &'a Batch) -> Vec<(TensorId, Input<'a>)> {
+        let mut inputs = vec![
+            (self.log_mel, Input::F32(&batch.log_mel)),
+            (self.targets, Input::F32(&batch.targets)),
+        ];
+        inputs.extend(self.handcrafted.map(|id| (id, Input::F32(&batch.handcrafted))));
+        inputs
+    }
 }
 
 /// A model's plans on a device.
@@ -117,7 +130,8 @@ impl Session {
             Handles {
                 index,
                 batch: program.batch,
-                features: program.features,
+                log_mel: program.log_mel,
+                handcrafted: program.handcrafted,
                 targets: program.targets,
                 control: program.control,
                 class_weights: program.class_weights,
@@ -202,10 +216,7 @@ impl Session {
         let program = find(&self.training, batch.clips)?;
         let betas = self.network.preset().train.betas;
         let control = adam::control(update, seed, rate, betas);
-        let mut inputs = vec![
-            (program.features, Input::F32(&batch.features)),
-            (program.targets, Input::F32(&batch.targets)),
-        ];
+        let mut inputs = program.inputs(batch);
         inputs.extend(program.control.map(|id| (id, Input::U32(&control))));
         inputs.extend(program.class_weights.map(|id| (id, Input::F32(&self.class_weights))));
         self.executor.run(program.index, &inputs)
@@ -219,11 +230,7 @@ impl Session {
     /// Predicts a batch; waits for the result, without the batch.
     pub fn predict(&mut self, batch: Batch, into: &mut Predictions) -> Result<()> {
         let program = find(&self.inference, batch.clips)?;
-        let inputs = [
-            (program.features, Input::F32(&batch.features)),
-            (program.targets, Input::F32(&batch.targets)),
-        ];
-        self.executor.run(program.index, &inputs)?;
+        self.executor.run(program.index, &program.inputs(&batch))?;
         into.targets.extend(batch.targets.iter().map(|&target| target > 0.5));
         drop(batch);
         into.probabilities.extend(self.executor.read(program.index, program.probabilities)?);

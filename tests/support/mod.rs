@@ -5,7 +5,9 @@
 use std::sync::{Arc, OnceLock};
 
 use moodshader::dataset::batches::Batch;
+use moodshader::dataset::features::Features;
 use moodshader::exec::{Adapter, Device, Gpu, GpuOptions, adapters};
+use moodshader::kernels::features::HANDCRAFTED;
 use moodshader::model::preset::Preset;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -68,14 +70,29 @@ pub fn small_preset(more: &str) -> Preset {
     preset
 }
 
+/// Clips of which `values` has one after the other: the log-mel spectrogram and, where the model
+/// reads them, the hand-crafted features.
+pub fn features(preset: &Preset, values: &[f32]) -> Vec<Features> {
+    let log_mel = preset.log_mel_size();
+    let six = preset.model.handcrafted.as_ref().map_or(0, |_| HANDCRAFTED);
+    let clips = values.chunks(log_mel + six).map(|clip| clip.split_at(log_mel));
+    clips
+        .map(|(log_mel, six)| Features {
+            log_mel: log_mel.to_vec(),
+            handcrafted: six.try_into().ok(),
+        })
+        .collect()
+}
+
 /// A batch of noise with random targets.
 pub fn noise(preset: &Preset, clips: usize, seed: u64) -> Batch {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut normal = || -> f32 { StandardNormal.sample(&mut rng) };
-    let size = preset.feature_size();
-    let features = (0..clips * size).map(|_| normal()).collect();
+    let six = preset.model.handcrafted.as_ref().map_or(0, |_| HANDCRAFTED);
+    let values: Vec<f32> = (0..clips * (preset.log_mel_size() + six)).map(|_| normal()).collect();
     let targets = 0..clips * preset.moods.len();
-    Batch::new(features, targets.map(|_| f32::from(u8::from(normal() > 0.5))).collect(), clips)
+    let targets = targets.map(|_| f32::from(u8::from(normal() > 0.5))).collect();
+    Batch::new(&features(preset, &values), targets)
 }
 
 /// ‖a − b‖ / ‖b‖ in f64.

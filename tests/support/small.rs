@@ -42,7 +42,7 @@ pub fn preset() -> Preset {
 
 /// What a batch's clips are.
 pub struct Batch {
-    pub features: Vec<f32>,
+    pub log_mel: Vec<f32>,
     pub targets: Vec<f32>,
 }
 
@@ -50,13 +50,13 @@ impl Batch {
     pub fn draw(program: &Program, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let length = |id| program.plan.tensor(id).length;
-        let features = (0..length(program.features)).map(|_| {
+        let log_mel = (0..length(program.log_mel)).map(|_| {
             let z: f64 = rng.sample(StandardNormal);
             (NORMALIZATION.mean + NORMALIZATION.std * z) as f32
         });
-        let features = features.collect();
+        let log_mel = log_mel.collect();
         let targets = (0..length(program.targets)).map(|_| f32::from(rng.random_bool(0.3)));
-        Self { features, targets: targets.collect() }
+        Self { log_mel, targets: targets.collect() }
     }
 }
 

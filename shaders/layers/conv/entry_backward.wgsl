@@ -39,17 +39,13 @@ struct Params {
     // Windows of a segment (a cut one at the line's end included), segments of a line.
     segment: u32,
     segments: u32,
-    // Where the first spectrogram begins, and the elements of a clip: hand-crafted features may
-    // follow the spectrogram.
-    start: u32,
-    stride: u32,
-    // What standardises it.
+    // What standardises the input.
     mean: f32,
     inverse_deviation: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [batch, stride] from params.start on, a clip's first elements being [bands, steps], in dB
+// [batch, bands, steps], in dB
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 // [out_channels, taps]
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
@@ -149,7 +145,7 @@ fn main(
         var l = 0u;
         loop {
             let line = row * params.window_lines + l;
-            let base = params.start + clip * params.stride + line * params.across;
+            let base = clip * params.length * params.lines + line * params.across;
             var at = i32(first) - i32(params.before);
             var x0 = load(base, at + 0);
             var x1 = load(base, at + 1);

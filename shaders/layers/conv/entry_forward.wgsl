@@ -40,17 +40,13 @@ struct Params {
     pooled_across: u32,
     // Threads that share a plane's rows of windows.
     shares: u32,
-    // Where the first spectrogram begins, and the elements of a clip: hand-crafted features may
-    // follow the spectrogram.
-    start: u32,
-    stride: u32,
-    // What standardises it.
+    // What standardises the input.
     mean: f32,
     inverse_deviation: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [batch, stride] from params.start on, a clip's first elements being [bands, steps], in dB
+// [batch, bands, steps], in dB
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 // [out_channels, taps]
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
@@ -210,7 +206,7 @@ fn main(
             let line = window_row * params.window_lines + l;
             count = select(0u, min(tile, params.length - first), real && line < params.lines);
             line_code = l * params.code_across;
-            let row = params.start + clip * params.stride
+            let row = clip * params.length * params.lines
                 + min(line, params.lines - 1u) * params.across;
             let x0 = load(row, at + 0);
             let x1 = load(row, at + 1);

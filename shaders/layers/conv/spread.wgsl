@@ -7,16 +7,12 @@ struct Params {
     // Elements of a spectrogram.
     plane: u32,
     clips: u32,
-    // Where the first spectrogram begins, and the elements of a clip: hand-crafted features may
-    // follow the spectrogram.
-    start: u32,
-    stride: u32,
     mean: f32,
     inverse_deviation: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [clips, stride] from params.start on, a clip's first elements being [bands, steps], in dB
+// [clips, bands, steps], in dB
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var<storage, read_write> output: array<vec4f>;
 // Scale, then shift.
@@ -31,7 +27,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.plane {
         return;
     }
-    let value = input[params.start + id.y * params.stride + id.x];
-    let standardised = (value - params.mean) * params.inverse_deviation;
-    output[id.y * params.plane + id.x] = vec4f(standardised, 0.0, 0.0, 0.0);
+    let at = id.y * params.plane + id.x;
+    let standardised = (input[at] - params.mean) * params.inverse_deviation;
+    output[at] = vec4f(standardised, 0.0, 0.0, 0.0);
 }

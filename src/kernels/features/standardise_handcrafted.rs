@@ -1,6 +1,6 @@
-//! output[clip, i] = (input[clip, offset + i] − mean_i) · inverse_i
+//! output[clip, i] = (input[clip, i] − mean_i) · inverse_i
 
-use crate::dataset::features::HANDCRAFTED;
+use crate::kernels::features::HANDCRAFTED;
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
@@ -8,10 +8,6 @@ kernel! {
     "features/standardise_handcrafted",
     params {
         clips: u32,
-        /// Elements of a clip in the input.
-        stride: u32,
-        /// Where the six features begin.
-        offset: u32,
         mean_0: f32,
         mean_1: f32,
         mean_2: f32,
@@ -26,7 +22,7 @@ kernel! {
         inverse_5: f32,
     },
     tensors {
-        /// [clips, stride]
+        /// [clips, 6]: see [`HANDCRAFTED`]
         input: read f32,
         /// [clips, 6]
         output: write f32,
@@ -34,15 +30,13 @@ kernel! {
 }
 
 impl Params {
-    /// The six features are the last of a clip's `stride` elements.
-    pub fn new(clips: u32, stride: u32, mean: [f64; HANDCRAFTED], std: [f64; HANDCRAFTED]) -> Self {
+    /// From means and deviations over the training clips, each in its feature's unit.
+    pub fn new(clips: u32, mean: [f64; HANDCRAFTED], std: [f64; HANDCRAFTED]) -> Self {
         let [mean_0, mean_1, mean_2, mean_3, mean_4, mean_5] = mean.map(|x| x as f32);
         let [inverse_0, inverse_1, inverse_2, inverse_3, inverse_4, inverse_5] =
             std.map(|x| x.recip() as f32);
         Self {
             clips,
-            stride,
-            offset: stride - HANDCRAFTED as u32,
             mean_0,
             mean_1,
             mean_2,
@@ -73,8 +67,8 @@ impl Params {
 
 impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
-        let clips = self.clips as usize;
-        Tensors { input: clips * self.stride as usize, output: clips * HANDCRAFTED }
+        let elements = self.clips as usize * HANDCRAFTED;
+        Tensors { input: elements, output: elements }
     }
 
     fn workgroups(&self) -> [u32; 3] {
@@ -87,9 +81,8 @@ impl Kernel for Params {
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
-        let clips = tensors.input.chunks(self.stride as usize);
-        for (clip, output) in clips.zip(tensors.output.chunks_mut(HANDCRAFTED)) {
-            let features = &clip[self.offset as usize..];
+        let clips = tensors.input.chunks(HANDCRAFTED);
+        for (features, output) in clips.zip(tensors.output.chunks_mut(HANDCRAFTED)) {
             for ((y, &x), pair) in output.iter_mut().zip(features).zip(self.pairs()) {
                 let [mean, inverse] = pair.map(|x| T::of(f64::from(x)));
                 *y = (x - mean) * inverse;
@@ -102,15 +95,15 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
-        let params = |clips, stride| {
+        let params = |clips| {
             let mean = [0.25, 0.5, 3.0, -0.75, 2.0, 4.5];
             let std = [0.125, 0.25, 3.0, 0.75, 1.5, 2.5];
-            Self::new(clips, stride, mean, std)
+            Self::new(clips, mean, std)
         };
         vec![
-            Case::new("minimal", params(1, 6)),
-            Case::new("odd", params(67, 101)),
-            Case::new("typical", params(32, 128 * 130 + 6)),
+            Case::new("minimal", params(1)),
+            Case::new("odd", params(67)),
+            Case::new("typical", params(32)),
         ]
     }
 }

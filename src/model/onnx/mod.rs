@@ -16,8 +16,8 @@ use std::collections::HashMap;
 
 use prost::Message;
 
-use crate::dataset::features::HANDCRAFTED;
 use crate::error::{Error, Result};
+use crate::kernels::features::HANDCRAFTED;
 use crate::model::checkpoint::{Checkpoint, Description, HandcraftedNormalization};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::{Branch, Output, Preset, Summary};

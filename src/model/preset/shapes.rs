@@ -4,7 +4,6 @@
 //! numbers too, never a panic.
 
 use super::{Branch, Preset, Summary};
-use crate::dataset::features::HANDCRAFTED;
 
 /// One block of a branch: its convolution keeps bands and steps, its pool divides them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +42,9 @@ impl Preset {
         1 + self.clip_samples() / self.features.hop.max(1)
     }
 
-    /// Numbers of one clip's features: the log-mel frames, then the hand-crafted features where the
-    /// model reads them.
-    pub fn feature_size(&self) -> usize {
-        let handcrafted = if self.model.handcrafted.is_some() { HANDCRAFTED } else { 0 };
-        self.features.mels * self.frames() + handcrafted
+    /// Numbers of one clip's log-mel spectrogram.
+    pub fn log_mel_size(&self) -> usize {
+        self.features.mels * self.frames()
     }
 
     /// Each block of `branch`, from the log-mel frames on.
@@ -87,7 +84,7 @@ impl Preset {
             activations(branch).max(gates(self.sequence(branch).steps, &branch.lstm))
         });
         let rnn = self.model.rnn.as_ref().map_or(0, |rnn| gates(self.frames(), &rnn.lstm));
-        branches.chain([rnn, self.feature_size()]).max().unwrap_or(0)
+        branches.chain([rnn, self.log_mel_size()]).max().unwrap_or(0)
     }
 
     /// The sequence that the blocks of `branch` end in.

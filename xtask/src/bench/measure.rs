@@ -211,10 +211,11 @@ pub(super) fn growth(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<(f
 struct UpdateBench {
     programs: GpuPrograms,
     plan: Arc<Plan>,
-    features: TensorId,
+    log_mel: TensorId,
+    handcrafted: Option<TensorId>,
     targets: TensorId,
     control: Option<TensorId>,
-    batches: Vec<[Vec<f32>; 2]>,
+    batches: Vec<[Vec<f32>; 3]>,
     preset: Preset,
 }
 
@@ -233,7 +234,7 @@ impl UpdateBench {
         program: impl Fn(&Network) -> Program,
     ) -> Result<Self> {
         let network = Network::new(preset, normalization(preset));
-        let Program { plan, features, targets, control, .. } = program(&network);
+        let Program { plan, log_mel, handcrafted, targets, control, .. } = program(&network);
         let plan = Arc::new(plan);
         let mut programs = GpuPrograms::new(Arc::clone(gpu), vec![Arc::clone(&plan)])?;
         for (storage, tensors) in [
@@ -262,14 +263,17 @@ impl UpdateBench {
                     };
                     (0..count).map(|_| next()).collect()
                 };
-                let targets = noise(1, 0.0, 1.0, plan.tensor(targets).length);
+                let length = |id| plan.tensor(id).length;
+                let targets = noise(1, 0.0, 1.0, length(targets));
                 [
-                    noise(0, -80.0, 0.0, plan.tensor(features).length),
+                    noise(0, -80.0, 0.0, length(log_mel)),
+                    noise(2, -80.0, 0.0, handcrafted.map_or(0, length)),
                     targets.into_iter().map(|x| f32::from(x > 0.7)).collect(),
                 ]
             })
             .collect();
-        Ok(Self { programs, plan, features, targets, control, batches, preset: preset.clone() })
+        let preset = preset.clone();
+        Ok(Self { programs, plan, log_mel, handcrafted, targets, control, batches, preset })
     }
 
     fn with_inputs<T>(
@@ -278,10 +282,11 @@ impl UpdateBench {
         f: impl FnOnce(&mut GpuPrograms, &[(TensorId, Input<'_>)]) -> Result<T>,
     ) -> Result<T> {
         let train = &self.preset.train;
-        let [features, targets] = &self.batches[(turn % BATCHES) as usize];
+        let [log_mel, handcrafted, targets] = &self.batches[(turn % BATCHES) as usize];
         let control = adam::control(turn, 1, train.learning_rate, train.betas);
         let mut inputs =
-            vec![(self.features, Input::F32(features)), (self.targets, Input::F32(targets))];
+            vec![(self.log_mel, Input::F32(log_mel)), (self.targets, Input::F32(targets))];
+        inputs.extend(self.handcrafted.map(|id| (id, Input::F32(handcrafted))));
         inputs.extend(self.control.map(|id| (id, Input::U32(&control))));
         f(&mut self.programs, &inputs)
     }

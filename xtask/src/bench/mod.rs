@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use moodshader::dataset::features::HANDCRAFTED;
 use moodshader::exec::{AdapterSummary, Gpu, GpuOptions, choose};
+use moodshader::kernels::features::HANDCRAFTED;
 use moodshader::model::checkpoint::{HandcraftedNormalization, Normalization};
 use moodshader::model::preset::Preset;
 use moodshader::{Error, Result};

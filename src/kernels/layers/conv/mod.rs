@@ -292,14 +292,9 @@ impl Windows {
     }
 }
 
-/// How a first block finds the spectrograms of some clips among features in dB, and standardises
-/// them: (x − mean) · inverse_deviation.
+/// How a first block standardises spectrograms in dB: (x − mean) · inverse_deviation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spectrograms {
-    /// Where the first spectrogram begins: a binding begins at a multiple of 64 elements.
-    pub start: u32,
-    /// Elements of a clip in the input: hand-crafted features may follow the spectrogram.
-    pub stride: u32,
     /// Of the training clips, in dB.
     pub mean: f32,
     /// Of the training clips, in 1/dB.
@@ -307,21 +302,14 @@ pub struct Spectrograms {
 }
 
 impl Spectrograms {
-    /// For cases: some numbers are passed over, and what is exact stays exact.
-    fn among_others(plane: u32) -> Self {
-        Self { start: 5, stride: plane + 6, mean: -1.5, inverse_deviation: 0.5 }
-    }
+    /// For cases: what is exact stays exact.
+    const EXACT: Self = Self { mean: -1.5, inverse_deviation: 0.5 };
 
-    /// Elements of an input of which so many clips are read.
-    pub(crate) fn length(&self, clips: u32) -> usize {
-        self.start as usize + clips as usize * self.stride as usize
-    }
-
-    /// The spectrograms of the clips that are read, [plane] each.
+    /// The spectrogram of each clip, \[plane\].
     fn standardised<T: Real>(&self, input: &[T], plane: usize) -> Vec<Vec<T>> {
         let [mean, inverse] = [self.mean, self.inverse_deviation].map(|x| T::of(f64::from(x)));
-        let clips = input[self.start as usize..].chunks(self.stride as usize);
-        clips.map(|clip| clip[..plane].iter().map(|&x| (x - mean) * inverse).collect()).collect()
+        let standardise = |clip: &[T]| clip.iter().map(|&x| (x - mean) * inverse).collect();
+        input.chunks(plane).map(standardise).collect()
     }
 }
 
@@ -359,8 +347,8 @@ fn entry_activation<T: Real>(
 
 /// Numbers of which sums of products are exact in f32, so that no rounding decides on which side of
 /// ReLU's kink an activation lies or which of a window is the greatest: multiples of 1/16, whose
-/// products with the nine taps, halved by [`Spectrograms::among_others`], stay far below 2²⁴ multiples
-/// of 1/512.
+/// products with the nine taps, halved by [`Spectrograms::EXACT`], stay far below 2²⁴ multiples of
+/// 1/512.
 fn exact() -> Draw {
     Draw::Among((-48_i8..=48).map(|i| f32::from(i) / 16.0).collect())
 }
