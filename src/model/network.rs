@@ -124,6 +124,7 @@ mod tests {
     use crate::exec::{CpuPrograms, Executor, Input};
     use crate::model::checkpoint::HandcraftedNormalization;
     use crate::model::parameters::initialise;
+    use crate::plan::Home;
 
     fn rnn() -> Preset {
         let mut preset = Preset::named("rnn-handcrafted").unwrap();
@@ -138,8 +139,7 @@ mod tests {
         preset
     }
 
-    /// One branch that the fused first block takes, and one that it does not; the features of a clip
-    /// begin wherever the one before ends.
+    /// One branch that the fused first block takes, and one that it does not.
     fn branches() -> Preset {
         let text = r#"
             [audio]
@@ -193,6 +193,7 @@ mod tests {
             (program.targets.unwrap(), Input::F32(&targets)),
             (program.control.unwrap(), Input::U32(&control)),
         ];
+        inputs.extend(program.handcrafted.map(|id| (id, Input::F32(&handcrafted))));
         programs.run(0, &inputs).unwrap();
         (programs.storage_mut(Storage::Gradients).to_vec(), plan)
     }
