@@ -11,11 +11,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::exec::{Arrival, Device, Executor, Input};
-use crate::kernels::Element;
+pub use crate::kernels::features::HANDCRAFTED;
 use crate::kernels::features::{
     MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power, stft_power_2048,
     twiddles, zero_crossings,
 };
+use crate::kernels::{Element, Facts};
 use crate::plan::{Plan, TensorId};
 use crate::{Error, Result};
 
@@ -31,10 +32,6 @@ const COUNT_LIMIT: usize = 1 << 30;
 
 /// Most mel bands; even at the longest transform, most bands would lie between two bins.
 const MELS_LIMIT: usize = 4096;
-
-/// The hand-crafted features of a clip: mean and population deviation over its frames of zero
-/// crossing rate (a share), spectral centroid and spectral rolloff (Hz), in this order.
-pub const HANDCRAFTED: usize = 6;
 
 /// Every number that a clip's features depend on; the definitions are librosa 0.11's.
 ///
@@ -162,10 +159,10 @@ struct Handles {
 }
 
 /// The features of `clips` clips.
-fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles) {
+fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables, facts: &Facts) -> (Plan, Handles) {
     let (frames, bins, mels) = (recipe.frames(), recipe.bins(), recipe.mels);
     let size = mels * frames;
-    let mut plan = Plan::new();
+    let mut plan = Plan::new(facts);
     let handles = Handles {
         samples: plan.input("samples", clips * recipe.clip_samples, Element::F32),
         twiddles: plan.input("twiddles", tables.twiddles.len(), Element::F32),
@@ -295,7 +292,7 @@ impl Extractor {
         let (plans, programs) = sizes
             .into_iter()
             .map(|clips| {
-                let (plan, handles) = plan(&recipe, clips, &tables);
+                let (plan, handles) = plan(&recipe, clips, &tables, device.facts());
                 (Arc::new(plan), Program { clips, handles })
             })
             .unzip();

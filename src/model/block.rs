@@ -6,6 +6,7 @@
 //! the largest tensor by far: where the `entry_` kernels take the block, it never exists, and the
 //! backward pass computes it again.
 
+use crate::kernels::Kernel;
 use crate::kernels::layers::{batch_norm, conv, pool};
 use crate::model::network::Builder;
 use crate::model::packing::Packing;
@@ -134,7 +135,7 @@ impl Shape {
     }
 
     /// Appends what turns the convolution's sums, or the running statistics, into scale and shift.
-    fn normalise(&self, b: &mut Builder<'_>, partial: TensorId, rows: u32) -> Norm {
+    fn normalise(&self, b: &mut Builder<'_>, partial: TensorId, shares: u32) -> Norm {
         let channels = self.channels[1];
         let gamma = self.parameter(b, "bn.weight");
         let beta = self.parameter(b, "bn.bias");
@@ -150,7 +151,7 @@ impl Shape {
         }
         let moments = self.scratch(b, "moments", 12 * self.quads());
         b.step(
-            batch_norm::statistics::Params::new(channels, rows, self.elements(b.batch)),
+            batch_norm::statistics::Params::new(channels, shares, self.elements(b.batch)),
             batch_norm::statistics::Tensors {
                 partial,
                 gamma,
@@ -171,7 +172,7 @@ struct Entry {
     code: TensorId,
     partial: TensorId,
     /// Of the partial sums.
-    rows: u32,
+    shares: u32,
 }
 
 impl Entry {
@@ -187,11 +188,11 @@ impl Entry {
             )
         };
         let (_, whole) = b.spectrograms(features, [0, b.batch]);
-        let rows = params(b.batch, whole).rows();
+        let shares = b.plan.shares(params(b.batch, whole));
         let pooled = shape.pooled(b);
         let codes = b.batch * shape.quads() * shape.pooled_plane();
         let code = b.plan.scratch_words(format!("{}.code", shape.name), codes as usize);
-        let partial = shape.scratch(b, "sums", 8 * shape.quads() * rows);
+        let partial = shape.scratch(b, "sums", 8 * shape.quads() * shares);
         let tensors = conv::entry_forward::Tensors {
             input: features,
             weight: shape.parameter(b, "conv.weight"),
@@ -213,7 +214,7 @@ impl Entry {
             };
             b.step(params(clips[1], spectrograms), tensors);
         }
-        Self { pooled, code, partial, rows }
+        Self { pooled, code, partial, shares }
     }
 }
 
@@ -237,8 +238,8 @@ impl Block {
 
     /// The first block of a branch, from planar features.
     fn entry(b: &mut Builder<'_>, shape: Shape, features: TensorId) -> Self {
-        let Entry { pooled, code, partial, rows } = Entry::new(b, &shape, features);
-        let norm = shape.normalise(b, partial, rows);
+        let Entry { pooled, code, partial, shares } = Entry::new(b, &shape, features);
+        let norm = shape.normalise(b, partial, shares);
         Self { shape, pooled, norm, activation: Activation::Places { code } }
     }
 
@@ -271,9 +272,9 @@ impl Block {
         let elements = 4 * b.batch * shape.quads() * shape.plane[0] * shape.plane[1];
         let activation = shape.scratch(b, "activation", elements);
         let parts = b.clips([source.values, activation]);
-        let rows: u32 = parts.iter().map(|&[_, clips]| launches(clips)[0].rows()).sum();
-        let row = 8 * shape.quads();
-        let partial = shape.scratch(b, "sums", row * rows);
+        let shares: u32 = parts.iter().map(|&[_, clips]| b.plan.shares(launches(clips)[0])).sum();
+        let share = 8 * shape.quads();
+        let partial = shape.scratch(b, "sums", share * shares);
         let tensors = conv::forward::Tensors {
             input: source.values,
             affine: source.affine,
@@ -286,11 +287,11 @@ impl Block {
         let mut done = 0;
         for clips in parts {
             let launches = launches(clips[1]);
-            let sums = launches[0].rows();
+            let sums = b.plan.shares(launches[0]);
             let tensors = conv::forward::Tensors {
                 input: b.part(source.values, clips),
                 output: b.part(activation, clips),
-                partial: b.plan.part(partial, (row * done) as usize, (row * sums) as usize),
+                partial: b.plan.part(partial, (share * done) as usize, (share * sums) as usize),
                 ..tensors.clone()
             };
             done += sums;
@@ -298,7 +299,7 @@ impl Block {
                 b.step(launch, tensors.clone());
             }
         }
-        let norm = shape.normalise(b, partial, rows);
+        let norm = shape.normalise(b, partial, shares);
 
         let pooled = shape.pooled(b);
         let gamma = shape.parameter(b, "bn.weight");
@@ -334,7 +335,10 @@ impl Block {
         let (quads, batch, channels) = (shape.quads(), b.batch, shape.channels[1]);
         let moments =
             self.norm.moments.unwrap_or_else(|| unreachable!("training keeps the moments"));
-        let partial = shape.scratch(b, "d_sums", 8 * batch * quads);
+        let sums =
+            |clips| batch_norm::gradient_sums::Params { clips, quads, plane: shape.pooled_plane() };
+        let shares = b.plan.shares(sums(batch));
+        let partial = shape.scratch(b, "d_sums", 8 * shares * quads);
         for clips in b.clips([d_output, *pooled, partial]) {
             let tensors = batch_norm::gradient_sums::Tensors {
                 d_output: b.part(d_output, clips),
@@ -342,8 +346,7 @@ impl Block {
                 moments,
                 partial: b.part(partial, clips),
             };
-            let plane = shape.pooled_plane();
-            b.step(batch_norm::gradient_sums::Params { clips: clips[1], quads, plane }, tensors);
+            b.step(sums(clips[1]), tensors);
         }
         let terms = shape.scratch(b, "terms", 8 * quads);
         let d_gamma = shape.gradient(b, "bn.weight");
@@ -351,7 +354,7 @@ impl Block {
         b.step(
             batch_norm::gradient_reduce::Params {
                 channels,
-                clips: batch,
+                shares,
                 elements: shape.elements(batch) as f32,
             },
             batch_norm::gradient_reduce::Tensors { partial, d_gamma, d_beta, terms },
@@ -418,9 +421,8 @@ impl Block {
                         taps,
                         shape.window,
                     );
-                    let splits = params.splits();
-                    let columns = conv::entry_backward::COLUMNS as u32;
-                    let partial = shape.scratch(b, "shares", 4 * splits * quads * columns);
+                    let shares = b.plan.shares(params);
+                    let partial = shape.scratch(b, "shares", 4 * shares * quads * (taps + 1));
                     let tensors = conv::entry_backward::Tensors {
                         input,
                         weight: shape.parameter(b, "conv.weight"),
@@ -435,7 +437,7 @@ impl Block {
                     let gradients = [d_weight, d_bias];
                     b.gradients_of_part(gradients, clips[0] > 0, |b, [d_weight, d_bias]| {
                         b.step(
-                            conv::entry_reduce::Params { out_channels: channels, taps, splits },
+                            conv::entry_reduce::Params { out_channels: channels, taps, shares },
                             conv::entry_reduce::Tensors { partial, d_weight, d_bias },
                         );
                     });
@@ -460,9 +462,10 @@ impl Block {
                 shape.lines,
                 shape.footprint,
             );
-            let (splits, padded) = (params.splits(), params.padded());
-            let partial = shape.scratch(b, "shares", params.shares() as u32);
-            let bias_partial = shape.scratch(b, "bias shares", 4 * splits * shape.quads());
+            let (shares, lengths) = (b.plan.shares(params), params.lengths());
+            let partial = shape.scratch(b, "shares", shares * lengths.partial as u32);
+            let bias_partial =
+                shape.scratch(b, "bias shares", shares * lengths.bias_partial as u32);
             let tensors = conv::weight_gradient::Tensors {
                 d_output: b.part(d_output, clips),
                 input: b.part(source.values, clips),
@@ -476,8 +479,7 @@ impl Block {
                     conv::weight_gradient_reduce::Params::new(
                         shape.channels,
                         shape.footprint,
-                        padded,
-                        splits,
+                        shares,
                     ),
                     conv::weight_gradient_reduce::Tensors {
                         partial,

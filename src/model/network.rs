@@ -2,7 +2,7 @@
 
 use crate::kernels::layers::conv::Spectrograms;
 use crate::kernels::layers::{dense, dropout};
-use crate::kernels::{Declaration, Element, Kernel, loss, optim};
+use crate::kernels::{ALIGNMENT, Declaration, Element, Facts, Kernel, loss, optim};
 use crate::model::branch::Branch;
 use crate::model::checkpoint::Normalization;
 use crate::model::handcrafted::Embedding;
@@ -11,7 +11,7 @@ use crate::model::packing::{Packed, Packing};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::{ClassWeights, Loss, Output, Preset};
 use crate::model::rnn::Rnn;
-use crate::plan::{ALIGNMENT, Home, Layout, Plan, Storage, Tensor, TensorId};
+use crate::plan::{Home, Layout, Plan, Storage, Tensor, TensorId};
 
 /// A preset's model: where its tensors lie, and the plans that run it.
 #[derive(Clone, Debug)]
@@ -79,13 +79,13 @@ impl Network {
     }
 
     /// Forward, backward and Adam on a batch.
-    pub fn training(&self, batch: usize) -> Program {
-        Builder::new(self, batch, true, Limits::PORTABLE).build()
+    pub fn training(&self, batch: usize, facts: &Facts) -> Program {
+        Builder::new(self, batch, true, Limits::PORTABLE, facts).build()
     }
 
     /// Predictions and their loss, with the running statistics and without dropout.
-    pub fn inference(&self, batch: usize) -> Program {
-        Builder::new(self, batch, false, Limits::PORTABLE).build()
+    pub fn inference(&self, batch: usize, facts: &Facts) -> Program {
+        Builder::new(self, batch, false, Limits::PORTABLE, facts).build()
     }
 }
 
@@ -118,8 +118,14 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(network: &'a Network, batch: usize, training: bool, limits: Limits) -> Self {
-        let (plan, packed) = (Plan::new(), Packed::new());
+    fn new(
+        network: &'a Network,
+        batch: usize,
+        training: bool,
+        limits: Limits,
+        facts: &Facts,
+    ) -> Self {
+        let (plan, packed) = (Plan::new(facts), Packed::new());
         Self { network, plan, batch: batch as u32, training, limits, packed }
     }
 
@@ -173,11 +179,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Appends a step.
-    pub fn step<K: Kernel + 'static>(
-        &mut self,
-        kernel: K,
-        tensors: <K as Declaration>::Tensors<TensorId>,
-    ) {
+    pub fn step<K: Kernel>(&mut self, kernel: K, tensors: <K as Declaration>::Tensors<TensorId>) {
         self.plan.step(kernel, tensors);
     }
 
@@ -486,7 +488,7 @@ mod tests {
             .as_ref()
             .map(|_| HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] });
         let network = Network::new(preset, Normalization { mean: 0.25, std: 0.5, handcrafted });
-        let program = Builder::new(&network, batch, true, limits).build();
+        let program = Builder::new(&network, batch, true, limits, &Facts::PORTABLE).build();
         let plan = Arc::new(program.plan);
         let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);
         let layout = network.layout(Storage::Parameters);
@@ -531,11 +533,15 @@ mod tests {
         const BATCH: usize = 70;
         let (whole, plan) = gradients(&preset, BATCH, Limits::PORTABLE);
         let clips_entered = |plan: &Plan| {
-            let entries =
-                plan.steps().iter().filter(|step| step.kernel.id().ends_with("entry_forward"));
+            let entries = plan
+                .steps()
+                .iter()
+                .filter(|step| step.launch.kernel.id().ends_with("entry_forward"));
             // The batch is the first parameter.
             entries
-                .map(|step| u32::from_le_bytes(step.kernel.params()[..4].try_into().unwrap()))
+                .map(|step| {
+                    u32::from_le_bytes(step.launch.kernel.params()[..4].try_into().unwrap())
+                })
                 .sum::<u32>()
         };
         let once = clips_entered(&plan);

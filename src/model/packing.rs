@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::kernels::ALIGNMENT;
 use crate::kernels::layers::pack;
-use crate::plan::{ALIGNMENT, Layout, Plan, Storage, TensorId};
+use crate::plan::{Layout, Plan, Storage, TensorId};
 
 /// What is to be packed, and where it will lie.
 #[derive(Default)]

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-/// Elements to which a tensor's start is aligned: 256 bytes, the strictest alignment that WebGPU
-/// allows an adapter to ask of a storage binding.
-pub const ALIGNMENT: usize = 64;
+use crate::kernels::ALIGNMENT;
 
 /// Names, offsets and lengths (in elements) of tensors that share a flat array.
 ///

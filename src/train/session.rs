@@ -125,9 +125,10 @@ impl Session {
                 loss: program.loss,
             }
         };
-        let training: Vec<_> = training.iter().map(|&size| load(network.training(size))).collect();
+        let training: Vec<_> =
+            training.iter().map(|&size| load(network.training(size, device.facts()))).collect();
         let inference: Vec<_> =
-            inference.iter().map(|&size| load(network.inference(size))).collect();
+            inference.iter().map(|&size| load(network.inference(size, device.facts()))).collect();
         let executor = device.load(plans)?;
         let class_weights = vec![1.0; network.preset().moods.len()];
         Ok(Self { network, executor, training, inference, class_weights })

@@ -15,6 +15,10 @@ pub mod zero_crossings;
 
 use std::f64::consts::TAU;
 
+/// The hand-crafted features of a clip: mean and population deviation over its frames of zero
+/// crossing rate (a share), spectral centroid and spectral rolloff (Hz), in this order.
+pub const HANDCRAFTED: usize = 6;
+
 /// e^(−2πik/n) for k below n/2, as pairs of real and imaginary part: `[n / 2, 2]`.
 /// The real parts are also the cosines of the periodic Hann window.
 pub fn twiddles(n: usize) -> Vec<f64> {

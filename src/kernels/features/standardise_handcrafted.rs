@@ -1,8 +1,8 @@
 //! output[clip, i] = (input[clip, offset + i] − mean_i) · inverse_i
 
-use crate::dataset::features::HANDCRAFTED;
+use super::HANDCRAFTED;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "features/standardise_handcrafted",
@@ -72,13 +72,12 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.clips, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let clips = self.clips as usize;
         Tensors { input: clips * self.stride as usize, output: clips * HANDCRAFTED }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.clips, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -4,7 +4,7 @@
 //! trained with Keras' `binary_crossentropy`, which clips p to [1e−7, 1 − 1e−7].
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "loss/softmax_bce",
@@ -27,6 +27,9 @@ kernel! {
 pub const CLIP: f64 = 1e-7;
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.batch, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = (self.batch * self.moods) as usize;
         Tensors {
@@ -36,10 +39,6 @@ impl Kernel for Params {
             loss: self.batch as usize,
             d_logits: elements,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

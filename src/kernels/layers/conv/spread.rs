@@ -1,9 +1,9 @@
 //! A branch's planar input, standardised, as one quad, for a first block that the `entry_` kernels do
 //! not take.
 
-use super::{LANES, Spectrograms};
+use super::Spectrograms;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/spread",
@@ -41,13 +41,12 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.plane, 64), params.clips, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let output = 4 * self.clips as usize * self.plane as usize;
         Tensors { input: self.spectrograms().length(self.clips), output, affine: 8 }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.plane, LANES), self.clips, 1]
     }
 
     fn cost(&self) -> Cost {
