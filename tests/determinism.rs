@@ -43,7 +43,7 @@ struct Training {
 impl Training {
     fn new() -> Self {
         let network = Network::new(&small::preset(), small::NORMALIZATION);
-        let program = network.training(CLIPS);
+        let program = network.training(CLIPS, gpu().facts());
         let batch = small::Batch::draw(&program, 1);
         let state = small::State::draw(&network, 2);
         let words = adam::control(3, 7, 1e-3, network.preset().train.betas);
@@ -133,18 +133,18 @@ fn an_update_on_the_cpu_has_the_same_bits_on_any_number_of_threads() {
 fn kernels_repeat_their_bits() {
     const RUNS: usize = 50;
     let gpu = gpu();
-    let cases = cases("").expect("there are kernels");
-    gpu.compile_all(cases.iter().map(|case| &*case.launch));
+    let cases = cases("", gpu.facts()).expect("there are kernels");
+    gpu.compile_all(cases.iter().map(|case| &case.launch));
     for case in &cases {
         let inputs = case.inputs(1);
-        let run = || gpu.launch_once(&*case.launch, &inputs).expect("the kernel runs");
+        let run = || gpu.launch_once(&case.launch, &inputs).expect("the kernel runs");
         let first = run();
         for repeat in 1..RUNS {
-            for ((a, b), binding) in first.iter().zip(&run()).zip(case.launch.bindings()) {
+            for ((a, b), binding) in first.iter().zip(&run()).zip(case.launch.kernel.bindings()) {
                 assert!(
                     Values::bytes(a) == b.bytes(),
                     "{}, {}: {} differs in run {repeat}",
-                    case.launch.id(),
+                    case.launch.shader.name,
                     case.name,
                     binding.name
                 );

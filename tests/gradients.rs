@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use moodshader::exec::CpuPrograms;
-use moodshader::kernels::Kernel;
 use moodshader::kernels::layers::conv::{
     Footprint, Lines, Spectrograms, entry_backward, entry_forward, entry_reduce, input_gradient,
     weight_gradient, weight_gradient_reduce,
@@ -12,6 +11,7 @@ use moodshader::kernels::layers::conv::{
 use moodshader::kernels::layers::{batch_norm, conv, dense, dropout, pool, relu, sequence};
 use moodshader::kernels::loss::{positive_weights, sigmoid_bce, softmax_bce};
 use moodshader::kernels::optim::adam;
+use moodshader::kernels::{Facts, Kernel};
 use moodshader::model::Network;
 use moodshader::plan::Storage;
 use rand::seq::index::sample;
@@ -83,6 +83,9 @@ fn check(what: &str, gradient: &[f64], at: &[f64], loss: impl Fn(&[f64]) -> f64)
     println!("{what}: {} elements, error {error:.1e}, {kinks} kinks", at.len());
     assert!(error < TOLERANCE, "{what}: {error:.1e}");
 }
+
+/// References leave their sums whole.
+const ONE_SHARE: u32 = 1;
 
 /// A convolution block's kernels at one shape, with inputs.
 struct Convolution {
@@ -185,18 +188,14 @@ impl Convolution {
         });
         let mut d_weight = vec![f64::NAN; self.weight.len()];
         let mut d_bias = vec![f64::NAN; self.bias.len()];
-        weight_gradient_reduce::Params::new(
-            self.channels,
-            self.footprint,
-            params.padded(),
-            params.splits(),
-        )
-        .reference(weight_gradient_reduce::Slices {
-            partial: &partial,
-            bias_partial: &bias_partial,
-            d_weight: &mut d_weight,
-            d_bias: &mut d_bias,
-        });
+        weight_gradient_reduce::Params::new(self.channels, self.footprint, ONE_SHARE).reference(
+            weight_gradient_reduce::Slices {
+                partial: &partial,
+                bias_partial: &bias_partial,
+                d_weight: &mut d_weight,
+                d_bias: &mut d_bias,
+            },
+        );
 
         check(&format!("{what}: input"), &d_input, &self.input, |input| {
             dot(&self.output(input, &self.weight, &self.bias), &self.d_output)
@@ -276,8 +275,7 @@ impl Entry {
             code: &mut code,
             partial: &mut partial,
         });
-        let norm =
-            batch_norm::statistics::Params::new(ENTRY_CHANNELS, self.params.rows(), self.elements);
+        let norm = batch_norm::statistics::Params::new(ENTRY_CHANNELS, ONE_SHARE, self.elements);
         let lengths = norm.lengths();
         let (mut moments, mut affine) = (vec![0.0; lengths.moments], vec![0.0; lengths.affine]);
         norm.reference(batch_norm::statistics::Slices {
@@ -324,7 +322,7 @@ impl Entry {
         });
         let reduce = batch_norm::gradient_reduce::Params {
             channels: ENTRY_CHANNELS,
-            clips: ENTRY_BATCH,
+            shares: ONE_SHARE,
             elements: self.elements as f32,
         };
         let mut d_gamma = vec![f64::NAN; ENTRY_CHANNELS as usize];
@@ -352,7 +350,7 @@ impl Entry {
         entry_reduce::Params {
             out_channels: ENTRY_CHANNELS,
             taps: weight.len() as u32 / ENTRY_CHANNELS,
-            splits: self.backward.splits(),
+            shares: ONE_SHARE,
         }
         .reference(entry_reduce::Slices {
             partial: &shares,
@@ -432,7 +430,7 @@ impl Block {
             partial[c / 4 * 8 + 4 + c % 4] += (x - pivot).powi(2);
         }
         let (mut moments, mut affine) = (vec![0.0; 3 * padded], vec![0.0; 2 * padded]);
-        batch_norm::statistics::Params::new(self.channels, 1, self.elements()).reference(
+        batch_norm::statistics::Params::new(self.channels, ONE_SHARE, self.elements()).reference(
             batch_norm::statistics::Slices {
                 partial: &partial,
                 gamma,
@@ -481,7 +479,7 @@ impl Block {
         });
         let params = batch_norm::gradient_reduce::Params {
             channels: self.channels,
-            clips: self.clips,
+            shares: ONE_SHARE,
             elements: self.elements() as f32,
         };
         let mut d_gamma = vec![f64::NAN; self.channels as usize];
@@ -806,7 +804,7 @@ fn whole_model() {
     /// Elements of a large tensor that are tested.
     const TESTED: usize = 40;
     let network = Network::new(&small::preset(), small::NORMALIZATION);
-    let program = network.training(BATCH);
+    let program = network.training(BATCH, &Facts::PORTABLE);
     let batch = small::Batch::draw(&program, 1);
     let state = small::State::draw(&network, 2);
     // Without a learning rate the parameters stay where the differences put them.

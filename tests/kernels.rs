@@ -1,10 +1,11 @@
-//! Every kernel against its CPU reference: on the adapter that `auto` takes with the driver's checks
+//! Every schedule of every kernel against the CPU reference: on the adapter that `auto` takes with the driver's checks
 //! of every index, and on every adapter of the machine as programs run, without.
 
 mod support;
 
 use moodshader::exec::verification::{Report, cases, verify};
 use moodshader::exec::{Gpu, GpuOptions, adapters};
+use moodshader::kernels::Launch;
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::Values;
 use moodshader::plan::STATUS_CLEAR;
@@ -23,8 +24,8 @@ fn kernels_agree_with_their_references_on_every_adapter() {
 }
 
 fn agree(gpu: &Gpu) {
-    let cases = cases("").expect("there are kernels");
-    gpu.compile_all(cases.iter().map(|case| &*case.launch));
+    let cases = cases("", gpu.facts()).expect("there are kernels");
+    gpu.compile_all(cases.iter().map(|case| &case.launch));
     let reports = cases.iter().map(|case| verify(gpu, case, 1));
     let failures: Vec<_> = reports
         .filter(|report| !report.passed())
@@ -38,6 +39,7 @@ fn agree(gpu: &Gpu) {
 fn adam_reports_the_first_gradient_that_is_not_finite() {
     const QUADS: usize = 20;
     let kernel = adam::Params::new(QUADS as u32, [0.9, 0.999], 1e-8);
+    let launch = Launch::new(kernel, support::gpu().facts());
     let control = adam::control(11, 0, 1e-3, [0.9, 0.999]);
     let status = |bad: f32, before: u32| {
         let mut gradient = vec![0.5; 4 * QUADS];
@@ -51,7 +53,7 @@ fn adam_reports_the_first_gradient_that_is_not_finite() {
             still(),
             Values::U32(vec![before]),
         ];
-        match &support::gpu().launch_once(&kernel, &inputs).expect("the kernel runs")[5] {
+        match &support::gpu().launch_once(&launch, &inputs).expect("the kernel runs")[5] {
             Values::U32(words) => words[0],
             Values::F32(_) => unreachable!("the status is a word"),
         }

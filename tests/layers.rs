@@ -14,7 +14,7 @@ use moodshader::kernels::layers::{batch_norm, conv, lstm, pack, pool};
 use moodshader::kernels::loss::softmax_bce;
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::Values;
-use moodshader::kernels::{Kernel, Launch};
+use moodshader::kernels::{Facts, Kernel, Launch};
 use moodshader::plan::STATUS_CLEAR;
 use safetensors::SafeTensors;
 use support::relative;
@@ -83,18 +83,34 @@ fn numbers(values: &[f32]) -> Values {
 }
 
 impl On {
-    /// Runs a launch over the given tensors; those not named are written only and begin as NaN.
-    fn run(self, launch: &dyn Launch, given: &[(&str, Values)]) -> Left {
+    fn launch<K: Kernel>(self, kernel: &K) -> Launch {
+        let facts = match self {
+            Self::Gpu => support::gpu().facts(),
+            Self::References => &Facts::PORTABLE,
+        };
+        Launch::new(*kernel, facts)
+    }
+
+    /// How many shares a kernel leaves; references leave their sum.
+    fn shares<K: Kernel>(self, kernel: &K) -> u32 {
+        match self {
+            Self::Gpu => self.launch(kernel).grid.shares,
+            Self::References => 1,
+        }
+    }
+
+    /// Launches a kernel over the given tensors; those not named are written only and begin as NaN.
+    fn run<K: Kernel>(self, kernel: &K, given: &[(&str, Values)]) -> Left {
+        let launch = &self.launch(kernel);
         let lengths = launch.lengths();
-        let tensors: Vec<Values> = launch
-            .bindings()
+        let tensors: Vec<Values> = K::BINDINGS
             .iter()
             .zip(lengths)
             .map(|(binding, length)| {
                 let found = given.iter().find(|(name, _)| *name == binding.name);
                 let blank = || Values::F32(vec![f32::NAN; length]);
                 let values = found.map_or_else(blank, |(_, values)| values.clone());
-                assert_eq!(values.bytes().len(), 4 * length, "{}: {}", launch.id(), binding.name);
+                assert_eq!(values.bytes().len(), 4 * length, "{}: {}", K::ID, binding.name);
                 values
             })
             .collect();
@@ -110,7 +126,7 @@ impl On {
                 })
                 .collect(),
         };
-        Left(launch.bindings().iter().map(|binding| binding.name).zip(left).collect())
+        Left(K::BINDINGS.iter().map(|binding| binding.name).zip(left).collect())
     }
 
     /// A layer's weights in the order of its packing table.
@@ -178,7 +194,6 @@ fn convolution(group: &'static str, kernel: [u32; 2], channels: [u32; 2], plane:
                 ("bias", numbers(fixture.get("bias"))),
                 ("pivot", numbers(&vec![0.5; outs])),
                 ("output", numbers(&vec![f32::NAN; lengths.output])),
-                ("partial", numbers(&vec![f32::NAN; lengths.partial])),
             ],
         );
         fixture.check(on, "output", &planar(left.get("output"), outs, positions));
@@ -195,9 +210,9 @@ fn convolution(group: &'static str, kernel: [u32; 2], channels: [u32; 2], plane:
         );
         fixture.check(on, "d_input", &planar(left.get("d_input"), ins, positions));
 
-        let shares = weight_gradient::Params::new(CLIPS, channels, lines, footprint);
+        let gradient = weight_gradient::Params::new(CLIPS, channels, lines, footprint);
         let left = on.run(
-            &shares,
+            &gradient,
             &[
                 ("d_output", numbers(&d_output)),
                 ("input", numbers(&input)),
@@ -205,12 +220,7 @@ fn convolution(group: &'static str, kernel: [u32; 2], channels: [u32; 2], plane:
             ],
         );
         let left = on.run(
-            &weight_gradient_reduce::Params::new(
-                channels,
-                footprint,
-                shares.padded(),
-                shares.splits(),
-            ),
+            &weight_gradient_reduce::Params::new(channels, footprint, on.shares(&gradient)),
             &[
                 ("partial", numbers(left.get("partial"))),
                 ("bias_partial", numbers(left.get("bias_partial"))),
@@ -264,10 +274,10 @@ impl Norm {
     }
 
     /// From partial sums and the pooled activation to the output; returns the moments.
-    fn forward(&self, on: On, partial: &[f32], rows: u32, pooled: &[f32]) -> Vec<f32> {
+    fn forward(&self, on: On, partial: &[f32], shares: u32, pooled: &[f32]) -> Vec<f32> {
         let get = |name| numbers(self.fixture.get(name));
         let left = on.run(
-            &batch_norm::statistics::Params::new(CHANNELS, rows, self.elements()),
+            &batch_norm::statistics::Params::new(CHANNELS, shares, self.elements()),
             &[
                 ("partial", numbers(partial)),
                 ("gamma", get("gamma")),
@@ -296,9 +306,9 @@ impl Norm {
                 ("moments", numbers(moments)),
             ],
         );
-        let elements = self.elements() as f32;
+        let (shares, elements) = (on.shares(&sums), self.elements() as f32);
         let left = on.run(
-            &batch_norm::gradient_reduce::Params { channels: CHANNELS, clips, elements },
+            &batch_norm::gradient_reduce::Params { channels: CHANNELS, shares, elements },
             &[("partial", numbers(left.get("partial")))],
         );
         self.fixture.check(on, "d_gamma", left.get("d_gamma"));
@@ -411,10 +421,10 @@ fn first_block() {
             ],
         );
         let pooled = left.get("pooled");
-        let moments = norm.forward(on, left.get("partial"), forward.rows(), pooled);
+        let moments = norm.forward(on, left.get("partial"), on.shares(&forward), pooled);
         let terms = norm.backward(on, &moments, pooled);
         let backward = entry_backward::Params::new(norm.clips, input, CHANNELS, lines, 5, WINDOW);
-        let shares = on.run(
+        let left = on.run(
             &backward,
             &[
                 ("input", get("input")),
@@ -426,10 +436,10 @@ fn first_block() {
                 ("terms", numbers(&terms)),
             ],
         );
-        let splits = backward.splits();
+        let shares = on.shares(&backward);
         let left = on.run(
-            &entry_reduce::Params { out_channels: CHANNELS, taps: 5, splits },
-            &[("partial", numbers(shares.get("partial")))],
+            &entry_reduce::Params { out_channels: CHANNELS, taps: 5, shares },
+            &[("partial", numbers(left.get("partial")))],
         );
         fixture.check(on, "d_weight", left.get("d_weight"));
         fixture.check(on, "d_bias", left.get("d_bias"));

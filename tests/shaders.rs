@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use moodshader::kernels::{Access, Constants, Element, Entry, REGISTRY};
+use moodshader::kernels::{Access, Constants, Element, Facts, Listed, REGISTRY, Shader};
 use moodshader::model::checkpoint::{HandcraftedNormalization, Normalization};
 use moodshader::model::preset::Preset;
 use moodshader::model::{Network, Program};
@@ -13,9 +13,7 @@ use naga::back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner};
 
-/// WebGPU's default limits.
-const WORKGROUP_BYTES: u32 = 16 << 10;
-const WORKGROUP_THREADS: u32 = 256;
+/// WebGPU's default limits, besides those that schedules know of.
 const WORKGROUP_DEPTH: u32 = 64;
 const STORAGE_BUFFERS: usize = 8;
 const WORKGROUPS: u32 = 65_535;
@@ -25,11 +23,16 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Every schedule's shader, with the kernel that it computes.
+fn shaders() -> impl Iterator<Item = (&'static Listed, Shader)> {
+    REGISTRY.iter().flat_map(|kernel| (kernel.shaders)().into_iter().map(move |s| (kernel, s)))
+}
+
 /// A shader with its overrides still open.
-fn parse(entry: &Entry) -> (Module, ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(entry.source)
-        .unwrap_or_else(|error| panic!("{}: {}", entry.id, error.emit_to_string(entry.source)));
-    let info = validate(entry.id, &module);
+fn parse(Shader { name, source, .. }: Shader) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+    let info = validate(name, &module);
     (module, info)
 }
 
@@ -42,7 +45,7 @@ fn validate(id: &str, module: &Module) -> ModuleInfo {
 
 /// A shader as one of its pipelines has it.
 struct Resolved {
-    id: &'static str,
+    shader: Shader,
     constants: Constants,
     module: Module,
     info: ModuleInfo,
@@ -51,12 +54,12 @@ struct Resolved {
 /// Every shader with every set of constants that its cases use.
 fn resolved() -> Vec<Resolved> {
     let mut all = Vec::new();
-    for entry in REGISTRY {
-        let (module, info) = parse(entry);
+    for (kernel, shader) in shaders() {
+        let (module, info) = parse(shader);
         let mut seen = BTreeSet::new();
-        for case in (entry.cases)() {
-            let constants = case.launch.constants();
-            if !seen.insert(format!("{constants:?}")) {
+        for launch in (kernel.cases)().into_iter().map(|case| case.launch) {
+            let constants = launch.grid.constants;
+            if launch.shader.name != shader.name || !seen.insert(format!("{constants:?}")) {
                 continue;
             }
             let values: PipelineConstants =
@@ -64,9 +67,9 @@ fn resolved() -> Vec<Resolved> {
             let main = (ShaderStage::Compute, module.entry_points[0].name.as_str());
             let (module, info) =
                 pipeline_constants::process_overrides(&module, &info, Some(main), &values)
-                    .unwrap_or_else(|error| panic!("{} {constants:?}: {error}", entry.id));
+                    .unwrap_or_else(|error| panic!("{} {constants:?}: {error}", shader.name));
             let (module, info) = (module.into_owned(), info.into_owned());
-            all.push(Resolved { id: entry.id, constants, module, info });
+            all.push(Resolved { shader, constants, module, info });
         }
     }
     all
@@ -87,7 +90,7 @@ fn every_shader_is_registered_and_every_kernel_has_its_files_and_cases() {
     let mut found = BTreeSet::new();
     collect(&repository().join("shaders"), &mut found);
     let mut uses: BTreeMap<_, usize> = BTreeMap::new();
-    for file in REGISTRY.iter().flat_map(|entry| entry.files) {
+    for file in shaders().flat_map(|(_, shader)| shader.files) {
         let path = repository().join("shaders").join(format!("{}.wgsl", file.path));
         *uses.entry(path).or_default() += 1;
     }
@@ -101,6 +104,8 @@ fn every_shader_is_registered_and_every_kernel_has_its_files_and_cases() {
         }
     }
     for entry in REGISTRY {
+        let last = (entry.shaders)().pop().expect("there is a schedule");
+        assert_eq!(last.name, entry.id, "the general schedule comes last");
         let file = repository().join("src/kernels").join(format!("{}.rs", entry.id));
         assert!(file.is_file(), "{} is missing", file.display());
         for kind in ["minimal", "odd", "typical"] {
@@ -112,24 +117,24 @@ fn every_shader_is_registered_and_every_kernel_has_its_files_and_cases() {
 
 #[test]
 fn bindings_are_as_declared() {
-    for entry in REGISTRY {
-        let (module, _) = parse(entry);
-        assert_eq!(module.entry_points.len(), 1, "{}", entry.id);
-        assert_eq!(module.entry_points[0].stage, ShaderStage::Compute, "{}", entry.id);
+    for (entry, shader) in shaders() {
+        let (module, _) = parse(shader);
+        assert_eq!(module.entry_points.len(), 1, "{}", shader.name);
+        assert_eq!(module.entry_points[0].stage, ShaderStage::Compute, "{}", shader.name);
 
         let mut reflected: Vec<_> = module
             .global_variables
             .iter()
             .filter_map(|(_, variable)| {
                 let place = variable.binding?;
-                assert_eq!(place.group, 0, "{}", entry.id);
+                assert_eq!(place.group, 0, "{}", shader.name);
                 let access = match variable.space {
                     AddressSpace::Uniform => "uniform",
                     AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
                         "read_write"
                     }
                     AddressSpace::Storage { .. } => "read",
-                    other => panic!("{}: {:?} is in {other:?}", entry.id, variable.name),
+                    other => panic!("{}: {:?} is in {other:?}", shader.name, variable.name),
                 };
                 let element = match variable.space {
                     AddressSpace::Uniform if place.binding == 0 => None,
@@ -145,11 +150,11 @@ fn bindings_are_as_declared() {
             let access = match binding.access {
                 Access::Read => "read",
                 Access::Uniform => "uniform",
-                Access::Write | Access::Update => "read_write",
+                Access::Write | Access::Update | Access::Shares => "read_write",
             };
             declared.push((number, binding.name.to_owned(), access, Some(binding.element)));
         }
-        assert_eq!(reflected, declared, "{}", entry.id);
+        assert_eq!(reflected, declared, "{}", shader.name);
     }
 }
 
@@ -171,15 +176,15 @@ fn element(module: &Module, ty: naga::Handle<naga::Type>) -> Element {
 
 #[test]
 fn parameters_lie_in_the_uniform_block_as_in_the_struct() {
-    for entry in REGISTRY {
-        let (module, _) = parse(entry);
+    for (entry, shader) in shaders() {
+        let (module, _) = parse(shader);
         let block = module
             .global_variables
             .iter()
             .find(|(_, variable)| variable.space == AddressSpace::Uniform)
             .map(|(_, variable)| &module.types[variable.ty].inner);
         let Some(TypeInner::Struct { members, span }) = block else {
-            panic!("{}: no uniform struct", entry.id);
+            panic!("{}: no uniform struct", shader.name);
         };
         let reflected: Vec<_> = members
             .iter()
@@ -188,7 +193,7 @@ fn parameters_lie_in_the_uniform_block_as_in_the_struct() {
                     TypeInner::Scalar(naga::Scalar::U32) => "u32",
                     TypeInner::Scalar(naga::Scalar::I32) => "i32",
                     TypeInner::Scalar(naga::Scalar::F32) => "f32",
-                    ref other => panic!("{}: {:?} is {other:?}", entry.id, member.name),
+                    ref other => panic!("{}: {:?} is {other:?}", shader.name, member.name),
                 };
                 (member.name.as_deref().unwrap_or_default(), ty, member.offset)
             })
@@ -198,33 +203,40 @@ fn parameters_lie_in_the_uniform_block_as_in_the_struct() {
             .zip(entry.fields)
             .map(|(offset, field)| (field.name, field.ty, offset))
             .collect();
-        assert_eq!(reflected, declared, "{}", entry.id);
+        assert_eq!(reflected, declared, "{}", shader.name);
         for case in (entry.cases)() {
-            assert_eq!(case.launch.params().len(), *span as usize, "{}", entry.id);
+            let params = case.launch.kernel.params();
+            assert_eq!(params.len(), *span as usize, "{}", shader.name);
         }
     }
 }
 
 #[test]
-fn shaders_stay_within_the_default_limits() {
-    for shader in resolved() {
-        let Resolved { id, constants, module, .. } = &shader;
+fn shaders_stay_within_the_limits_that_they_are_chosen_by() {
+    const LEAST: Facts = Facts::PORTABLE;
+    // A schedule that wants more than the least must say so.
+    let everywhere = |shader: &Shader| (shader.runs_on)(&LEAST);
+    for Resolved { shader, constants, module, .. } in resolved() {
+        if !everywhere(&shader) {
+            continue;
+        }
+        let id = shader.name;
         let memory: u32 = module
             .global_variables
             .iter()
             .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
             .map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()))
             .sum();
-        assert!(memory <= WORKGROUP_BYTES, "{id} {constants:?}: {memory} bytes a workgroup");
+        assert!(memory <= LEAST.workgroup_bytes, "{id} {constants:?}: {memory} bytes a workgroup");
         let size = module.entry_points[0].workgroup_size;
         let threads: u32 = size.iter().product();
-        assert!(threads <= WORKGROUP_THREADS, "{id} {constants:?}: {threads} threads");
+        assert!(threads <= LEAST.workgroup_threads, "{id} {constants:?}: {threads} threads");
         assert!(size[2] <= WORKGROUP_DEPTH, "{id} {constants:?}: {size:?}");
     }
     for entry in REGISTRY {
         assert!(entry.bindings.len() <= STORAGE_BUFFERS, "{}", entry.id);
         for case in (entry.cases)() {
-            let most = case.launch.workgroups().into_iter().max();
+            let most = case.launch.grid.workgroups.into_iter().max();
             assert!(most <= Some(WORKGROUPS), "{}: {most:?} workgroups", entry.id);
         }
     }
@@ -233,9 +245,9 @@ fn shaders_stay_within_the_default_limits() {
 #[test]
 fn every_backend_takes_every_shader() {
     for shader in resolved() {
-        let Resolved { id, constants, module, info } = &shader;
+        let Resolved { shader: Shader { name, .. }, constants, module, info } = &shader;
         let fail = |backend: &str, error: &dyn std::fmt::Display| -> ! {
-            panic!("{id} {constants:?} as {backend}: {error}")
+            panic!("{name} {constants:?} as {backend}: {error}")
         };
         spirv(&shader);
         let (options, pipeline) = (msl::Options::default(), msl::PipelineOptions::default());
@@ -273,7 +285,7 @@ fn every_backend_takes_every_shader() {
 fn spirv(shader: &Resolved) -> Vec<u32> {
     let options = spv::Options { lang_version: (1, 3), ..Default::default() };
     spv::write_vec(&shader.module, &shader.info, &options, None)
-        .unwrap_or_else(|error| panic!("{} {:?}: {error}", shader.id, shader.constants))
+        .unwrap_or_else(|error| panic!("{} {:?}: {error}", shader.shader.name, shader.constants))
 }
 
 /// Other people's validators, where this machine has them.
@@ -282,9 +294,9 @@ fn tint_and_spirv_val_take_every_shader() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     if found("tint") {
         let file = folder.path().join("shader.wgsl");
-        for entry in REGISTRY {
-            std::fs::write(&file, entry.source).expect("the file is written");
-            accepts(Command::new("tint").args(["--format", "wgsl"]).arg(&file), entry.id);
+        for (_, Shader { name, source, .. }) in shaders() {
+            std::fs::write(&file, source).expect("the file is written");
+            accepts(Command::new("tint").args(["--format", "wgsl"]).arg(&file), name);
         }
     } else {
         println!("tint is not on PATH: left out");
@@ -295,7 +307,7 @@ fn tint_and_spirv_val_take_every_shader() {
             let words = spirv(&shader);
             std::fs::write(&file, bytemuck::cast_slice(&words)).expect("the file is written");
             let mut command = Command::new("spirv-val");
-            accepts(command.args(["--target-env", "vulkan1.1"]).arg(&file), shader.id);
+            accepts(command.args(["--target-env", "vulkan1.1"]).arg(&file), shader.shader.name);
         }
     } else {
         println!("spirv-val is not on PATH: left out");
@@ -322,18 +334,18 @@ fn plans_of_every_preset_stay_within_the_default_limits() {
         let handcrafted = preset.model.handcrafted.as_ref().map(|_| handcrafted);
         let normalization = Normalization { mean: 0.0, std: 1.0, handcrafted };
         let network = Network::new(&preset, normalization);
-        within_the_default_limits(&network.training(preset.train.batch));
-        within_the_default_limits(&network.inference(preset.train.batch));
+        within_the_default_limits(&network.training(preset.train.batch, &Facts::PORTABLE));
+        within_the_default_limits(&network.inference(preset.train.batch, &Facts::PORTABLE));
     }
 }
 
 fn within_the_default_limits(program: &Program) {
     for step in program.plan.steps() {
-        let workgroups = step.kernel.workgroups();
+        let workgroups = step.launch.grid.workgroups;
         assert!(
             workgroups.iter().all(|&n| 0 < n && n <= WORKGROUPS),
             "{}: {workgroups:?}",
-            step.kernel.id()
+            step.launch.shader.name
         );
         for &id in &step.tensors {
             let tensor = program.plan.tensor(id);

@@ -2,8 +2,6 @@
 
 struct Params {
     quads: u32,
-    // Threads of a row of workgroups.
-    row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -11,8 +9,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> output: array<vec4f>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-    let at = id.y * params.row + id.x;
+fn main(
+    @builtin(global_invocation_id) id: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+) {
+    let at = id.y * 64u * groups.x + id.x;
     if at >= params.quads {
         return;
     }

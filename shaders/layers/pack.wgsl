@@ -6,8 +6,6 @@ struct Params {
     parameters: u32,
     // Groups of four elements of the table.
     quads: u32,
-    // Threads of a row of workgroups.
-    row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -16,8 +14,11 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> packed: array<vec4f>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-    let quad = id.y * params.row + id.x;
+fn main(
+    @builtin(global_invocation_id) id: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+) {
+    let quad = id.y * 64u * groups.x + id.x;
     if quad >= params.quads {
         return;
     }

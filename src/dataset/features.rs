@@ -11,11 +11,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::exec::{Arrival, Device, Executor, Input};
-use crate::kernels::Element;
 use crate::kernels::features::{
     HANDCRAFTED, MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power,
     stft_power_2048, twiddles, zero_crossings,
 };
+use crate::kernels::{Element, Facts};
 use crate::model::preset::{self, Preset};
 use crate::plan::{Plan, TensorId};
 use crate::{Error, Result};
@@ -137,10 +137,10 @@ struct Handles {
 }
 
 /// The features of `clips` clips.
-fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles) {
+fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables, facts: &Facts) -> (Plan, Handles) {
     let (frames, bins, mels) = (recipe.frames(), recipe.bins(), recipe.features.mels);
     let size = mels * frames;
-    let mut plan = Plan::new();
+    let mut plan = Plan::new(facts);
     let handles = Handles {
         samples: plan.input("samples", clips * recipe.clip_samples(), Element::F32),
         twiddles: plan.input("twiddles", tables.twiddles.len(), Element::F32),
@@ -266,7 +266,7 @@ impl Extractor {
         let (plans, programs) = sizes
             .into_iter()
             .map(|clips| {
-                let (plan, handles) = plan(&recipe, clips, &tables);
+                let (plan, handles) = plan(&recipe, clips, &tables, device.facts());
                 (Arc::new(plan), Program { clips, handles })
             })
             .unzip();

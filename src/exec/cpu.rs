@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{Arrival, Executor, Input, ProgramIndex};
 use crate::Result;
-use crate::kernels::{Argument, Element, Launch, Real};
+use crate::kernels::{AnyKernel, Argument, Element, Real};
 use crate::plan::{Home, Plan, STATUS_CLEAR, Storage, TensorId};
 
 /// Elements of a tensor or a storage.
@@ -53,27 +53,33 @@ impl<T: Real> Data<T> {
         }
     }
 
-    fn write(&mut self) -> Argument<'_, T> {
+    /// Of shares, the first, which gets their sum; the others are zero.
+    fn write(&mut self, shares: usize) -> Argument<'_, T> {
         match self {
-            Self::Numbers(values) => Argument::Write(values),
+            Self::Numbers(values) => {
+                let length = values.len() / shares;
+                let (first, others) = values.split_at_mut(length);
+                others.fill(T::zero());
+                Argument::Write(first)
+            }
             Self::Words(words) => Argument::WriteWords(words),
         }
     }
 }
 
-/// The two number types that [`Launch`] has a reference for.
+/// The two number types that [`AnyKernel`] has a reference for.
 pub trait Reference: Real {
-    fn call(kernel: &dyn Launch, arguments: Vec<Argument<'_, Self>>);
+    fn call(kernel: &dyn AnyKernel, arguments: Vec<Argument<'_, Self>>);
 }
 
 impl Reference for f32 {
-    fn call(kernel: &dyn Launch, arguments: Vec<Argument<'_, Self>>) {
+    fn call(kernel: &dyn AnyKernel, arguments: Vec<Argument<'_, Self>>) {
         kernel.reference_f32(arguments);
     }
 }
 
 impl Reference for f64 {
-    fn call(kernel: &dyn Launch, arguments: Vec<Argument<'_, Self>>) {
+    fn call(kernel: &dyn AnyKernel, arguments: Vec<Argument<'_, Self>>) {
         kernel.reference_f64(arguments);
     }
 }
@@ -170,9 +176,9 @@ impl<T: Reference> CpuPrograms<T> {
                 .collect();
             let arguments = written
                 .iter_mut()
-                .zip(&step.tensors)
-                .map(|(written, &id)| match (written, plan.tensor(id).home) {
-                    (Some(data), _) => data.write(),
+                .zip(step.uses())
+                .map(|(written, (id, access))| match (written, plan.tensor(id).home) {
+                    (Some(data), _) => data.write(step.launch.shares_in(access)),
                     (None, Home::Storage(storage, offset)) => {
                         self.storages[&storage].read(offset, plan.tensor(id).length)
                     }
@@ -182,7 +188,7 @@ impl<T: Reference> CpuPrograms<T> {
                     }
                 })
                 .collect();
-            T::call(&*step.kernel, arguments);
+            T::call(&*step.launch.kernel, arguments);
             for (written, &id) in written.into_iter().zip(&step.tensors) {
                 let Some(data) = written else { continue };
                 match plan.tensor(id).home {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::adapter::AdapterSummary;
 use super::pipelines::Pipelines;
-use crate::kernels::{Access, Launch, UNIFORM_WINDOW};
+use crate::kernels::{Access, AnyKernel, Facts, Launch, UNIFORM_WINDOW};
 use crate::plan::Plan;
 use crate::{Error, Result};
 
@@ -25,6 +25,7 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) summary: AdapterSummary,
+    facts: Facts,
     pub(super) options: GpuOptions,
     pub(super) pipelines: Pipelines,
     /// The adapter, if its driver compiles a pipeline at its first launch only.
@@ -47,6 +48,7 @@ impl Gpu {
     pub fn open(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Self> {
         let info = adapter.get_info();
         let summary = AdapterSummary::of(&info);
+        let facts = facts(&adapter, &info);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("moodshader"),
             // For profiles; an adapter without them times by the host's clock.
@@ -65,12 +67,17 @@ impl Gpu {
         let lavapipe = info.backend == wgpu::Backend::Vulkan && info.driver == "llvmpipe";
         let compiles_late = lavapipe.then_some(adapter);
         let pipelines = Pipelines::default();
-        Ok(Self { device, queue, summary, options, pipelines, compiles_late, trouble })
+        Ok(Self { device, queue, summary, facts, options, pipelines, compiles_late, trouble })
     }
 
     /// The adapter, for people.
     pub fn summary(&self) -> &AdapterSummary {
         &self.summary
+    }
+
+    /// What schedules are chosen by.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// What the adapter allows.
@@ -96,7 +103,7 @@ impl Gpu {
     /// Compiles what the plans need.
     pub(super) fn prepare(&self, plans: &[Arc<Plan>]) -> Result<()> {
         let steps = plans.iter().flat_map(|plan| plan.steps());
-        for compilation in self.compile_all(steps.map(|step| &*step.kernel)) {
+        for compilation in self.compile_all(steps.map(|step| &step.launch)) {
             compilation.result?;
         }
         self.check()
@@ -128,14 +135,15 @@ impl Gpu {
     /// byte `bind_from` on.
     pub(super) fn dispatch(
         &self,
-        kernel: &dyn Launch,
+        launch: &Launch,
         tensors: &[Vec<u8>],
         bind_from: u64,
     ) -> Result<Vec<Vec<u8>>> {
-        let pipeline = match self.pipelines.get(kernel) {
+        let pipeline = match self.pipelines.get(launch) {
             Some(pipeline) => pipeline,
-            None => self.compile(kernel)?,
+            None => self.compile(launch)?,
         };
+        let kernel = &*launch.kernel;
         let params = kernel.params();
         let uniform = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("parameters"),
@@ -165,7 +173,7 @@ impl Gpu {
             });
         }
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(kernel.id()),
+            label: Some(launch.shader.name),
             layout: &pipeline.bind_group_layout,
             entries: &entries,
         });
@@ -174,7 +182,7 @@ impl Gpu {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.set_pipeline(&pipeline.pipeline);
             pass.set_bind_group(0, &bind_group, &[]);
-            let [x, y, z] = kernel.workgroups();
+            let [x, y, z] = launch.grid.workgroups;
             pass.dispatch_workgroups(x, y, z);
         }
         self.queue.submit([encoder.finish()]);
@@ -222,6 +230,17 @@ impl Gpu {
     }
 }
 
+fn facts(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Facts {
+    let limits = adapter.limits();
+    let has_subgroups = adapter.features().contains(wgpu::Features::SUBGROUP);
+    Facts {
+        software: info.device_type == wgpu::DeviceType::Cpu,
+        subgroup: has_subgroups.then_some([info.subgroup_min_size, info.subgroup_max_size]),
+        workgroup_threads: limits.max_compute_invocations_per_workgroup,
+        workgroup_bytes: limits.max_compute_workgroup_storage_size,
+    }
+}
+
 /// Bytes on their way to the host.
 pub(super) struct Download {
     staging: wgpu::Buffer,
@@ -230,7 +249,7 @@ pub(super) struct Download {
 
 /// The part of a buffer that a launch binds for a tensor at a byte offset.
 pub(super) fn bound_range<'a>(
-    kernel: &dyn Launch,
+    kernel: &dyn AnyKernel,
     access: Access,
     buffer: &'a wgpu::Buffer,
     offset: u64,

@@ -22,6 +22,7 @@ pub use wgpu::Adapter;
 use std::sync::Arc;
 
 use crate::Result;
+use crate::kernels::Facts;
 use crate::plan::{Plan, Storage, TensorId};
 
 /// Values for a [`crate::plan::Home::Input`] tensor.
@@ -106,6 +107,14 @@ impl Device {
         match self {
             Self::Gpu(gpu) => gpu.summary().to_string(),
             Self::Cpu => "CPU reference".to_owned(),
+        }
+    }
+
+    /// What a plan's schedules are chosen by.
+    pub fn facts(&self) -> &Facts {
+        match self {
+            Self::Gpu(gpu) => gpu.facts(),
+            Self::Cpu => &Facts::PORTABLE,
         }
     }
 

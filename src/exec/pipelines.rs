@@ -20,13 +20,12 @@ use crate::{Error, Result};
 /// Pipelines to compile for which another device is worth opening.
 const WORTH_A_DEVICE: usize = 4;
 
-/// A pipeline is known by its kernel and the bits of its constants.
+/// A pipeline is known by its schedule and the bits of its constants.
 type Key = (&'static str, Vec<(&'static str, u64)>);
 
-fn key(kernel: &dyn Launch) -> Key {
-    let constants =
-        kernel.constants().into_iter().map(|(name, value)| (name, value.to_bits())).collect();
-    (kernel.id(), constants)
+fn key(launch: &Launch) -> Key {
+    let constants = launch.grid.constants.iter().map(|&(name, value)| (name, value.to_bits()));
+    (launch.shader.name, constants.collect())
 }
 
 #[derive(Clone, Debug)]
@@ -40,20 +39,20 @@ pub(super) struct Pipeline {
 pub(super) struct Pipelines(Mutex<HashMap<Key, Pipeline>>);
 
 impl Pipelines {
-    pub(super) fn get(&self, kernel: &dyn Launch) -> Option<Pipeline> {
-        self.0.lock().expect("no holder of this lock panics").get(&key(kernel)).cloned()
+    pub(super) fn get(&self, launch: &Launch) -> Option<Pipeline> {
+        self.0.lock().expect("no holder of this lock panics").get(&key(launch)).cloned()
     }
 
-    fn keep(&self, kernel: &dyn Launch, pipeline: Pipeline) {
-        self.0.lock().expect("no holder of this lock panics").insert(key(kernel), pipeline);
+    fn keep(&self, launch: &Launch, pipeline: Pipeline) {
+        self.0.lock().expect("no holder of this lock panics").insert(key(launch), pipeline);
     }
 }
 
 /// How making one pipeline went.
 #[derive(Debug)]
 pub struct Compilation {
-    /// Its identity.
-    pub kernel: &'static str,
+    /// The schedule's name.
+    pub schedule: &'static str,
     /// By the host's clock; on an adapter that compiles at the first launch, that included.
     pub seconds: f64,
     /// What the driver said to it.
@@ -61,18 +60,18 @@ pub struct Compilation {
 }
 
 impl Gpu {
-    pub(super) fn compile(&self, kernel: &dyn Launch) -> Result<Pipeline> {
-        let pipeline = compile(&self.device, self.options.checked, kernel, &self.summary)?;
-        self.pipelines.keep(kernel, pipeline.clone());
+    pub(super) fn compile(&self, launch: &Launch) -> Result<Pipeline> {
+        let pipeline = compile(&self.device, self.options.checked, launch, &self.summary)?;
+        self.pipelines.keep(launch, pipeline.clone());
         Ok(pipeline)
     }
 
     /// Compiles, in parallel, what is not there yet.
     pub fn compile_all<'a>(
         &self,
-        launches: impl IntoIterator<Item = &'a dyn Launch>,
+        launches: impl IntoIterator<Item = &'a Launch>,
     ) -> Vec<Compilation> {
-        let mut wanted: HashMap<Key, &dyn Launch> = HashMap::new();
+        let mut wanted: HashMap<Key, &Launch> = HashMap::new();
         for launch in launches {
             if self.pipelines.get(launch).is_none() {
                 wanted.entry(key(launch)).or_insert(launch);
@@ -80,22 +79,22 @@ impl Gpu {
         }
         let mut wanted: Vec<_> = wanted.into_values().collect();
         // Long shaders first, so that no core is left with one at the end.
-        wanted.sort_by_cached_key(|kernel| Reverse((kernel.source().len(), key(*kernel))));
+        wanted.sort_by_cached_key(|launch| Reverse((launch.shader.source.len(), key(launch))));
 
         let next = AtomicUsize::new(0);
         let compile_next = |launcher: Option<&Launcher>| {
-            let kernel = *wanted.get(next.fetch_add(1, Ordering::Relaxed))?;
+            let launch = *wanted.get(next.fetch_add(1, Ordering::Relaxed))?;
             let start = Instant::now();
-            let result = self.compile(kernel).map(|pipeline| match launcher {
+            let result = self.compile(launch).map(|pipeline| match launcher {
                 Some(launcher) if launcher.helps => {
-                    let twin = create(&launcher.device, self.options.checked, kernel);
-                    launcher.launch_nothing(kernel, &twin);
+                    let twin = create(&launcher.device, self.options.checked, launch);
+                    launcher.launch_nothing(launch, &twin);
                 }
-                Some(launcher) => launcher.launch_nothing(kernel, &pipeline),
+                Some(launcher) => launcher.launch_nothing(launch, &pipeline),
                 None => {}
             });
             Some(Compilation {
-                kernel: kernel.id(),
+                schedule: launch.shader.name,
                 seconds: start.elapsed().as_secs_f64(),
                 result,
             })
@@ -127,13 +126,13 @@ impl Gpu {
 fn compile(
     device: &wgpu::Device,
     checked: bool,
-    kernel: &dyn Launch,
+    launch: &Launch,
     adapter: &AdapterSummary,
 ) -> Result<Pipeline> {
     // Scopes belong to this thread: what is caught is this kernel's.
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
-    let pipeline = create(device, checked, kernel);
+    let pipeline = create(device, checked, launch);
     let error = pollster::block_on(internal.pop());
     match error.or(pollster::block_on(validation.pop())) {
         None => Ok(pipeline),
@@ -141,10 +140,11 @@ fn compile(
     }
 }
 
-fn create(device: &wgpu::Device, checked: bool, kernel: &dyn Launch) -> Pipeline {
+fn create(device: &wgpu::Device, checked: bool, launch: &Launch) -> Pipeline {
+    let label = Some(launch.shader.name);
     let source = wgpu::ShaderModuleDescriptor {
-        label: Some(kernel.id()),
-        source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+        label,
+        source: wgpu::ShaderSource::Wgsl(launch.shader.source.into()),
     };
     let module = if checked {
         device.create_shader_module(source)
@@ -162,7 +162,7 @@ fn create(device: &wgpu::Device, checked: bool, kernel: &dyn Launch) -> Pipeline
         count: None,
     };
     let mut entries = vec![buffer(0, wgpu::BufferBindingType::Uniform)];
-    for (number, binding) in (1..).zip(kernel.bindings()) {
+    for (number, binding) in (1..).zip(launch.kernel.bindings()) {
         entries.push(buffer(
             number,
             match binding.access {
@@ -171,22 +171,20 @@ fn create(device: &wgpu::Device, checked: bool, kernel: &dyn Launch) -> Pipeline
             },
         ));
     }
-    let bind_group_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some(kernel.id()),
-        entries: &entries,
-    });
+    let bind_group_layout = device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some(kernel.id()),
+        label,
         bind_group_layouts: &[Some(&bind_group_layout)],
         immediate_size: 0,
     });
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(kernel.id()),
+        label,
         layout: Some(&layout),
         module: &module,
         entry_point: None,
         compilation_options: wgpu::PipelineCompilationOptions {
-            constants: &kernel.constants(),
+            constants: &launch.grid.constants,
             zero_initialize_workgroup_memory: checked,
         },
         cache: None,
@@ -237,10 +235,10 @@ impl Launcher {
         Self { device, queue, helps, read, written }
     }
 
-    fn launch_nothing(&self, kernel: &dyn Launch, pipeline: &Pipeline) {
+    fn launch_nothing(&self, launch: &Launch, pipeline: &Pipeline) {
         let Self { device, queue, read, written, .. } = self;
         let buffers =
-            kernel.bindings().iter().map(|b| if b.access.reads() { read } else { written });
+            launch.kernel.bindings().iter().map(|b| if b.access.reads() { read } else { written });
         let entries: Vec<_> = (0..)
             .zip([read].into_iter().chain(buffers))
             .map(|(binding, buffer)| wgpu::BindGroupEntry {
@@ -249,7 +247,7 @@ impl Launcher {
             })
             .collect();
         let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(kernel.id()),
+            label: Some(launch.shader.name),
             layout: &pipeline.bind_group_layout,
             entries: &entries,
         });

@@ -137,7 +137,7 @@ impl GpuPrograms {
         let stride = device.limits().min_uniform_buffer_offset_alignment.max(256) as usize;
         let mut blocks = vec![0; stride * plan.steps().len()];
         for (block, step) in blocks.chunks_mut(stride).zip(plan.steps()) {
-            let params = step.kernel.params();
+            let params = step.launch.kernel.params();
             block[..params.len()].copy_from_slice(params);
         }
         let uniforms = device.create_buffer(&wgpu::BufferDescriptor {
@@ -149,15 +149,14 @@ impl GpuPrograms {
         self.gpu.queue.write_buffer(&uniforms, 0, &blocks);
 
         let bind = |index: usize, step: &crate::plan::Step| {
-            let pipeline = self.gpu.pipelines.get(&*step.kernel).expect("`prepare` made it");
+            let pipeline = self.gpu.pipelines.get(&step.launch).expect("`prepare` made it");
+            let kernel = &*step.launch.kernel;
             let mut entries = vec![wgpu::BindGroupEntry {
                 binding: 0,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer: &uniforms,
                     offset: (index * stride) as u64,
-                    size: wgpu::BufferSize::new(
-                        step.kernel.params().len().next_multiple_of(16) as u64
-                    ),
+                    size: wgpu::BufferSize::new(kernel.params().len().next_multiple_of(16) as u64),
                 }),
             }];
             for (number, (id, access)) in (1..).zip(step.uses()) {
@@ -165,19 +164,16 @@ impl GpuPrograms {
                 let bytes = 4 * plan.tensor(id).length as u64;
                 entries.push(wgpu::BindGroupEntry {
                     binding: number,
-                    resource: bound_range(&*step.kernel, access, buffer, offset, bytes),
+                    resource: bound_range(kernel, access, buffer, offset, bytes),
                 });
             }
             let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(step.kernel.id()),
+                label: Some(step.launch.shader.name),
                 layout: &pipeline.bind_group_layout,
                 entries: &entries,
             });
-            Recorded {
-                pipeline: pipeline.pipeline,
-                bind_group,
-                workgroups: step.kernel.workgroups(),
-            }
+            let workgroups = step.launch.grid.workgroups;
+            Recorded { pipeline: pipeline.pipeline, bind_group, workgroups }
         };
         let steps = plan.steps().iter().enumerate().map(|(index, step)| bind(index, step));
         (steps.collect(), uniforms.size())
@@ -237,12 +233,12 @@ fn fits(plan: &Plan, limits: &wgpu::Limits, adapter: &AdapterSummary) -> Result<
                 )));
             }
         }
-        let most = step.kernel.workgroups().into_iter().max().unwrap_or(0);
+        let most = step.launch.grid.workgroups.into_iter().max().unwrap_or(0);
         if most > limits.max_compute_workgroups_per_dimension {
             return Err(Error::input(format!(
                 "{} needs {most} workgroups in one dimension and {} allows {}; use a smaller \
                  batch (--set train.batch=…)",
-                step.kernel.id(),
+                step.launch.kernel.id(),
                 adapter.name,
                 limits.max_compute_workgroups_per_dimension,
             )));

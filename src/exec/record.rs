@@ -52,8 +52,8 @@ impl Record {
 fn place(adapter: &AdapterSummary, cache: &Path) -> PathBuf {
     let mut hasher = blake3::Hasher::new();
     hasher.update(adapter.to_string().as_bytes());
-    for kernel in REGISTRY {
-        hasher.update(kernel.id.as_bytes()).update(kernel.source.as_bytes());
+    for shader in REGISTRY.iter().flat_map(|kernel| (kernel.shaders)()) {
+        hasher.update(shader.name.as_bytes()).update(shader.source.as_bytes());
     }
     let name = format!("{}.json", hasher.finalize().to_hex());
     cache.join("verified").join(name)

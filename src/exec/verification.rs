@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use super::Gpu;
 use crate::kernels::verify::{AnyCase, Values};
-use crate::kernels::{Argument, Binding, Element, Launch, REGISTRY};
+use crate::kernels::{Argument, Binding, Element, Facts, Launch, REGISTRY};
 use crate::{Error, Result};
 
 /// What verifying one case found.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Its identity.
+    /// The schedule's name, which is the kernel's for the general one.
     pub kernel: &'static str,
     /// The case's name.
     pub case: &'static str,
@@ -48,30 +48,28 @@ impl fmt::Display for Report {
     }
 }
 
-/// The cases of every kernel whose identity contains `filter`.
+/// The cases of every schedule whose name contains `filter` and which runs on such an adapter.
 ///
 /// # Errors
-/// Where there is none; the message lists the kernels.
-pub fn cases(filter: &str) -> Result<Vec<AnyCase>> {
-    let cases: Vec<_> = REGISTRY
-        .iter()
-        .filter(|entry| entry.id.contains(filter))
-        .flat_map(|entry| (entry.cases)())
-        .collect();
+/// Where no schedule has such a name; the message lists the kernels.
+pub fn cases(filter: &str, facts: &Facts) -> Result<Vec<AnyCase>> {
+    let mut cases: Vec<_> = REGISTRY.iter().flat_map(|kernel| (kernel.cases)()).collect();
+    cases.retain(|case| case.launch.shader.name.contains(filter));
     if cases.is_empty() {
-        let known: Vec<_> = REGISTRY.iter().map(|entry| format!("\n  {}", entry.id)).collect();
+        let known: Vec<_> = REGISTRY.iter().map(|kernel| format!("\n  {}", kernel.id)).collect();
         return Err(Error::input(format!(
             "no kernel matches --filter {filter}; use a part of one of these:{}",
             known.concat()
         )));
     }
+    cases.retain(|case| (case.launch.shader.runs_on)(facts));
     Ok(cases)
 }
 
 /// Verifies one case on inputs drawn from `seed`. A kernel that does not run is a failure like one
 /// that computes something else: the next may still be right.
 pub fn verify(gpu: &Gpu, case: &AnyCase, seed: u64) -> Report {
-    let launch = &*case.launch;
+    let launch = &case.launch;
     let before = case.inputs(seed);
     let start = Instant::now();
     let after = gpu.launch_once(launch, &before);
@@ -81,7 +79,7 @@ pub fn verify(gpu: &Gpu, case: &AnyCase, seed: u64) -> Report {
         Err(error) => (f64::INFINITY, error.to_string()),
     };
     Report {
-        kernel: launch.id(),
+        kernel: launch.shader.name,
         case: case.name,
         shape: shape(launch),
         seed,
@@ -93,13 +91,13 @@ pub fn verify(gpu: &Gpu, case: &AnyCase, seed: u64) -> Report {
 }
 
 /// The largest error over the tensors, and the element that is furthest off.
-fn judge(launch: &dyn Launch, before: &[Values], after: &[Values]) -> (f64, String) {
+fn judge(launch: &Launch, before: &[Values], after: &[Values]) -> (f64, String) {
     let expected = reference(launch, before);
     let finite = before.iter().all(Values::are_finite);
     let mut error = 0.0;
     let mut worst = String::new();
     for (((binding, before), after), expected) in
-        launch.bindings().iter().zip(before).zip(after).zip(&expected)
+        launch.kernel.bindings().iter().zip(before).zip(after).zip(&expected)
     {
         if binding.access.reads() {
             if before.bytes() != after.bytes() {
@@ -108,7 +106,9 @@ fn judge(launch: &dyn Launch, before: &[Values], after: &[Values]) -> (f64, Stri
             continue;
         }
         let difference = match (after, expected) {
-            (Values::F32(got), Expected::Numbers(want)) => compare(got, want, finite),
+            (Values::F32(got), Expected::Numbers(want)) => {
+                compare(&sum(got, launch.shares_in(binding.access)), want, finite)
+            }
             (Values::U32(got), Expected::Words(want)) => compare_words(got, want),
             _ => unreachable!("both sides follow the binding's element type"),
         };
@@ -127,8 +127,8 @@ fn judge(launch: &dyn Launch, before: &[Values], after: &[Values]) -> (f64, Stri
 }
 
 /// The launch's parameters without the struct around them: "batch: 5, inputs: 37".
-pub fn shape(launch: &dyn Launch) -> String {
-    let text = format!("{launch:?}");
+pub fn shape(launch: &Launch) -> String {
+    let text = format!("{:?}", launch.kernel);
     text.trim_start_matches("Params { ").trim_end_matches(" }").to_owned()
 }
 
@@ -141,20 +141,31 @@ pub enum Expected {
     Words(Vec<u32>),
 }
 
-/// Runs the reference on a copy of the inputs; the result holds every tensor.
-pub fn reference(launch: &dyn Launch, inputs: &[Values]) -> Vec<Expected> {
+/// The sum over the shares of a tensor.
+fn sum(values: &[f32], shares: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; values.len() / shares];
+    for share in values.chunks(sums.len().max(1)) {
+        for (sum, &x) in sums.iter_mut().zip(share) {
+            *sum += f64::from(x);
+        }
+    }
+    sums
+}
+
+/// Runs the reference on a copy of the inputs; the result holds every tensor, shares as their sum.
+pub fn reference(launch: &Launch, inputs: &[Values]) -> Vec<Expected> {
+    let bindings = launch.kernel.bindings();
     let mut tensors: Vec<_> = inputs
         .iter()
-        .map(|values| match values {
-            Values::F32(values) => {
-                Expected::Numbers(values.iter().map(|&x| f64::from(x)).collect())
-            }
+        .zip(bindings)
+        .map(|(values, binding)| match values {
+            Values::F32(values) => Expected::Numbers(sum(values, launch.shares_in(binding.access))),
             Values::U32(words) => Expected::Words(words.clone()),
         })
         .collect();
     let arguments = tensors
         .iter_mut()
-        .zip(launch.bindings())
+        .zip(bindings)
         .map(|(tensor, binding)| match (tensor, binding.access.reads()) {
             (Expected::Numbers(values), true) => Argument::Read(values),
             (Expected::Numbers(values), false) => Argument::Write(values),
@@ -162,7 +173,7 @@ pub fn reference(launch: &dyn Launch, inputs: &[Values]) -> Vec<Expected> {
             (Expected::Words(words), false) => Argument::WriteWords(words),
         })
         .collect();
-    launch.reference_f64(arguments);
+    launch.kernel.reference_f64(arguments);
     tensors
 }
 
@@ -175,7 +186,7 @@ struct Difference {
 
 /// Of inputs that are not finite, nothing is promised about the numbers that come of them: where
 /// the reference is not finite either, an element is left out.
-fn compare(got: &[f32], want: &[f64], finite_inputs: bool) -> Difference {
+fn compare(got: &[f64], want: &[f64], finite_inputs: bool) -> Difference {
     let (mut square, mut norm) = (0.0, 0.0);
     let mut worst = Difference { error: 0.0, index: 0, got: 0.0, want: 0.0 };
     let mut furthest = -1.0;
@@ -183,7 +194,6 @@ fn compare(got: &[f32], want: &[f64], finite_inputs: bool) -> Difference {
         if !(finite_inputs || want.is_finite()) {
             continue;
         }
-        let got = f64::from(got);
         let mut distance = (got - want).abs();
         if !distance.is_finite() {
             distance = f64::INFINITY;
@@ -266,9 +276,9 @@ impl Gpu {
     ///
     /// # Errors
     /// Where the kernel does not run, or has written to a guard.
-    pub fn launch_once(&self, launch: &dyn Launch, inputs: &[Values]) -> Result<Vec<Values>> {
-        let buffers: Vec<_> = launch
-            .bindings()
+    pub fn launch_once(&self, launch: &Launch, inputs: &[Values]) -> Result<Vec<Values>> {
+        let bindings = launch.kernel.bindings();
+        let buffers: Vec<_> = bindings
             .iter()
             .zip(inputs)
             .enumerate()
@@ -277,7 +287,7 @@ impl Gpu {
         let after = self.dispatch(launch, &buffers, 4 * GUARD as u64)?;
         after
             .iter()
-            .zip(launch.bindings())
+            .zip(bindings)
             .enumerate()
             .map(|(place, (buffer, binding))| unguarded(place, buffer, binding))
             .collect()

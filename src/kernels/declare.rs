@@ -3,8 +3,8 @@
 //! [`kernel!`] turns that into the uniform block, a struct to name tensors by when planning, and a
 //! struct of slices for the CPU reference. A test reflects the WGSL with `naga` and compares.
 
-use super::Real;
 use super::verify::{Case, Draw};
+use super::{Real, Schedule};
 
 /// How a kernel uses a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub enum Access {
     Write,
     /// Elements are read and written in place.
     Update,
+    /// Sums that a schedule leaves in shares, one after the other; the formula speaks of their sum.
+    /// None is read.
+    Shares,
 }
 
 impl Access {
@@ -90,9 +93,6 @@ pub enum Argument<'a, T> {
     WriteWords(&'a mut [u32]),
 }
 
-/// Values of `override` constants.
-pub type Constants = Vec<(&'static str, f64)>;
-
 /// The part of a kernel that [`kernel!`] writes.
 pub trait Declaration: bytemuck::Pod + std::fmt::Debug + Send + Sync {
     /// One value for each tensor, by name.
@@ -116,16 +116,14 @@ pub trait Declaration: bytemuck::Pod + std::fmt::Debug + Send + Sync {
     fn by_name<'a, T: Real>(arguments: Vec<Argument<'a, T>>) -> Self::Slices<'a, T>;
 }
 
-/// A kernel with its parameters fixed: the part that is written by hand.
+/// A kernel with its parameters fixed, as a formula: the part that is written by hand.
 pub trait Kernel: Declaration {
-    /// Elements of each tensor.
+    /// Ways to compute it; of those that run on an adapter, the first is taken. The last one runs
+    /// everywhere.
+    const SCHEDULES: &'static [Schedule<Self>];
+
+    /// Elements of each tensor, and of one share where it holds [`Access::Shares`].
     fn lengths(&self) -> Self::Tensors<usize>;
-    /// Workgroups to dispatch.
-    fn workgroups(&self) -> [u32; 3];
-    /// `override` constants; pipelines are shared between launches with equal ones.
-    fn constants(&self) -> Constants {
-        Vec::new()
-    }
     /// Operations and bytes of this launch.
     fn cost(&self) -> Cost;
     /// Steps that must follow one another inside the launch, each after a barrier: what bounds a
@@ -138,7 +136,7 @@ pub trait Kernel: Declaration {
     fn uniform_start(&self) -> usize {
         0
     }
-    /// The definition: what the shader must compute.
+    /// The definition: what every schedule must compute. Shares come as one, their sum.
     fn reference<T: Real>(&self, tensors: Self::Slices<'_, T>);
     /// How to draw the inputs of a verification case; standard normal numbers unless told.
     fn draw(&self) -> Self::Tensors<Draw>;
@@ -146,22 +144,16 @@ pub trait Kernel: Declaration {
     fn cases() -> Vec<Case<Self>>;
 }
 
-/// [`Kernel`] behind a pointer: what a plan's step holds.
-pub trait Launch: std::fmt::Debug + Send + Sync {
+/// [`Kernel`] behind a pointer.
+pub trait AnyKernel: std::fmt::Debug + Send + Sync {
     /// [`Declaration::ID`].
     fn id(&self) -> &'static str;
-    /// [`Declaration::SOURCE`].
-    fn source(&self) -> &'static str;
     /// [`Declaration::BINDINGS`].
     fn bindings(&self) -> &'static [Binding];
-    /// Elements of each tensor, in binding order.
+    /// [`Kernel::lengths`], in binding order.
     fn lengths(&self) -> Vec<usize>;
     /// The uniform block.
     fn params(&self) -> &[u8];
-    /// [`Kernel::workgroups`].
-    fn workgroups(&self) -> [u32; 3];
-    /// [`Kernel::constants`].
-    fn constants(&self) -> Constants;
     /// [`Kernel::cost`].
     fn cost(&self) -> Cost;
     /// [`Kernel::serial_steps`].
@@ -176,12 +168,9 @@ pub trait Launch: std::fmt::Debug + Send + Sync {
     fn reference_f64(&self, arguments: Vec<Argument<'_, f64>>);
 }
 
-impl<K: Kernel> Launch for K {
+impl<K: Kernel> AnyKernel for K {
     fn id(&self) -> &'static str {
         K::ID
-    }
-    fn source(&self) -> &'static str {
-        K::SOURCE
     }
     fn bindings(&self) -> &'static [Binding] {
         K::BINDINGS
@@ -191,12 +180,6 @@ impl<K: Kernel> Launch for K {
     }
     fn params(&self) -> &[u8] {
         bytemuck::bytes_of(self)
-    }
-    fn workgroups(&self) -> [u32; 3] {
-        Kernel::workgroups(self)
-    }
-    fn constants(&self) -> Constants {
-        Kernel::constants(self)
     }
     fn cost(&self) -> Cost {
         Kernel::cost(self)
@@ -308,6 +291,7 @@ macro_rules! kernel {
     (@access uniform) => { $crate::kernels::Access::Uniform };
     (@access write) => { $crate::kernels::Access::Write };
     (@access update) => { $crate::kernels::Access::Update };
+    (@access shares) => { $crate::kernels::Access::Shares };
     (@element f32) => { $crate::kernels::Element::F32 };
     (@element u32) => { $crate::kernels::Element::U32 };
     (@pattern $slice:ident read f32) => { $crate::kernels::Argument::Read($slice) };

@@ -1,16 +1,18 @@
-//! The kernels: for each shader in `shaders/`, a file at the same path here with its parameters,
-//! launch size, cost, CPU reference and verification cases.
+//! The kernels: for each, a file at its path here with its parameters, schedules, cost, CPU reference
+//! and verification cases, and in `shaders/` the WGSL of each of its schedules.
 
 mod declare;
 mod real;
+mod schedule;
 pub mod verify;
 
 pub(crate) use declare::kernel;
 pub use declare::{
-    Access, Argument, Binding, Constants, Cost, Declaration, Element, Field, File, Kernel, Launch,
+    Access, AnyKernel, Argument, Binding, Cost, Declaration, Element, Field, File, Kernel,
     UNIFORM_WINDOW,
 };
-pub use real::{Real, sigmoid};
+pub use real::{Real, over_shares, sigmoid};
+pub use schedule::{Constants, Facts, Grid, Launch, Schedule, Shader};
 
 pub mod bench;
 pub mod features;
@@ -21,91 +23,85 @@ pub mod optim;
 use verify::AnyCase;
 
 /// What the registry knows of a kernel without an instance of it.
-pub struct Entry {
-    /// The identity: the shader's path without its ending.
+pub struct Listed {
+    /// The identity: the path of its file.
     pub id: &'static str,
-    /// WGSL.
-    pub source: &'static str,
-    /// The files that the source is joined of.
-    pub files: &'static [File],
     /// In binding order, from 1.
     pub bindings: &'static [Binding],
     /// Of the uniform block, in order.
     pub fields: &'static [Field],
-    /// What it is verified at.
+    /// Of its schedules, in the order of preference.
+    pub shaders: fn() -> Vec<Shader>,
+    /// What its schedules are verified at.
     pub cases: fn() -> Vec<AnyCase>,
 }
 
-const fn entry<K: Kernel>() -> Entry {
-    fn cases<K: Kernel>() -> Vec<AnyCase> {
-        K::cases().into_iter().map(AnyCase::from).collect()
-    }
-    Entry {
+const fn listed<K: Kernel>() -> Listed {
+    Listed {
         id: K::ID,
-        source: K::SOURCE,
-        files: K::FILES,
         bindings: K::BINDINGS,
         fields: K::FIELDS,
-        cases: cases::<K>,
+        shaders: || K::SCHEDULES.iter().map(|schedule| schedule.shader).collect(),
+        cases: || K::cases().into_iter().flat_map(AnyCase::every).collect(),
     }
 }
 
 /// Every kernel, in the order in which a clip meets them.
-pub const REGISTRY: &[Entry] = &[
-    entry::<features::stft_power::Params>(),
-    entry::<features::stft_power_2048::Params>(),
-    entry::<features::mel::Params>(),
-    entry::<features::peak::Params>(),
-    entry::<features::decibels::Params>(),
-    entry::<features::zero_crossings::Params>(),
-    entry::<features::spectral_shape::Params>(),
-    entry::<features::frame_statistics::Params>(),
-    entry::<features::frames::Params>(),
-    entry::<features::standardise_handcrafted::Params>(),
-    entry::<layers::pack::Params>(),
-    entry::<layers::conv::spread::Params>(),
-    entry::<layers::conv::entry_forward::Params>(),
-    entry::<layers::conv::entry_backward::Params>(),
-    entry::<layers::conv::entry_reduce::Params>(),
-    entry::<layers::conv::forward::Params>(),
-    entry::<layers::conv::input_gradient::Params>(),
-    entry::<layers::conv::weight_gradient::Params>(),
-    entry::<layers::conv::weight_gradient_reduce::Params>(),
-    entry::<layers::batch_norm::statistics::Params>(),
-    entry::<layers::batch_norm::inference::Params>(),
-    entry::<layers::batch_norm::gradient_sums::Params>(),
-    entry::<layers::batch_norm::gradient_reduce::Params>(),
-    entry::<layers::batch_norm::backward::Params>(),
-    entry::<layers::pool::forward::Params>(),
-    entry::<layers::sequence::forward::Params>(),
-    entry::<layers::sequence::backward::Params>(),
-    entry::<layers::sequence::mean_max::Params>(),
-    entry::<layers::sequence::mean_max_gradient::Params>(),
-    entry::<layers::lstm::input_product::Params>(),
-    entry::<layers::lstm::recurrence_forward::Params>(),
-    entry::<layers::lstm::last_state::Params>(),
-    entry::<layers::lstm::last_state_gradient::Params>(),
-    entry::<layers::lstm::recurrence_backward::Params>(),
-    entry::<layers::lstm::weight_gradient::Params>(),
-    entry::<layers::lstm::recurrent_gradient::Params>(),
-    entry::<layers::lstm::input_gradient::Params>(),
-    entry::<layers::relu::forward::Params>(),
-    entry::<layers::relu::backward::Params>(),
-    entry::<layers::dense::forward::Params>(),
-    entry::<layers::dense::input_gradient::Params>(),
-    entry::<layers::dense::weight_gradient::Params>(),
-    entry::<layers::dropout::forward::Params>(),
-    entry::<layers::dropout::backward::Params>(),
-    entry::<layers::softmax::forward::Params>(),
-    entry::<layers::sigmoid::forward::Params>(),
-    entry::<loss::softmax_bce::Params>(),
-    entry::<loss::sigmoid_bce::Params>(),
-    entry::<loss::positive_weights::Params>(),
-    entry::<loss::accumulate::Params>(),
-    entry::<optim::accumulate::Params>(),
-    entry::<optim::adam::Params>(),
-    entry::<bench::multiply_add::Params>(),
-    entry::<bench::copy::Params>(),
+pub const REGISTRY: &[Listed] = &[
+    listed::<features::stft_power::Params>(),
+    listed::<features::stft_power_2048::Params>(),
+    listed::<features::mel::Params>(),
+    listed::<features::peak::Params>(),
+    listed::<features::decibels::Params>(),
+    listed::<features::zero_crossings::Params>(),
+    listed::<features::spectral_shape::Params>(),
+    listed::<features::frame_statistics::Params>(),
+    listed::<features::frames::Params>(),
+    listed::<features::standardise_handcrafted::Params>(),
+    listed::<layers::pack::Params>(),
+    listed::<layers::conv::spread::Params>(),
+    listed::<layers::conv::entry_forward::Params>(),
+    listed::<layers::conv::entry_backward::Params>(),
+    listed::<layers::conv::entry_reduce::Params>(),
+    listed::<layers::conv::forward::Params>(),
+    listed::<layers::conv::input_gradient::Params>(),
+    listed::<layers::conv::weight_gradient::Params>(),
+    listed::<layers::conv::weight_gradient_reduce::Params>(),
+    listed::<layers::batch_norm::statistics::Params>(),
+    listed::<layers::batch_norm::inference::Params>(),
+    listed::<layers::batch_norm::gradient_sums::Params>(),
+    listed::<layers::batch_norm::gradient_reduce::Params>(),
+    listed::<layers::batch_norm::backward::Params>(),
+    listed::<layers::pool::forward::Params>(),
+    listed::<layers::sequence::forward::Params>(),
+    listed::<layers::sequence::backward::Params>(),
+    listed::<layers::sequence::mean_max::Params>(),
+    listed::<layers::sequence::mean_max_gradient::Params>(),
+    listed::<layers::lstm::input_product::Params>(),
+    listed::<layers::lstm::recurrence_forward::Params>(),
+    listed::<layers::lstm::last_state::Params>(),
+    listed::<layers::lstm::last_state_gradient::Params>(),
+    listed::<layers::lstm::recurrence_backward::Params>(),
+    listed::<layers::lstm::weight_gradient::Params>(),
+    listed::<layers::lstm::recurrent_gradient::Params>(),
+    listed::<layers::lstm::input_gradient::Params>(),
+    listed::<layers::relu::forward::Params>(),
+    listed::<layers::relu::backward::Params>(),
+    listed::<layers::dense::forward::Params>(),
+    listed::<layers::dense::input_gradient::Params>(),
+    listed::<layers::dense::weight_gradient::Params>(),
+    listed::<layers::dropout::forward::Params>(),
+    listed::<layers::dropout::backward::Params>(),
+    listed::<layers::softmax::forward::Params>(),
+    listed::<layers::sigmoid::forward::Params>(),
+    listed::<loss::softmax_bce::Params>(),
+    listed::<loss::sigmoid_bce::Params>(),
+    listed::<loss::positive_weights::Params>(),
+    listed::<loss::accumulate::Params>(),
+    listed::<optim::accumulate::Params>(),
+    listed::<optim::adam::Params>(),
+    listed::<bench::multiply_add::Params>(),
+    listed::<bench::copy::Params>(),
 ];
 
 /// Workgroups of `size` that cover `items`.
@@ -113,10 +109,14 @@ pub const fn cover(items: u32, size: u32) -> u32 {
     items.div_ceil(size)
 }
 
-/// Threads of a row of workgroups of `size`, of which as many as need be, one after the other, cover
-/// any number of items within every adapter's limits.
-pub const fn row(items: u32, size: u32) -> u32 {
+/// Elements to which a tensor's start in a buffer is aligned: 256 bytes, the strictest alignment
+/// that WebGPU allows an adapter to ask of a storage binding.
+pub const ALIGNMENT: usize = 64;
+
+/// Workgroups of `size` in rows, of which as many as need be cover any number of items within every
+/// adapter's limits.
+pub fn rows(items: u32, size: u32) -> [u32; 3] {
     const WORKGROUPS: u32 = 1024;
-    let needed = cover(items, size);
-    size * if needed < WORKGROUPS { needed } else { WORKGROUPS }
+    let row = cover(items, size).min(WORKGROUPS);
+    [row, cover(items, row * size), 1]
 }

@@ -35,3 +35,8 @@ impl Real for f64 {
 pub fn sigmoid<T: Real>(x: T) -> T {
     T::one() / (T::one() + (-x).exp())
 }
+
+/// Element `at` of the sum over shares that have `length` elements each.
+pub fn over_shares<T: Real>(shares: &[T], length: usize, at: usize) -> T {
+    T::of(shares[at..].iter().step_by(length).map(|x| x.double()).sum())
+}

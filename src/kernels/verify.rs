@@ -49,29 +49,24 @@ impl<K: Kernel> Case<K> {
     }
 }
 
-/// [`Case`] of any kernel.
+/// [`Case`] of any kernel, for one of its schedules.
 #[derive(Debug)]
 pub struct AnyCase {
     /// As [`Case::name`].
     pub name: &'static str,
-    /// [`Case::params`] behind a pointer.
-    pub launch: Box<dyn Launch>,
+    /// [`Case::params`] on the schedule.
+    pub launch: Launch,
     /// As [`Case::tolerance`].
     pub tolerance: f64,
     /// How each tensor is drawn, as [`Kernel::draw`] says or the case's own way.
     pub draws: Vec<Draw>,
 }
 
-impl<K: Kernel> From<Case<K>> for AnyCase {
-    fn from(case: Case<K>) -> Self {
-        let Case { name, params, tolerance, draws } = case;
-        Self { name, launch: Box::new(params), tolerance, draws }
-    }
-}
-
 /// How the elements of a tensor are drawn. Tensors that a kernel only writes are poisoned instead.
 #[derive(Clone, Debug)]
 pub enum Draw {
+    /// A value that no kernel leaves behind, for shares of which every element is written.
+    Poison,
     /// Normal numbers of this mean and standard deviation.
     Normal(f64, f64),
     /// Uniform in this range.
@@ -128,19 +123,31 @@ impl Values {
 const POISON: f32 = -7.625e19;
 
 impl AnyCase {
+    /// The case for each of the kernel's schedules.
+    pub fn every<K: Kernel>(case: Case<K>) -> impl Iterator<Item = Self> {
+        let Case { name, params, tolerance, draws } = case;
+        Launch::every(params).map(move |launch| Self {
+            name,
+            launch,
+            tolerance,
+            draws: draws.clone(),
+        })
+    }
+
     /// Draws the tensors; those that are only written are poisoned.
     pub fn inputs(&self, seed: u64) -> Vec<Values> {
-        drawn(&*self.launch, &self.draws, seed)
+        drawn(&self.launch, &self.draws, seed)
     }
 }
 
 /// Draws the tensors of a launch that is no case; those that are only written are poisoned.
-pub fn inputs(launch: &dyn Launch, seed: u64) -> Vec<Values> {
-    drawn(launch, &launch.draws(), seed)
+pub fn inputs(launch: &Launch, seed: u64) -> Vec<Values> {
+    drawn(launch, &launch.kernel.draws(), seed)
 }
 
-fn drawn(launch: &dyn Launch, draws: &[Draw], seed: u64) -> Vec<Values> {
+fn drawn(launch: &Launch, draws: &[Draw], seed: u64) -> Vec<Values> {
     launch
+        .kernel
         .bindings()
         .iter()
         .zip(launch.lengths().into_iter().zip(draws))
@@ -149,12 +156,12 @@ fn drawn(launch: &dyn Launch, draws: &[Draw], seed: u64) -> Vec<Values> {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(index as u64);
             let values = match (binding.access, binding.element) {
-                (Access::Write, Element::F32) => Values::F32(vec![POISON; length]),
+                (Access::Write, Element::F32) => Draw::Poison.values(length, &mut rng),
                 (Access::Write, Element::U32) => Values::U32(vec![POISON.to_bits(); length]),
                 _ => draw.values(length, &mut rng),
             };
             let drawn = values.bytes().len() / 4;
-            assert_eq!(drawn, length, "{}: {}", launch.id(), binding.name);
+            assert_eq!(drawn, length, "{}: {}", launch.shader.name, binding.name);
             values
         })
         .collect()
@@ -165,6 +172,7 @@ impl Draw {
     fn values(&self, length: usize, rng: &mut ChaCha8Rng) -> Values {
         const VALID: &str = "a case draws from a valid range";
         match self {
+            Self::Poison => Values::F32(vec![POISON; length]),
             Self::Normal(mean, deviation) => {
                 let mut next = || -> f64 { StandardNormal.sample(rng) };
                 Values::F32((0..length).map(|_| (mean + deviation * next()) as f32).collect())

@@ -14,6 +14,6 @@ pub mod preset;
 mod session;
 
 pub use graph::Graph;
-pub use network::{Network, Program};
+pub use network::{Handles, Network, Program};
 pub use planning::Purpose;
 pub use session::{DIVERGED, Inputs, Judgement, MOMENTS, Session};

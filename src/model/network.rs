@@ -7,6 +7,7 @@ use super::graph::Graph;
 use super::layers::Parameter;
 use super::planning::{Builder, Limits, Purpose};
 use super::preset::Preset;
+use crate::kernels::Facts;
 use crate::plan::{Layout, Plan, Storage, TensorId};
 
 /// A preset's model: its layers, where its tensors lie, and the plans that run it.
@@ -26,7 +27,14 @@ pub struct Network {
 pub struct Program {
     /// The steps.
     pub plan: Plan,
-    /// Clips that it takes.
+    /// What the host writes and reads.
+    pub handles: Handles,
+}
+
+/// The tensors of a plan that the host writes and reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Handles {
+    /// Clips that the plan takes.
     pub batch: usize,
     /// Input, [batch, mels, frames]: dB, before standardisation.
     pub log_mel: TensorId,
@@ -89,18 +97,24 @@ impl Network {
         }
     }
 
-    /// A plan for a batch of so many clips.
-    pub fn program(&self, batch: usize, purpose: Purpose) -> Program {
-        self.program_within(batch, purpose, Limits::PORTABLE)
+    /// A plan for a batch of so many clips, on an adapter of which this is known.
+    pub fn program(&self, batch: usize, purpose: Purpose, facts: &Facts) -> Program {
+        self.program_within(batch, purpose, Limits::PORTABLE, facts)
     }
 
-    fn program_within(&self, batch: usize, purpose: Purpose, limits: Limits) -> Program {
-        let mut b = Builder::new(self, batch, purpose, limits);
+    fn program_within(
+        &self,
+        batch: usize,
+        purpose: Purpose,
+        limits: Limits,
+        facts: &Facts,
+    ) -> Program {
+        let mut b = Builder::new(self, batch, purpose, limits, facts);
         let probabilities = self.graph.plan(&mut b).whole_vector();
         if let Some(control) = b.control() {
             b.adam(control);
         }
-        Program {
+        let handles = Handles {
             batch,
             log_mel: b.log_mel,
             handcrafted: b.handcrafted,
@@ -109,8 +123,8 @@ impl Network {
             class_weights: b.judged.and_then(|judged| judged.class_weights),
             probabilities,
             loss: b.judged.map(|judged| judged.loss),
-            plan: b.plan,
-        }
+        };
+        Program { plan: b.plan, handles }
     }
 }
 
@@ -174,7 +188,7 @@ mod tests {
             .as_ref()
             .map(|_| HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] });
         let network = Network::new(preset, Normalization { mean: 0.25, std: 0.5, handcrafted });
-        let program = network.program_within(batch, Purpose::Training, limits);
+        let program = network.program_within(batch, Purpose::Training, limits, &Facts::PORTABLE);
         let plan = Arc::new(program.plan);
         let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);
         let layout = network.layout(Storage::Parameters);
@@ -186,14 +200,14 @@ mod tests {
         programs.upload(Storage::Parameters, &parameters).unwrap();
         let wave = |length: usize| (0..length).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
         let features = wave(plan.tensor(program.features).length);
-        let targets = vec![1.0; plan.tensor(program.targets.unwrap()).length];
+        let targets = vec![1.0; plan.tensor(program.handles.targets.unwrap()).length];
         let control = optim::adam::control(0, 0, 0.0, preset.train.betas);
         let inputs = [
             (program.features, Input::F32(&features)),
-            (program.targets.unwrap(), Input::F32(&targets)),
-            (program.control.unwrap(), Input::U32(&control)),
+            (program.handles.targets.unwrap(), Input::F32(&targets)),
+            (program.handles.control.unwrap(), Input::U32(&control)),
         ];
-        inputs.extend(program.handcrafted.map(|id| (id, Input::F32(&handcrafted))));
+        inputs.extend(program.handles.handcrafted.map(|id| (id, Input::F32(&handcrafted))));
         programs.run(0, &inputs).unwrap();
         (programs.storage_mut(Storage::Gradients).to_vec(), plan)
     }
@@ -220,11 +234,15 @@ mod tests {
         const BATCH: usize = 70;
         let (whole, plan) = gradients(&preset, BATCH, Limits::PORTABLE);
         let clips_entered = |plan: &Plan| {
-            let entries =
-                plan.steps().iter().filter(|step| step.kernel.id().ends_with("entry_forward"));
+            let entries = plan
+                .steps()
+                .iter()
+                .filter(|step| step.launch.kernel.id().ends_with("entry_forward"));
             // The batch is the first parameter.
             entries
-                .map(|step| u32::from_le_bytes(step.kernel.params()[..4].try_into().unwrap()))
+                .map(|step| {
+                    u32::from_le_bytes(step.launch.kernel.params()[..4].try_into().unwrap())
+                })
                 .sum::<u32>()
         };
         let once = clips_entered(&plan);

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::kernels::ALIGNMENT;
 use crate::kernels::layers::pack;
-use crate::plan::{ALIGNMENT, Layout, Plan, Storage, TensorId};
+use crate::plan::{Layout, Plan, Storage, TensorId};
 
 /// Weights in the order in which a layer's kernels read them.
 pub struct Packed {

@@ -7,9 +7,9 @@ use super::network::Network;
 use super::packing::Packing;
 use crate::kernels::layers::conv::Spectrograms;
 use crate::kernels::layers::dropout::CONTROL_WORDS;
-use crate::kernels::{Declaration, Element, Kernel, optim};
+use crate::kernels::{ALIGNMENT, Declaration, Element, Facts, Kernel, optim};
 use crate::model::checkpoint::Normalization;
-use crate::plan::{ALIGNMENT, Plan, Storage, Tensor, TensorId};
+use crate::plan::{Plan, Storage, Tensor, TensorId};
 
 /// What a plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,8 +190,14 @@ pub struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(network: &'a Network, batch: usize, purpose: Purpose, limits: Limits) -> Self {
-        let mut plan = Plan::new();
+    pub fn new(
+        network: &'a Network,
+        batch: usize,
+        purpose: Purpose,
+        limits: Limits,
+        facts: &Facts,
+    ) -> Self {
+        let mut plan = Plan::new(facts);
         let length = batch * network.preset().log_mel_size();
         let log_mel = plan.input("log-mel", length, Element::F32);
         let control = (purpose == Purpose::Training)
@@ -295,11 +301,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Appends a step.
-    pub fn step<K: Kernel + 'static>(
-        &mut self,
-        kernel: K,
-        tensors: <K as Declaration>::Tensors<TensorId>,
-    ) {
+    pub fn step<K: Kernel>(&mut self, kernel: K, tensors: <K as Declaration>::Tensors<TensorId>) {
         self.plan.step(kernel, tensors);
     }
 

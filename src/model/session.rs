@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
-use super::network::{Network, Program};
+use super::network::{Handles, Network, Program};
 use super::parameters::{buffer_shapes, optimizer_shapes, parameter_shapes};
 use super::planning::Purpose;
 use crate::exec::{Arrival, Device, Executor, Input, ProgramIndex};
@@ -38,16 +38,16 @@ pub struct Judgement {
     pub loss: Arrival,
 }
 
-/// A plan's tensors that the host writes and reads.
-struct Handles {
+/// A plan that the device has.
+struct Loaded {
     index: ProgramIndex,
-    program: Program,
+    handles: Handles,
 }
 
-impl Handles {
+impl Loaded {
     fn inputs<'a>(&self, inputs: Inputs<'a>) -> Vec<(TensorId, Input<'a>)> {
-        let mut all = vec![(self.program.log_mel, Input::F32(inputs.log_mel))];
-        all.extend(self.program.handcrafted.map(|id| (id, Input::F32(inputs.handcrafted))));
+        let mut all = vec![(self.handles.log_mel, Input::F32(inputs.log_mel))];
+        all.extend(self.handles.handcrafted.map(|id| (id, Input::F32(inputs.handcrafted))));
         all
     }
 }
@@ -56,9 +56,9 @@ impl Handles {
 pub struct Session {
     network: Network,
     executor: Box<dyn Executor>,
-    training: Vec<Handles>,
-    evaluation: Vec<Handles>,
-    inference: Vec<Handles>,
+    training: Vec<Loaded>,
+    evaluation: Vec<Loaded>,
+    inference: Vec<Loaded>,
     /// \[moods\], for plans that ask for them.
     class_weights: Vec<f32>,
 }
@@ -121,11 +121,11 @@ impl Session {
         network: Network,
         wanted: impl Iterator<Item = (Purpose, usize)>,
     ) -> Result<Self> {
+        let facts = device.facts();
         let mut plans: Vec<Arc<Plan>> = Vec::new();
         let [mut training, mut evaluation, mut inference] = [(); 3].map(|()| Vec::new());
         for (index, (purpose, size)) in wanted.enumerate() {
-            let mut program = network.program(size, purpose);
-            let mut plan = std::mem::take(&mut program.plan);
+            let Program { mut plan, handles } = network.program(size, purpose, &facts);
             if let Some(before) = plans.last() {
                 plan.share_constants(before);
             }
@@ -135,7 +135,7 @@ impl Session {
                 Purpose::Evaluation => &mut evaluation,
                 Purpose::Inference => &mut inference,
             }
-            .push(Handles { index, program });
+            .push(Loaded { index, handles });
         }
         let executor = device.load(plans)?;
         let class_weights = vec![1.0; network.preset().moods.len()];
@@ -236,20 +236,20 @@ impl Session {
         seed: u64,
         rate: f64,
     ) -> Result<()> {
-        let handles = find(&self.training, inputs.clips)?;
-        let Handles { index, program } = handles;
+        let loaded = find(&self.training, inputs.clips)?;
+        let Loaded { index, handles } = loaded;
         let betas = self.network.preset().train.betas;
         let control = adam::control(update, seed, rate, betas);
-        let mut all = handles.inputs(inputs);
-        all.extend(program.targets.map(|id| (id, Input::F32(targets))));
-        all.extend(program.control.map(|id| (id, Input::U32(&control))));
-        all.extend(program.class_weights.map(|id| (id, Input::F32(&self.class_weights))));
+        let mut all = loaded.inputs(inputs);
+        all.extend(handles.targets.map(|id| (id, Input::F32(targets))));
+        all.extend(handles.control.map(|id| (id, Input::U32(&control))));
+        all.extend(handles.class_weights.map(|id| (id, Input::F32(&self.class_weights))));
         self.executor.run(*index, &all)
     }
 
     /// Clips of the smallest batch that a plan predicts.
     pub fn smallest_prediction(&self) -> Option<usize> {
-        self.inference.iter().map(|handles| handles.program.batch).min()
+        self.inference.iter().map(|loaded| loaded.handles.batch).min()
     }
 
     /// Starts predicting a batch. The probabilities [clips, moods] are waited for without it.
@@ -257,9 +257,9 @@ impl Session {
     /// # Errors
     /// As [`Self::update`].
     pub fn predict(&mut self, inputs: Inputs<'_>) -> Result<Arrival> {
-        let handles = find(&self.inference, inputs.clips)?;
-        self.executor.run(handles.index, &handles.inputs(inputs))?;
-        self.executor.send(handles.index, handles.program.probabilities)
+        let loaded = find(&self.inference, inputs.clips)?;
+        self.executor.run(loaded.index, &loaded.inputs(inputs))?;
+        self.executor.send(loaded.index, loaded.handles.probabilities)
     }
 
     /// Starts comparing a batch with its targets, [clips, moods]; waited for without the batch.
@@ -267,14 +267,14 @@ impl Session {
     /// # Errors
     /// As [`Self::update`].
     pub fn evaluate(&mut self, inputs: Inputs<'_>, targets: &[f32]) -> Result<Judgement> {
-        let handles = find(&self.evaluation, inputs.clips)?;
-        let Handles { index, program } = handles;
-        let mut all = handles.inputs(inputs);
-        all.extend(program.targets.map(|id| (id, Input::F32(targets))));
+        let loaded = find(&self.evaluation, inputs.clips)?;
+        let Loaded { index, handles } = loaded;
+        let mut all = loaded.inputs(inputs);
+        all.extend(handles.targets.map(|id| (id, Input::F32(targets))));
         self.executor.run(*index, &all)?;
-        let loss = program.loss.unwrap_or_else(|| unreachable!("an evaluation has a loss"));
+        let loss = handles.loss.unwrap_or_else(|| unreachable!("an evaluation has a loss"));
         Ok(Judgement {
-            probabilities: self.executor.send(*index, program.probabilities)?,
+            probabilities: self.executor.send(*index, handles.probabilities)?,
             loss: self.executor.send(*index, loss)?,
         })
     }
@@ -293,9 +293,9 @@ impl Session {
     }
 }
 
-fn find(programs: &[Handles], clips: usize) -> Result<&Handles> {
+fn find(programs: &[Loaded], clips: usize) -> Result<&Loaded> {
     programs
         .iter()
-        .find(|handles| handles.program.batch == clips)
+        .find(|loaded| loaded.handles.batch == clips)
         .ok_or_else(|| Error::failure(format!("no plan was made for a batch of {clips}")))
 }

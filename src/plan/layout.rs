@@ -2,11 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::kernels::ALIGNMENT;
 use crate::{Error, Result};
-
-/// Elements to which a tensor's start is aligned: 256 bytes, the strictest alignment that WebGPU
-/// allows an adapter to ask of a storage binding.
-pub const ALIGNMENT: usize = 64;
 
 /// Names, offsets and lengths (in elements) of tensors that share a flat array.
 ///

@@ -7,12 +7,12 @@
 mod layout;
 mod placement;
 
-pub use layout::{ALIGNMENT, Layout};
+pub use layout::Layout;
 pub use placement::{Arena, Placement};
 
 use std::sync::Arc;
 
-use crate::kernels::{Access, Declaration, Element, Kernel, Launch};
+use crate::kernels::{ALIGNMENT, Access, Declaration, Element, Facts, Kernel, Launch};
 
 /// Memory that outlives a replay. Parameters, their gradients and both Adam moments share one
 /// [`Layout`], so that the optimiser is a single step over four flat arrays.
@@ -99,11 +99,11 @@ pub struct Tensor {
     pub home: Home,
 }
 
-/// One launch.
+/// One launch, and what it binds.
 #[derive(Debug)]
 pub struct Step {
-    /// With its parameters.
-    pub kernel: Box<dyn Launch>,
+    /// The kernel with its parameters, on a schedule.
+    pub launch: Launch,
     /// In the kernel's binding order.
     pub tensors: Vec<TensorId>,
 }
@@ -111,22 +111,24 @@ pub struct Step {
 impl Step {
     /// The tensors with how the kernel uses each.
     pub fn uses(&self) -> impl Iterator<Item = (TensorId, Access)> + '_ {
-        self.tensors.iter().copied().zip(self.kernel.bindings().iter().map(|b| b.access))
+        self.tensors.iter().copied().zip(self.launch.kernel.bindings().iter().map(|b| b.access))
     }
 }
 
 /// Steps in the order of execution, and the tensors that they bind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Plan {
+    /// Where it will run.
+    facts: Facts,
     tensors: Vec<Tensor>,
     constants: Arc<Vec<u32>>,
     steps: Vec<Step>,
 }
 
 impl Plan {
-    /// No steps.
-    pub fn new() -> Self {
-        Self::default()
+    /// No steps, for an adapter of which this is known.
+    pub fn new(facts: &Facts) -> Self {
+        Self { facts: *facts, tensors: Vec::new(), constants: Arc::default(), steps: Vec::new() }
     }
 
     /// A tensor of `length` elements; what they are is settled by the first kernel that binds it.
@@ -199,23 +201,24 @@ impl Plan {
         }
     }
 
-    /// Appends a step.
+    /// How many shares a kernel's sums will come in.
+    pub fn shares<K: Kernel>(&self, kernel: K) -> u32 {
+        Launch::new(kernel, &self.facts).grid.shares
+    }
+
+    /// Appends a step, on the schedule that the adapter prefers.
     ///
     /// # Panics
     /// When a tensor's length or element type is not what the kernel declares: a planning error.
-    pub fn step<K: Kernel + 'static>(
-        &mut self,
-        kernel: K,
-        tensors: <K as Declaration>::Tensors<TensorId>,
-    ) {
+    pub fn step<K: Kernel>(&mut self, kernel: K, tensors: <K as Declaration>::Tensors<TensorId>) {
+        let launch = Launch::new(kernel, &self.facts);
         let tensors = K::in_order(tensors);
-        let lengths = K::in_order(Kernel::lengths(&kernel));
-        for ((&id, binding), length) in tensors.iter().zip(K::BINDINGS).zip(lengths) {
+        for ((&id, binding), length) in tensors.iter().zip(K::BINDINGS).zip(launch.lengths()) {
             let tensor = &self.tensors[id.0];
             assert!(
                 tensor.length == length && tensor.element == binding.element,
                 "{}: {} wants {length} × {:?}, {} has {} × {:?}",
-                K::ID,
+                launch.shader.name,
                 binding.name,
                 binding.element,
                 tensor.name,
@@ -223,22 +226,23 @@ impl Plan {
                 tensor.element,
             );
         }
-        self.steps.push(Step { kernel: Box::new(kernel), tensors });
+        self.steps.push(Step { launch, tensors });
     }
 
     /// A plan of one launch, over tensors of its own with the bindings' names.
-    pub fn alone(kernel: Box<dyn Launch>) -> Self {
-        let mut plan = Self::new();
-        let tensors = kernel
+    pub fn alone(launch: Launch) -> Self {
+        let mut plan = Self::new(&Facts::PORTABLE);
+        let tensors = launch
+            .kernel
             .bindings()
             .iter()
-            .zip(kernel.lengths())
+            .zip(launch.lengths())
             .map(|(binding, length)| {
                 let home = if binding.access == Access::Write { Home::Output } else { Home::Input };
                 plan.add(binding.name.to_owned(), length, binding.element, home)
             })
             .collect();
-        plan.steps.push(Step { kernel, tensors });
+        plan.steps.push(Step { launch, tensors });
         plan
     }
 
@@ -283,6 +287,6 @@ impl Plan {
                 _ => None,
             })
             .max()
-            .map_or(0, |end: usize| end.next_multiple_of(layout::ALIGNMENT))
+            .map_or(0, |end: usize| end.next_multiple_of(ALIGNMENT))
     }
 }

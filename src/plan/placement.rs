@@ -7,8 +7,8 @@
 
 use std::collections::HashMap;
 
-use super::layout::ALIGNMENT;
 use super::{Home, Plan, TensorId};
+use crate::kernels::ALIGNMENT;
 
 /// A buffer that holds many tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -202,6 +202,7 @@ fn first_fit(arena: &[Placed], life: Life, length: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Facts;
     use crate::model::checkpoint::{HandcraftedNormalization, Normalization};
     use crate::model::{Network, preset::Preset};
 
@@ -244,7 +245,7 @@ mod tests {
     #[test]
     fn tensors_share_arenas_but_never_room_or_a_step_that_writes() {
         for preset in ["paper-handcrafted", "rnn-handcrafted", "cnn"] {
-            let plan = network(preset).training(2).plan;
+            let plan = network(preset).training(2, &Facts::PORTABLE).plan;
             let placement = Placement::new(&plan, usize::MAX, &HashMap::new());
             for tensors in needed(&plan, &placement) {
                 for (i, a) in tensors.iter().enumerate() {
@@ -261,7 +262,7 @@ mod tests {
     #[test]
     fn arenas_are_hardly_larger_than_what_is_alive() {
         let network = network("paper");
-        let largest = network.training(32).plan;
+        let largest = network.training(32, &Facts::PORTABLE).plan;
         let placement = Placement::new(&largest, usize::MAX, &HashMap::new());
         let total: usize = lengths(&placement).values().sum();
         let alive = needed(&largest, &placement)
@@ -272,7 +273,9 @@ mod tests {
 
         // What shorter batches and the validation need is there already.
         let given = lengths(&placement);
-        for smaller in [network.training(31), network.inference(32), network.inference(7)] {
+        let inference = [32, 7].map(|batch| network.inference(batch, &Facts::PORTABLE));
+        let smaller = [network.training(31, &Facts::PORTABLE)].into_iter().chain(inference);
+        for smaller in smaller {
             for (arena, length) in Placement::new(&smaller.plan, usize::MAX, &given).arenas() {
                 assert!(given.get(&arena).is_some_and(|&given| length <= given), "{arena:?}");
             }
@@ -281,7 +284,7 @@ mod tests {
 
     #[test]
     fn arenas_keep_to_a_limit_that_their_tensors_keep_to() {
-        let plan = network("paper").training(4).plan;
+        let plan = network("paper").training(4, &Facts::PORTABLE).plan;
         let limit = plan.tensors().iter().map(|tensor| tensor.length).max().unwrap() + ALIGNMENT;
         let placement = Placement::new(&plan, limit, &HashMap::new());
         for (arena, length) in placement.arenas() {

@@ -9,6 +9,7 @@ use moodshader::Result;
 use moodshader::dataset::cache::default_root;
 use moodshader::exec::verification::{Report, cases, verify};
 use moodshader::exec::{Adapter, AdapterSummary, Gpu, GpuOptions, Record, adapters, choose};
+use moodshader::kernels::Facts;
 use moodshader::kernels::verify::AnyCase;
 
 use serde::Serialize;
@@ -73,12 +74,13 @@ struct Documents {
 
 impl VerifyKernels {
     pub fn run(self) -> Result<ExitCode> {
-        let cases = cases(&self.filter)?;
+        // Better said before an adapter is opened.
+        cases(&self.filter, &Facts::PORTABLE)?;
         let adapters = self.adapters()?;
         let seed = self.seed.unwrap_or_else(fresh_seed);
         let mut documents = Vec::new();
         for adapter in adapters {
-            documents.push(self.verify_on(adapter, &cases, seed));
+            documents.push(self.verify_on(adapter, seed)?);
         }
         let passed = documents.iter().all(|document| document.passed);
         if self.format == Format::Json {
@@ -107,7 +109,7 @@ impl VerifyKernels {
         Ok(choose(&choice)?.into_iter().collect())
     }
 
-    fn verify_on(&self, adapter: Adapter, cases: &[AnyCase], seed: u64) -> Document {
+    fn verify_on(&self, adapter: Adapter, seed: u64) -> Result<Document> {
         let start = Instant::now();
         let summary = AdapterSummary::of(&adapter.get_info());
         eprintln!("device: {summary}");
@@ -116,13 +118,14 @@ impl VerifyKernels {
             Ok(gpu) => gpu,
             Err(error) => {
                 eprintln!("error: {error}");
-                return Document { adapter: summary, kernels: Vec::new(), passed: false };
+                return Ok(Document { adapter: summary, kernels: Vec::new(), passed: false });
             }
         };
-        compile(&gpu, cases);
-        let mut table = (self.format == Format::Text).then(|| Table::begin(cases));
+        let cases = cases(&self.filter, gpu.facts())?;
+        compile(&gpu, &cases);
+        let mut table = (self.format == Format::Text).then(|| Table::begin(&cases));
         let mut reports = Vec::new();
-        for case in cases {
+        for case in &cases {
             let report = verify(&gpu, case, seed);
             if let Some(table) = &mut table {
                 table.row(&report);
@@ -160,25 +163,26 @@ impl VerifyKernels {
                 eprintln!("note: `moodshader devices` will not know of this: {error}");
             }
         }
-        Document { adapter: summary, kernels: reports.into_iter().map(Row::of).collect(), passed }
+        let kernels = reports.into_iter().map(Row::of).collect();
+        Ok(Document { adapter: summary, kernels, passed })
     }
 }
 
 /// Compiles all pipelines in parallel and names the slow ones. What fails shows again in its row.
 fn compile(gpu: &Gpu, cases: &[AnyCase]) {
     let start = Instant::now();
-    let compilations = gpu.compile_all(cases.iter().map(|case| &*case.launch));
+    let compilations = gpu.compile_all(cases.iter().map(|case| &case.launch));
     let slowest = compilations.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds));
     let Some(slowest) = slowest else { return };
     eprintln!(
         "{} pipelines compiled in {:.1} s, the slowest ({}) in {:.2} s",
         compilations.len(),
         start.elapsed().as_secs_f64(),
-        slowest.kernel,
+        slowest.schedule,
         slowest.seconds
     );
     for slow in compilations.iter().filter(|compilation| compilation.seconds > SLOW_PIPELINE) {
-        eprintln!("note: {} took {:.1} s to compile", slow.kernel, slow.seconds);
+        eprintln!("note: {} took {:.1} s to compile", slow.schedule, slow.seconds);
     }
 }
 
@@ -212,7 +216,7 @@ impl Table {
     fn begin(cases: &[AnyCase]) -> Self {
         let widest = |f: fn(&AnyCase) -> &str| cases.iter().map(|c| f(c).len()).max().unwrap_or(0);
         let table = Self {
-            kernel: widest(|case| case.launch.id()).max(6),
+            kernel: widest(|case| case.launch.shader.name).max(6),
             case: widest(|case| case.name).max(4),
             red: std::io::stdout().is_terminal(),
         };

@@ -35,8 +35,8 @@ fn a_seed_draws_the_same_mutants_again() {
 
 #[test]
 fn a_right_shader_passes_and_a_wrong_one_is_told_from_one_that_does_not_compile() {
-    let entry = REGISTRY.iter().find(|entry| entry.id == "loss/accumulate");
-    let source = entry.expect("the kernel exists").source;
+    let kernel = REGISTRY.iter().find(|kernel| kernel.id == "loss/accumulate");
+    let source = (kernel.expect("the kernel exists").shaders)()[0].source;
     for (source, status) in [
         (source.to_owned(), 0),
         (source.replace("sum += loss[n]", "sum -= loss[n]"), 10),

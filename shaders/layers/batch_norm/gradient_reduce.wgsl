@@ -5,13 +5,14 @@
 
 struct Params {
     channels: u32,
-    clips: u32,
+    // Shares of `partial`.
+    shares: u32,
     // N, the elements of a channel over the batch and the full plane.
     elements: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [clips, quads, 2, 4]
+// [shares, quads, 2, 4]
 @group(0) @binding(1) var<storage, read> partial: array<f32>;
 // [channels]
 @group(0) @binding(2) var<storage, read_write> d_gamma: array<f32>;
@@ -27,8 +28,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     var first = 0.0;
     var second = 0.0;
-    for (var n = 0u; n < params.clips; n++) {
-        let row = (n * quads + id.x / 4u) * 8u + id.x % 4u;
+    for (var share = 0u; share < params.shares; share++) {
+        let row = (share * quads + id.x / 4u) * 8u + id.x % 4u;
         first += partial[row];
         second += partial[row + 4u];
     }

@@ -1,8 +1,9 @@
-// What batch norm's backward pass needs to know of the whole batch, by clip:
-//     partial[n, c] = Σ d_output,  Σ d_output · x̂,  x̂ = (pooled − mean) / √(variance + ε)
+// What batch norm's backward pass needs to know of the whole batch:
+//     partial[c] = Σ_n,p d_output,  Σ_n,p d_output · x̂,  x̂ = (pooled − mean) / √(variance + ε)
 // Max pooling passes the gradient to one position of each window, so the sums over the full plane
 // are sums over the pooled one. Tensors hold channels in quads: [clip, channel/4, band, step] of
-// vec4. One workgroup a quad (x) of a clip (y).
+// vec4. One workgroup a quad (x) of a clip (y), and a share a
+// clip.
 
 struct Params {
     clips: u32,
@@ -17,7 +18,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> pooled: array<vec4f>;
 // [3, quads]: mean, 1 / √(variance + ε), scale.
 @group(0) @binding(3) var<storage, read> moments: array<vec4f>;
-// [clips, quads, 2]
+// [shares, quads, 2]
 @group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;
 
 const LANES = 64u;

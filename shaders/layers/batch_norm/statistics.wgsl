@@ -7,7 +7,8 @@
 
 struct Params {
     channels: u32,
-    rows: u32,
+    // Shares of `partial`.
+    shares: u32,
     // N.
     elements: f32,
     epsilon: f32,
@@ -15,7 +16,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [rows, quads, 2]
+// [shares, quads, 2]
 @group(0) @binding(1) var<storage, read> partial: array<vec4f>;
 // [channels]
 @group(0) @binding(2) var<storage, read> gamma: array<f32>;
@@ -41,9 +42,9 @@ fn main(
     let quads = groups.x;
     var first = vec4f();
     var second = vec4f();
-    for (var row = lane; row < params.rows; row += LANES) {
-        first += partial[(row * quads + quad) * 2u];
-        second += partial[(row * quads + quad) * 2u + 1u];
+    for (var share = lane; share < params.shares; share += LANES) {
+        first += partial[(share * quads + quad) * 2u];
+        second += partial[(share * quads + quad) * 2u + 1u];
     }
     sums[lane] = first;
     sums[LANES + lane] = second;

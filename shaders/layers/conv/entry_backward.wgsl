@@ -4,14 +4,14 @@
 //     a[n, o, p] = max(0, bias[o] + Σ_t weight[o, t] · x[n, p + t − before])
 //     dy = d_output[n, o, w] at the position that window w kept, else 0
 //     dz = a > 0 ? scale · (dy − terms₀ − x̂ · terms₁) : 0,  x̂ = (a − mean) / √(variance + ε)
-//     partial[split, o, t] = Σ_n,p dz · x[n, p + t − before],  t < 9
-//     partial[split, o, 9] = Σ_n,p dz
+//     partial[o, t] = Σ_n,p dz · x[n, p + t − before],  t < taps
+//     partial[o, taps] = Σ_n,p dz
 // The input needs no gradient.
 //
 // The input is [clip, band, step]; other tensors hold channels in quads: [clip, channel/4, band,
 // step] of vec4. A line is a row of positions along the kernel, cut into segments of whole windows.
 // Each thread walks the lines of a row of windows, segment by segment, with the inputs of one
-// position in registers; then the workgroup adds up. Workgroups: x the splits (each takes every
+// position in registers; then the workgroup adds up. Workgroups: x the shares (each takes every
 // x-th batch of 64 items), y the quads.
 
 struct Params {
@@ -36,9 +36,6 @@ struct Params {
     window_rows: u32,
     pooled_along: u32,
     pooled_across: u32,
-    // Windows of a segment (a cut one at the line's end included), segments of a line.
-    segment: u32,
-    segments: u32,
     // What standardises the input.
     mean: f32,
     inverse_deviation: f32,
@@ -59,10 +56,12 @@ struct Params {
 @group(0) @binding(6) var<storage, read> moments: array<vec4f>;
 // [2, quads]
 @group(0) @binding(7) var<storage, read> terms: array<vec4f>;
-// [splits, out_quads, 10]
+// [shares, out_quads, taps + 1]
 @group(0) @binding(8) var<storage, read_write> partial: array<vec4f>;
 
 const LANES = 64u;
+// Positions of a segment at most.
+const SEGMENT = 64u;
 
 var<workgroup> sums: array<vec4f, 640>;
 
@@ -100,7 +99,12 @@ fn main(
     let quads = groups.y;
     let pooled_plane = params.windows * params.window_rows;
     let rows = (params.lines + params.window_lines - 1u) / params.window_lines;
-    let per_clip = rows * params.segments;
+    // Windows of a line (a cut one at its end included), of a segment, and segments of a line.
+    let along = (params.length + params.window - 1u) / params.window;
+    let pieces = min((params.length + SEGMENT - 1u) / SEGMENT, along);
+    let windows = (along + pieces - 1u) / pieces;
+    let segments = (along + windows - 1u) / windows;
+    let per_clip = rows * segments;
 
     let b = bias_of(quad);
     let w0 = weight_of(quad, 0u);
@@ -136,10 +140,10 @@ fn main(
         let clip = item / per_clip;
         let i = item % per_clip;
         // Neighbouring lanes take neighbouring memory.
-        let row = select(i / params.segments, i % rows, params.across == 1u);
-        let segment = select(i % params.segments, i / rows, params.across == 1u);
-        let first = segment * params.segment * params.window;
-        let end = min(first + params.segment * params.window, params.length);
+        let row = select(i / segments, i % rows, params.across == 1u);
+        let segment = select(i % segments, i / rows, params.across == 1u);
+        let first = segment * windows * params.window;
+        let end = min(first + windows * params.window, params.length);
         let pooled_base = (clip * quads + quad) * pooled_plane + row * params.pooled_across;
         let lines = min(params.window_lines, params.lines - row * params.window_lines);
         var l = 0u;
@@ -217,11 +221,12 @@ fn main(
     sums[8u * LANES + lane] = t8;
     sums[9u * LANES + lane] = t9;
     workgroupBarrier();
-    if lane < 10u {
+    if lane <= params.taps {
+        let column = select(lane, 9u, lane == params.taps);
         var sum = vec4f();
         for (var k = 0u; k < LANES; k++) {
-            sum += sums[lane * LANES + k];
+            sum += sums[column * LANES + k];
         }
-        partial[(group.x * quads + quad) * 10u + lane] = sum;
+        partial[(group.x * quads + quad) * (params.taps + 1u) + lane] = sum;
     }
 }

@@ -5,7 +5,7 @@
 //     a[n, o, p] = max(0, bias[o] + Σ_t weight[o, t] · x[n, p + t − before])
 //     pooled[n, o, w] = a at the position of window w at which γ[o] · a is greatest
 //     code[n, o, w] = that position, counted row by row inside the window, a byte a channel
-//     partial[row, o] = Σ_p (a − pivot[o]),  Σ_p (a − pivot[o])²
+//     partial[o] = Σ_n,p (a − pivot[o]),  Σ_n,p (a − pivot[o])²
 // Pooling before batch norm is explained in layers/pool/forward. The sums run over every position,
 // those of a remainder that fills no window included.
 //
@@ -13,7 +13,7 @@
 // outputs hold channels in quads: [clip, channel/4, band, step] of vec4. A line is a row of positions
 // along the kernel. Each thread takes windows that lie side by side along the lines, up to 8
 // positions, in several rows of windows, for 4 channels.
-// Workgroups: x covers the threads of a plane, y the quads, z the clips. A row of partials is the
+// Workgroups: x covers the threads of a plane, y the quads, z the clips. A share of the sums is the
 // work of one workgroup.
 
 struct Params {
@@ -38,8 +38,6 @@ struct Params {
     window_rows: u32,
     pooled_along: u32,
     pooled_across: u32,
-    // Threads that share a plane's rows of windows.
-    shares: u32,
     // What standardises the input.
     mean: f32,
     inverse_deviation: f32,
@@ -58,7 +56,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> pooled: array<vec4f>;
 // [batch, out_quads, pooled bands, pooled steps]
 @group(0) @binding(7) var<storage, read_write> code: array<u32>;
-// [batch, groups, out_quads, 2]
+// [shares, out_quads, 2], a share a workgroup of each clip
 @group(0) @binding(8) var<storage, read_write> partial: array<vec4f>;
 
 // params.window, at most 8: constant, so that the windows of a tile stay in registers.
@@ -67,6 +65,8 @@ override POOL = 2u;
 override GROUPS = 3u;
 
 const TILE = 8u;
+// Rows of windows that a thread takes.
+const ROWS = 4u;
 const LANES = 64u;
 const UNSET = 0xffffffffu;
 
@@ -154,16 +154,18 @@ fn main(
 ) {
     let tile = TILE / params.window * params.window;
     let tiles = (params.length + tile - 1u) / tile;
+    let rows = (params.lines + params.window_lines - 1u) / params.window_lines;
+    // Threads that share a plane's rows of windows.
+    let sharing = (rows + ROWS - 1u) / ROWS;
     // Lanes past the end repeat the last item and count nothing.
-    let item = min(group.x * LANES + lane, tiles * params.shares - 1u);
+    let item = min(group.x * LANES + lane, tiles * sharing - 1u);
     let real = group.x * LANES + lane == item;
     // Neighbouring lanes take neighbouring memory.
-    let share = select(item / tiles, item % params.shares, params.across == 1u);
-    first = tile * select(item % tiles, item / params.shares, params.across == 1u);
+    let share = select(item / tiles, item % sharing, params.across == 1u);
+    first = tile * select(item % tiles, item / sharing, params.across == 1u);
     let quad = group.y;
     let clip = group.z;
     let at = i32(first) - i32(params.before);
-    let rows = (params.lines + params.window_lines - 1u) / params.window_lines;
     let pooled_plane = params.windows * params.window_rows;
 
     let b = bias_of(quad);
@@ -181,10 +183,10 @@ fn main(
     let worst = -3.0e38 * direction;
 
     // All threads take as many turns; what lies past the plane counts nothing.
-    let turns = (rows + params.shares - 1u) / params.shares;
+    let turns = (rows + sharing - 1u) / sharing;
     var turn = 0u;
     loop {
-        let window_row = share + turn * params.shares;
+        let window_row = share + turn * sharing;
         best[0] = worst;
         place[0] = vec4u(UNSET);
         best[1] = worst;

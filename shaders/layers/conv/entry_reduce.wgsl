@@ -1,16 +1,16 @@
 // Adds up the shares of the first convolution's weight gradient:
-//     d_weight[o, t] = Σ_split partial[split, o/4, t][o%4]
-//     d_bias[o] = Σ_split partial[split, o/4, 9][o%4]
+//     d_weight[o, t] = Σ_share partial[share, o/4, t][o%4]
+//     d_bias[o] = Σ_share partial[share, o/4, taps][o%4]
 // One thread a weight, then one a bias.
 
 struct Params {
     out_channels: u32,
     taps: u32,
-    splits: u32,
+    shares: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// [splits, out_quads, 10, 4]
+// [shares, out_quads, taps + 1, 4]
 @group(0) @binding(1) var<storage, read> partial: array<f32>;
 // [out_channels, taps]
 @group(0) @binding(2) var<storage, read_write> d_weight: array<f32>;
@@ -25,11 +25,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     let is_bias = id.x >= weights;
     let o = select(id.x / params.taps, id.x - weights, is_bias);
-    let t = select(id.x % params.taps, 9u, is_bias);
-    let one = (params.out_channels + 3u) / 4u * 40u;
+    let t = select(id.x % params.taps, params.taps, is_bias);
+    let columns = params.taps + 1u;
+    let one = (params.out_channels + 3u) / 4u * columns * 4u;
     var sum = 0.0;
-    for (var split = 0u; split < params.splits; split++) {
-        sum += partial[split * one + (o / 4u * 10u + t) * 4u + o % 4u];
+    for (var share = 0u; share < params.shares; share++) {
+        sum += partial[share * one + (o / 4u * columns + t) * 4u + o % 4u];
     }
     if is_bias {
         d_bias[o] = sum;

@@ -1,15 +1,15 @@
 // Convolution with "same" zero padding, bias and ReLU, over a block's input that batch norm scales
 // as it is read, and the sums that this block's batch norm needs:
 //     output[n, o, p] = max(0, bias[o] + Σ_i,r,t weight[o, i, r, t] · (scale[i] · input[n, i, line + r − above, p + t − before] + shift[i]))
-//     partial[row, o] = Σ_p (output − pivot[o]),  Σ_p (output − pivot[o])²
+//     partial[o] = Σ_n,p (output − pivot[o]),  Σ_n,p (output − pivot[o])²
 // The padding stays zero: it surrounds the scaled input. The pivot is the running mean, which is
 // near enough to the mean that the variance does not cancel.
 //
 // Tensors hold channels in quads: [clip, channel/4, band, step] of vec4.
 // A line is a row of positions along the kernel's longer axis. Each thread computes 16 positions of a line for
 // 4 channels; its window of inputs slides over the line three taps at a time.
-// Workgroups: x covers the tiles of 16 of all clips, y the output quads from params.first on. A row of
-// partials is the work of one workgroup; those past the last tile write zeros.
+// Workgroups: x covers the tiles of 16 of all clips, y the output quads from params.first on. A share of
+// the sums is the work of one workgroup; those past the last tile write zeros.
 
 struct Params {
     clips: u32,
@@ -43,7 +43,7 @@ struct Params {
 // [out_channels]
 @group(0) @binding(5) var<storage, read> pivot: array<f32>;
 @group(0) @binding(6) var<storage, read_write> output: array<vec4f>;
-// [rows, out_quads, 2]
+// [shares, out_quads, 2]
 @group(0) @binding(7) var<storage, read_write> partial: array<vec4f>;
 
 const TILE = 16u;

@@ -1,11 +1,11 @@
-// Gradient of a convolution to its weights and bias, summed over a share of the lines:
-//     partial[split, o, i, r, t] = Σ_n,p d_output[n, o, p] · (scale[i] · input[n, i, line + r − above, p + t − before] + shift[i])
-//     bias_partial[split, o] = Σ_n,p d_output[n, o, p]
+// Gradient of a convolution to its weights and bias:
+//     partial[o, i, r, t] = Σ_n,p d_output[n, o, p] · (scale[i] · input[n, i, line + r − above, p + t − before] + shift[i])
+//     bias_partial[o] = Σ_n,p d_output[n, o, p]
 //
 // Tensors hold channels in quads: [clip, channel/4, band, step] of vec4. A line is a row of
 // positions along the kernel, cut into segments. Each thread walks segments with a window of
 // inputs in registers and keeps the sums of 4 × 4 channels × 9 taps; then the workgroup adds up.
-// Workgroups: x the splits (each takes every x-th batch of 64 segments), y the output quads, z the
+// Workgroups: x the shares (each takes every x-th batch of 64 segments), y the output quads, z the
 // input quads, for each the lines of the kernel, for each the runs of its taps.
 
 struct Params {
@@ -22,11 +22,6 @@ struct Params {
     // Lines that the kernel spans, and those before the centre.
     rows: u32,
     above: u32,
-    // Runs of 3 · GROUPS taps that a line of the kernel is cut into.
-    runs: u32,
-    // Positions of a segment, segments of a line.
-    segment: u32,
-    segments: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -34,16 +29,17 @@ struct Params {
 @group(0) @binding(2) var<storage, read> input: array<vec4f>;
 // [2, in_quads]: scale, then shift.
 @group(0) @binding(3) var<storage, read> affine: array<vec4f>;
-// [splits, out_quads, in_quads, rows, runs · 3 · GROUPS, input channel of the quad] of vec4 over
-// output channels
+// [shares, out_quads, in_quads, rows, taps, input channel of the quad] of vec4 over output channels
 @group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;
-// [splits, out_quads]
+// [shares, out_quads]
 @group(0) @binding(5) var<storage, read_write> bias_partial: array<vec4f>;
 
-// Groups of three taps: 1, 2 or 3.
+// Groups of three taps in a run of a line of the kernel: 1, 2 or 3.
 override GROUPS = 3u;
 
 const LANES = 64u;
+// Positions of a segment at most.
+const SEGMENT = 64u;
 
 var<workgroup> sums: array<vec4f, 576>;
 
@@ -61,10 +57,14 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let plane = params.length * params.lines;
-    let per_clip = params.segments * params.lines;
-    let run = group.z % params.runs;
-    let r = group.z / params.runs % params.rows;
-    let quad = group.z / params.runs / params.rows;
+    let segments = (params.length + SEGMENT - 1u) / SEGMENT;
+    let segment = (params.length + segments - 1u) / segments;
+    let per_clip = segments * params.lines;
+    let taps = 2u * params.before + 1u;
+    let runs = groups.z / (params.in_quads * params.rows);
+    let run = group.z % runs;
+    let r = group.z / runs % params.rows;
+    let quad = group.z / runs / params.rows;
     let scale = affine[quad];
     let shift = affine[params.in_quads + quad];
     let before = i32(params.before) - i32(3u * GROUPS * run);
@@ -88,8 +88,8 @@ fn main(
         let clip = item / per_clip;
         let i = item % per_clip;
         // Neighbouring lanes take neighbouring memory.
-        let line = select(i / params.segments, i % params.lines, params.across == 1u);
-        let first = params.segment * select(i % params.segments, i / params.lines, params.across == 1u);
+        let line = select(i / segments, i % params.lines, params.across == 1u);
+        let first = segment * select(i % segments, i / params.lines, params.across == 1u);
         // A line outside the plane is padding: no position of it is inside.
         let other = i32(line) + i32(r) - i32(params.above);
         let limit = select(0, i32(params.length), other >= 0 && other < i32(params.lines));
@@ -112,7 +112,7 @@ fn main(
             x7 = load(x_row, at + 7, limit, scale, shift);
         }
         at += i32(3u * GROUPS) - 1;
-        let end = min(first + params.segment, params.length);
+        let end = min(first + segment, params.length);
         // Two positions at once: each sum is then loaded and stored half as often where registers
         // do not hold them all.
         var p = first;
@@ -184,7 +184,8 @@ fn main(
     // One channel of the input quad after the other: lane t adds up tap t over the lanes that had a
     // segment.
     let busy = min(LANES, params.clips * per_clip - group.x * LANES);
-    let weights = ((group.x * params.out_quads + group.y) * groups.z + group.z) * 3u * GROUPS;
+    let row = ((group.x * params.out_quads + group.y) * params.in_quads + quad) * params.rows + r;
+    let tap = 3u * GROUPS * run + lane;
     for (var c = 0u; c < 4u; c++) {
         switch c {
             case 0u: {
@@ -233,12 +234,12 @@ fn main(
             }
         }
         workgroupBarrier();
-        if lane < 3u * GROUPS {
+        if lane < 3u * GROUPS && tap < taps {
             var sum = vec4f();
             for (var k = 0u; k < busy; k++) {
                 sum += sums[lane * LANES + k];
             }
-            partial[(weights + lane) * 4u + c] = sum;
+            partial[(row * taps + tap) * 4u + c] = sum;
         }
         workgroupBarrier();
     }

@@ -1,14 +1,12 @@
 //! A copy: the memory ceiling of an adapter.
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel, row};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel, rows};
 
 kernel! {
     "bench/copy",
     params {
         quads: u32,
-        /// Threads of a row of workgroups.
-        row: u32,
     },
     tensors {
         /// [quads, 4]
@@ -21,17 +19,16 @@ kernel! {
 impl Params {
     /// Copies so many groups of four numbers.
     pub fn new(quads: u32) -> Self {
-        Self { quads, row: row(quads, 64) }
+        Self { quads }
     }
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of(rows(params.quads, 64)))];
+
     fn lengths(&self) -> Tensors<usize> {
         Tensors { input: 4 * self.quads as usize, output: 4 * self.quads as usize }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.row / 64, cover(self.quads, self.row), 1]
     }
 
     fn cost(&self) -> Cost {

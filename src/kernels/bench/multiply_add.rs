@@ -1,7 +1,7 @@
 //! Multiply-adds without memory: the arithmetic ceiling of an adapter.
 
 use crate::kernels::verify::{Case, Draw, TOLERANCE};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "bench/multiply_add",
@@ -34,12 +34,11 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.threads, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         Tensors { input: self.threads as usize, output: 4 * self.threads as usize }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.threads, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 /// Energies below this count as this.
 const FLOOR: f64 = 1e-10;
@@ -28,13 +28,12 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.size, 64), params.clips, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let (clips, size) = (self.clips as usize, self.size as usize);
         Tensors { energies: clips * size, peak: clips, decibels: clips * size }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.size, 64), self.clips, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -2,7 +2,7 @@
 //! `numpy.std`) of zero crossing rate, spectral centroid and spectral rolloff
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "features/frame_statistics",
@@ -20,6 +20,9 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([3, params.clips, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let (clips, frames) = (self.clips as usize, self.frames as usize);
         Tensors {
@@ -28,10 +31,6 @@ impl Kernel for Params {
             rolloffs: clips * frames,
             statistics: 6 * clips,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [3, self.clips, 1]
     }
 
     fn cost(&self) -> Cost {

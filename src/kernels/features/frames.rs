@@ -1,7 +1,7 @@
 //! output[n, t, m] = (input[first + n, m, t] − mean) · inverse_deviation
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "features/frames",
@@ -26,14 +26,14 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        Grid::of([cover(params.frames, 16), cover(params.mels, 16), params.clips])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, clips, mels, frames] =
             [self.batch, self.clips, self.mels, self.frames].map(|n| n as usize);
         Tensors { input: batch * mels * frames, output: clips * mels * frames }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.frames, 16), cover(self.mels, 16), self.clips]
     }
 
     fn cost(&self) -> Cost {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::MelFilters;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "features/mel",
@@ -22,6 +22,10 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        Grid::of([cover(params.frames, 64), params.mels, params.clips])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [clips, frames, bins, mels] =
             [self.clips, self.frames, self.bins, self.mels].map(|n| n as usize);
@@ -31,10 +35,6 @@ impl Kernel for Params {
             weights: self.weights as usize,
             energies: clips * mels * frames,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.frames, 64), self.mels, self.clips]
     }
 
     fn cost(&self) -> Cost {

@@ -1,7 +1,7 @@
 //! peak\[clip\] = max_i energies[clip, i]
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "features/peak",
@@ -19,13 +19,12 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([params.clips, 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let (clips, size) = (self.clips as usize, self.size as usize);
         Tensors { energies: clips * size, peak: clips }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.clips, 1, 1]
     }
 
     fn cost(&self) -> Cost {

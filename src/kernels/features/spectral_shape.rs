@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "features/spectral_shape",
@@ -31,13 +31,12 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([params.frames, params.clips, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let rows = self.clips as usize * self.frames as usize;
         Tensors { power: rows * self.bins as usize, centroids: rows, rolloffs: rows }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.frames, self.clips, 1]
     }
 
     fn cost(&self) -> Cost {

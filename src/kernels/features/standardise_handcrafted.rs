@@ -1,8 +1,8 @@
 //! output[clip, i] = (input[clip, i] − mean_i) · inverse_i
 
-use crate::kernels::features::HANDCRAFTED;
+use super::HANDCRAFTED;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "features/standardise_handcrafted",
@@ -66,13 +66,12 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.clips, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = self.clips as usize * HANDCRAFTED;
         Tensors { input: elements, output: elements }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.clips, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::twiddles;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 /// The transform lengths that the kernel takes; only powers of two. A frame's FFT runs in workgroup
 /// memory, which holds no longer one.
@@ -26,7 +26,7 @@ kernel! {
 }
 
 impl Params {
-    fn frames(&self) -> usize {
+    pub(super) fn frames(&self) -> usize {
         1 + (self.samples / self.hop) as usize
     }
 
@@ -36,6 +36,9 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([params.frames() as u32, params.clips, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [clips, samples, n_fft] = [self.clips, self.samples, self.n_fft].map(|n| n as usize);
         Tensors {
@@ -43,10 +46,6 @@ impl Kernel for Params {
             twiddles: n_fft,
             power: clips * self.frames() * self.bins(),
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.frames() as u32, self.clips, 1]
     }
 
     fn cost(&self) -> Cost {

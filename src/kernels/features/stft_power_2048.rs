@@ -3,7 +3,7 @@
 
 use super::stft_power;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 /// The transform's length.
 pub const N_FFT: usize = 2048;
@@ -32,14 +32,14 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        let frames = params.general().frames() as u32;
+        Grid::of([cover(frames, FRAMES), params.clips, 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let stft_power::Tensors { samples, twiddles, power } = self.general().lengths();
         Tensors { samples, twiddles, power }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        let [frames, clips, _] = self.general().workgroups();
-        [frames.div_ceil(FRAMES), clips, 1]
     }
 
     fn cost(&self) -> Cost {

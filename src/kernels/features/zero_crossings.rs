@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "features/zero_crossings",
@@ -36,13 +36,12 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([params.frames() as u32, params.clips, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let (clips, samples) = (self.clips as usize, self.samples as usize);
         Tensors { samples: clips * samples, rates: clips * self.frames() }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.frames() as u32, self.clips, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -6,7 +6,7 @@
 //! [`lstm::packing`]: super::lstm::packing
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel, row};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel, rows};
 
 /// Where a packed weight has no parameter: the padding of channels, taps and windows.
 pub const ABSENT: u32 = u32::MAX;
@@ -17,8 +17,6 @@ kernel! {
         parameters: u32,
         /// Groups of four elements of the table.
         quads: u32,
-        /// Threads of a row of workgroups.
-        row: u32,
     },
     tensors {
         /// \[parameters\]
@@ -34,18 +32,17 @@ impl Params {
     /// Packs `elements` numbers, a multiple of four, from so many parameters.
     pub fn new(parameters: usize, elements: usize) -> Self {
         let quads = elements as u32 / 4;
-        Self { parameters: parameters as u32, quads, row: row(quads, 64) }
+        Self { parameters: parameters as u32, quads }
     }
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of(rows(params.quads, 64)))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = 4 * self.quads as usize;
         Tensors { parameters: self.parameters as usize, table: elements, packed: elements }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.row / 64, cover(self.quads, self.row), 1]
     }
 
     fn cost(&self) -> Cost {

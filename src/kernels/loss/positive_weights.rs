@@ -2,7 +2,7 @@
 //! see the shader for the formulas. With the sigmoid it is PyTorch's `pos_weight`.
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel, sigmoid};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, sigmoid};
 
 kernel! {
     "loss/positive_weights",
@@ -28,6 +28,9 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.batch, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = (self.batch * self.moods) as usize;
         Tensors {
@@ -37,10 +40,6 @@ impl Kernel for Params {
             loss: self.batch as usize,
             d_logits: elements,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

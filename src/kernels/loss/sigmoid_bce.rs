@@ -2,7 +2,7 @@
 //! formulas. It is PyTorch's `binary_cross_entropy_with_logits`, the mean over batch × moods.
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "loss/sigmoid_bce",
@@ -23,6 +23,9 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.batch, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = (self.batch * self.moods) as usize;
         Tensors {
@@ -32,10 +35,6 @@ impl Kernel for Params {
             loss: self.batch as usize,
             d_logits: elements,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -5,7 +5,7 @@
 
 use crate::kernels::layers::softmax::forward::softmax;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "loss/softmax_bce",
@@ -29,6 +29,9 @@ kernel! {
 pub const CLIP: f64 = 1e-7;
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.batch, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = (self.batch * self.moods) as usize;
         Tensors {
@@ -38,10 +41,6 @@ impl Kernel for Params {
             loss: self.batch as usize,
             d_logits: elements,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -1,7 +1,7 @@
 //! gradient\[e\] ← gradient\[e\] + part\[e\]: gradients of a batch that is worked on in parts
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "optim/accumulate",
@@ -10,13 +10,12 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.elements, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = self.elements as usize;
         Tensors { part: elements, gradient: elements }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.elements, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

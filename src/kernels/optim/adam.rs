@@ -2,7 +2,7 @@
 
 use crate::kernels::layers::dropout::CONTROL_WORDS;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "optim/adam",
@@ -52,6 +52,9 @@ pub fn control(
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.quads, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = 4 * self.quads as usize;
         Tensors {
@@ -62,10 +65,6 @@ impl Kernel for Params {
             parameter: elements,
             status: 1,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.quads, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::{Init, Layer, Parameter, Pullback, Shape};
+use crate::kernels::Kernel;
 use crate::kernels::layers::{batch_norm, conv, pool};
 use crate::model::onnx::{Attribute, Export};
 use crate::model::packing::Packed;
@@ -60,9 +61,9 @@ struct Kept {
     pooled: TensorId,
     /// Which position each window kept.
     code: TensorId,
-    /// Rows of sums for batch norm, and how many.
+    /// Sums for batch norm, and in how many shares.
     partial: TensorId,
-    rows: u32,
+    shares: u32,
 }
 
 /// What batch norm does to a block's activation.
@@ -145,7 +146,7 @@ impl ConvBlock {
     }
 
     /// Appends what turns the convolution's sums, or the running statistics, into scale and shift.
-    fn normalise(&self, b: &mut Builder<'_>, partial: TensorId, rows: u32) -> Norm {
+    fn normalise(&self, b: &mut Builder<'_>, partial: TensorId, shares: u32) -> Norm {
         let channels = self.channels[1];
         let gamma = self.parameter(b, "bn.weight");
         let beta = self.parameter(b, "bn.bias");
@@ -161,7 +162,7 @@ impl ConvBlock {
         }
         let moments = self.scratch(b, "moments", 12 * self.quads()[1]);
         b.step(
-            batch_norm::statistics::Params::new(channels, rows, self.elements(b.batch)),
+            batch_norm::statistics::Params::new(channels, shares, self.elements(b.batch)),
             batch_norm::statistics::Tensors {
                 partial,
                 gamma,
@@ -188,11 +189,11 @@ impl ConvBlock {
                 self.window,
             )
         };
-        let rows = params(b.batch).rows();
+        let shares = b.plan.shares(params(b.batch));
         let pooled = self.pooled(b);
         let codes = b.batch * self.quads()[1] * self.pooled_plane();
         let code = b.plan.scratch_words(format!("{}.code", self.name), codes as usize);
-        let partial = self.scratch(b, "sums", 8 * self.quads()[1] * rows);
+        let partial = self.scratch(b, "sums", 8 * self.quads()[1] * shares);
         let tensors = conv::entry_forward::Tensors {
             input,
             weight: self.parameter(b, "conv.weight"),
@@ -213,7 +214,7 @@ impl ConvBlock {
             };
             b.step(params(clips[1]), tensors);
         }
-        Kept { pooled, code, partial, rows }
+        Kept { pooled, code, partial, shares }
     }
 
     /// What a first block left, for the backward pass. In large batches it is computed again, so
@@ -234,7 +235,7 @@ impl ConvBlock {
     /// A first block, from the planar input.
     fn entry<'a>(&'a self, b: &mut Builder<'a>, input: TensorId) -> (Value, Pullback<'a>) {
         let kept = self.entry_forward(b, input);
-        let norm = self.normalise(b, kept.partial, kept.rows);
+        let norm = self.normalise(b, kept.partial, kept.shares);
         let again = self.again(input, kept);
         let map = Map {
             values: kept.pooled,
@@ -255,10 +256,9 @@ impl ConvBlock {
                     taps,
                     self.window,
                 );
-                let splits = params.splits();
-                let columns = conv::entry_backward::COLUMNS as u32;
+                let shares = b.plan.shares(params);
                 let partial =
-                    self.scratch(b, "shares", 4 * splits * self.quads()[1] * columns);
+                    self.scratch(b, "shares", 4 * shares * self.quads()[1] * (taps + 1));
                 let tensors = conv::entry_backward::Tensors {
                     input: b.part(input, clips),
                     weight: self.parameter(b, "conv.weight"),
@@ -275,7 +275,7 @@ impl ConvBlock {
                         conv::entry_reduce::Params {
                             out_channels: self.channels[1],
                             taps,
-                            splits,
+                            shares,
                         },
                         conv::entry_reduce::Tensors { partial, d_weight, d_bias },
                     );
@@ -310,9 +310,9 @@ impl ConvBlock {
         let [bands, steps] = self.plane;
         let activation = self.scratch(b, "activation", 4 * b.batch * quads * bands * steps);
         let parts = b.clips([source.values, activation]);
-        let rows: u32 = parts.iter().map(|&[_, clips]| launches(clips)[0].rows()).sum();
-        let row = 8 * quads;
-        let partial = self.scratch(b, "sums", row * rows);
+        let shares: u32 = parts.iter().map(|&[_, clips]| b.plan.shares(launches(clips)[0])).sum();
+        let share = 8 * quads;
+        let partial = self.scratch(b, "sums", share * shares);
         let tensors = conv::forward::Tensors {
             input: source.values,
             affine: source.affine,
@@ -325,11 +325,11 @@ impl ConvBlock {
         let mut done = 0;
         for clips in parts {
             let launches = launches(clips[1]);
-            let sums = launches[0].rows();
+            let sums = b.plan.shares(launches[0]);
             let tensors = conv::forward::Tensors {
                 input: b.part(source.values, clips),
                 output: b.part(activation, clips),
-                partial: b.plan.part(partial, (row * done) as usize, (row * sums) as usize),
+                partial: b.plan.part(partial, (share * done) as usize, (share * sums) as usize),
                 ..tensors.clone()
             };
             done += sums;
@@ -337,7 +337,7 @@ impl ConvBlock {
                 b.step(launch, tensors.clone());
             }
         }
-        let norm = self.normalise(b, partial, rows);
+        let norm = self.normalise(b, partial, shares);
 
         let pooled = self.pooled(b);
         let gamma = self.parameter(b, "bn.weight");
@@ -405,7 +405,10 @@ impl ConvBlock {
         norm: Norm,
     ) -> TensorId {
         let ([_, quads], batch) = (self.quads(), b.batch);
-        let partial = self.scratch(b, "d_sums", 8 * batch * quads);
+        let plane = self.pooled_plane();
+        let sums = |clips| batch_norm::gradient_sums::Params { clips, quads, plane };
+        let shares = b.plan.shares(sums(batch));
+        let partial = self.scratch(b, "d_sums", 8 * shares * quads);
         for clips in b.clips([d_output, pooled, partial]) {
             let tensors = batch_norm::gradient_sums::Tensors {
                 d_output: b.part(d_output, clips),
@@ -413,15 +416,14 @@ impl ConvBlock {
                 moments: norm.moments(),
                 partial: b.part(partial, clips),
             };
-            let plane = self.pooled_plane();
-            b.step(batch_norm::gradient_sums::Params { clips: clips[1], quads, plane }, tensors);
+            b.step(sums(clips[1]), tensors);
         }
         let terms = self.scratch(b, "terms", 8 * quads);
         let [d_gamma, d_beta] = self.gradients(b, ["bn.weight", "bn.bias"]);
         b.step(
             batch_norm::gradient_reduce::Params {
                 channels: self.channels[1],
-                clips: batch,
+                shares,
                 elements: self.elements(batch) as f32,
             },
             batch_norm::gradient_reduce::Tensors { partial, d_gamma, d_beta, terms },
@@ -444,9 +446,10 @@ impl ConvBlock {
                 self.lines,
                 self.footprint,
             );
-            let (splits, padded) = (params.splits(), params.padded());
-            let partial = self.scratch(b, "shares", params.shares() as u32);
-            let bias_partial = self.scratch(b, "bias shares", 4 * splits * self.quads()[1]);
+            let (shares, lengths) = (b.plan.shares(params), params.lengths());
+            let partial = self.scratch(b, "shares", shares * lengths.partial as u32);
+            let bias_partial =
+                self.scratch(b, "bias shares", shares * lengths.bias_partial as u32);
             let tensors = conv::weight_gradient::Tensors {
                 d_output: b.part(d_output, clips),
                 input: b.part(values, clips),
@@ -460,8 +463,7 @@ impl ConvBlock {
                     conv::weight_gradient_reduce::Params::new(
                         self.channels,
                         self.footprint,
-                        padded,
-                        splits,
+                        shares,
                     ),
                     conv::weight_gradient_reduce::Tensors {
                         partial,

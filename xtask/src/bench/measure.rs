@@ -10,7 +10,7 @@ use moodshader::kernels::bench::{copy, multiply_add};
 use moodshader::kernels::features::{MelFilters, decibels, mel, peak, stft_power, stft_power_2048};
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::{Values, inputs};
-use moodshader::kernels::{Access, Kernel, Launch};
+use moodshader::kernels::{Access, Facts, Kernel, Launch};
 use moodshader::model::parameters::{initialise, initialise_buffers};
 use moodshader::model::preset::Preset;
 use moodshader::model::{Network, Program};
@@ -44,14 +44,14 @@ pub(super) fn ceilings(gpu: &Arc<Gpu>) -> Result<Ceilings> {
     Ok(Ceilings { gflops: 1e-9 * multiply, gbytes_per_second: 1e-9 * bytes })
 }
 
-fn fastest(gpu: &Arc<Gpu>, kernel: impl Kernel + 'static) -> Result<f64> {
-    let plan = Arc::new(Plan::alone(Box::new(kernel)));
+fn fastest(gpu: &Arc<Gpu>, kernel: impl Kernel) -> Result<f64> {
+    let plan = Arc::new(Plan::alone(Launch::new(kernel, gpu.facts())));
     Ok(times(gpu, &plan)?.into_iter().fold(f64::MAX, f64::min))
 }
 
 /// Seconds of a plan's one launch over drawn inputs, replay by replay.
 fn times(gpu: &Arc<Gpu>, plan: &Arc<Plan>) -> Result<Vec<f64>> {
-    let drawn = inputs(&*plan.steps()[0].kernel, 1);
+    let drawn = inputs(&plan.steps()[0].launch, 1);
     let step = &plan.steps()[0];
     let written: Vec<_> = step
         .uses()
@@ -82,11 +82,11 @@ pub(super) fn kernels(
     filter: &str,
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for kernel in feature_kernels(preset) {
-        if kernel.id().contains(filter) {
-            let plan = Arc::new(Plan::alone(kernel));
+    for launch in feature_kernels(preset, gpu.facts()) {
+        if launch.shader.name.contains(filter) {
+            let plan = Arc::new(Plan::alone(launch));
             let seconds = median(times(gpu, &plan)?);
-            rows.push(row(&*plan.steps()[0].kernel, 0, seconds, ceilings));
+            rows.push(row(&plan.steps()[0].launch, 0, seconds, ceilings));
         }
     }
     let mut bench = UpdateBench::new(gpu, preset, batch)?;
@@ -94,11 +94,11 @@ pub(super) fn kernels(
     let profiles: Vec<_> =
         (0..REPLAYS as u64).map(|turn| bench.profile(turn)).collect::<Result<_>>()?;
     for (index, step) in bench.plan.steps().iter().enumerate() {
-        if !step.kernel.id().contains(filter) {
+        if !step.launch.shader.name.contains(filter) {
             continue;
         }
         let seconds = median(profiles.iter().map(|profile| profile[index]).collect());
-        let new = row(&*step.kernel, 1, seconds, ceilings);
+        let new = row(&step.launch, 1, seconds, ceilings);
         match rows.iter_mut().find(|row| row.matches(&new)) {
             None => rows.push(new),
             Some(known) => {
@@ -111,14 +111,14 @@ pub(super) fn kernels(
     Ok(rows)
 }
 
-fn row(kernel: &dyn Launch, count: usize, seconds: f64, ceilings: Ceilings) -> Row {
-    let cost = kernel.cost();
+fn row(launch: &Launch, count: usize, seconds: f64, ceilings: Ceilings) -> Row {
+    let cost = launch.kernel.cost();
     // A clock may be too coarse for the shortest launches.
     let rate = 1e-9 / seconds.max(1e-9);
     let (gflops, gbytes_per_second) = (rate * cost.flops, rate * cost.bytes);
     Row {
-        kernel: kernel.id().to_owned(),
-        shape: shape(kernel),
+        kernel: launch.shader.name.to_owned(),
+        shape: shape(launch),
         count,
         seconds,
         gflops,
@@ -129,7 +129,7 @@ fn row(kernel: &dyn Launch, count: usize, seconds: f64, ceilings: Ceilings) -> R
 }
 
 /// The kernels that make features, as the extractor launches them.
-fn feature_kernels(preset: &Preset) -> Vec<Box<dyn Launch>> {
+fn feature_kernels(preset: &Preset, facts: &Facts) -> Vec<Launch> {
     let features = &preset.features;
     let samples = preset.clip_samples();
     let filters = MelFilters::slaney(
@@ -142,22 +142,23 @@ fn feature_kernels(preset: &Preset) -> Vec<Box<dyn Launch>> {
     let clips = FEATURE_CLIPS;
     let size = (features.mels * preset.frames()) as u32;
     let [samples, n_fft, hop] = [samples, features.n_fft, features.hop].map(|n| n as u32);
-    let transform: Box<dyn Launch> = if features.n_fft == stft_power_2048::N_FFT {
-        Box::new(stft_power_2048::Params { clips, samples, hop })
+    let transform = if features.n_fft == stft_power_2048::N_FFT {
+        Launch::new(stft_power_2048::Params { clips, samples, hop }, facts)
     } else {
-        Box::new(stft_power::Params { clips, samples, n_fft, hop })
+        Launch::new(stft_power::Params { clips, samples, n_fft, hop }, facts)
+    };
+    let mel = mel::Params {
+        clips,
+        frames: preset.frames() as u32,
+        bins: features.n_fft as u32 / 2 + 1,
+        mels: features.mels as u32,
+        weights: filters.weights.len() as u32,
     };
     vec![
         transform,
-        Box::new(mel::Params {
-            clips,
-            frames: preset.frames() as u32,
-            bins: features.n_fft as u32 / 2 + 1,
-            mels: features.mels as u32,
-            weights: filters.weights.len() as u32,
-        }),
-        Box::new(peak::Params { clips, size }),
-        Box::new(decibels::Params { clips, size, top_db: features.top_db as f32 }),
+        Launch::new(mel, facts),
+        Launch::new(peak::Params { clips, size }, facts),
+        Launch::new(decibels::Params { clips, size, top_db: features.top_db as f32 }, facts),
     ]
 }
 
@@ -221,11 +222,11 @@ struct UpdateBench {
 
 impl UpdateBench {
     fn new(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<Self> {
-        Self::load(gpu, preset, |network| network.training(batch))
+        Self::load(gpu, preset, |network| network.training(batch, gpu.facts()))
     }
 
     fn inference(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<Self> {
-        Self::load(gpu, preset, |network| network.inference(batch))
+        Self::load(gpu, preset, |network| network.inference(batch, gpu.facts()))
     }
 
     fn load(
@@ -293,7 +294,7 @@ impl UpdateBench {
 
     /// Counted operations of a replay.
     fn flops(&self) -> f64 {
-        self.plan.steps().iter().map(|step| step.kernel.cost().flops).sum()
+        self.plan.steps().iter().map(|step| step.launch.kernel.cost().flops).sum()
     }
 
     fn step(&mut self, turn: u64) -> Result<()> {

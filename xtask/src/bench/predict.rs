@@ -5,7 +5,7 @@
 //! card can check them with `cargo xtask bench`.
 
 use moodshader::Result;
-use moodshader::kernels::Launch;
+use moodshader::kernels::{Facts, Launch};
 use moodshader::model::{Network, preset::Preset};
 use serde::Serialize;
 
@@ -58,24 +58,30 @@ struct Prediction {
     inference_clips_per_second: f64,
 }
 
-fn seconds(step: &dyn Launch, card: &Card) -> f64 {
-    let cost = step.cost();
-    let workgroups: f64 = step.workgroups().into_iter().map(f64::from).product();
+fn seconds(launch: &Launch, card: &Card) -> f64 {
+    let cost = launch.kernel.cost();
+    let workgroups: f64 = launch.grid.workgroups.into_iter().map(f64::from).product();
     let busy = (workgroups / (WORKGROUPS_A_UNIT * card.units)).min(1.0);
     let arithmetic = cost.flops / (1e12 * card.tflops * ARITHMETIC * busy);
     let memory = cost.bytes / (1e9 * card.gbytes_per_second * BANDWIDTH);
-    let chain = SERIAL_STEP * f64::from(step.serial_steps() - 1);
+    let chain = SERIAL_STEP * f64::from(launch.kernel.serial_steps() - 1);
     arithmetic.max(memory).max(chain) + LAUNCH
 }
 
 pub(super) fn run(preset: &Preset, batch: usize, format: Format) -> Result<()> {
     let network = Network::new(preset, normalization(preset));
-    let plans = [network.training(batch).plan, network.inference(batch).plan];
+    let programs =
+        [network.training(batch, &Facts::PORTABLE), network.inference(batch, &Facts::PORTABLE)];
     let predictions: Vec<_> = CARDS
         .iter()
         .map(|card| {
-            let [update, inference] = [0, 1].map(|plan: usize| {
-                plans[plan].steps().iter().map(|step| seconds(&*step.kernel, card)).sum::<f64>()
+            let [update, inference] = [0, 1].map(|program: usize| {
+                programs[program]
+                    .plan
+                    .steps()
+                    .iter()
+                    .map(|step| seconds(&step.launch, card))
+                    .sum::<f64>()
             });
             Prediction {
                 card: card.name,

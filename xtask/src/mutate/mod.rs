@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use moodshader::exec::choose;
-use moodshader::kernels::{Entry, REGISTRY};
+use moodshader::exec::verification::cases;
+use moodshader::exec::{Gpu, GpuOptions, choose};
+use moodshader::kernels::{Facts, REGISTRY, Shader};
 use moodshader::{Error, Result};
 use mutants::{Change, Mutant, mutants};
 use rand::SeedableRng;
@@ -55,30 +56,31 @@ pub struct Mutate {
 
 /// A mutant that compiled, and what became of it.
 struct Tried {
-    kernel: &'static Entry,
+    shader: Shader,
     mutant: Mutant,
     outcome: Outcome,
 }
 
 impl Mutate {
     pub fn run(self) -> Result<ExitCode> {
-        let mut kernels: Vec<&Entry> =
-            REGISTRY.iter().filter(|entry| entry.id.contains(&self.filter)).collect();
-        if kernels.is_empty() {
-            // The same list of kernels as verify-kernels shows.
-            moodshader::exec::verification::cases(&self.filter)?;
-        }
+        // Of a filter that nothing matches, the list of kernels that verify-kernels shows as well.
+        cases(&self.filter, &Facts::PORTABLE)?;
         if self.count == 0 {
             return Err(Error::input("--count 0 draws no mutants; ask for at least one"));
         }
         let device = if self.device == "auto" { "gpu" } else { &self.device };
         // Better said before the first mutant than by each.
-        if choose(&device.parse().unwrap_or_else(|never| match never {}))?.is_none() {
-            return Err(Error::input(
+        let adapter = choose(&device.parse().unwrap_or_else(|never| match never {}))?;
+        let adapter = adapter.ok_or_else(|| {
+            Error::input(
                 "--device cpu has no shaders to break; mutate needs an adapter (`moodshader \
                  devices` lists them)",
-            ));
-        }
+            )
+        })?;
+        let facts = *Gpu::open(adapter, GpuOptions::default())?.facts();
+        let mut kernels: Vec<_> = shaders()
+            .filter(|shader| shader.name.contains(&self.filter) && (shader.runs_on)(&facts))
+            .collect();
         let trial = Trial { device: device.to_owned(), seed: self.seed };
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         kernels.shuffle(&mut rng);
@@ -93,10 +95,10 @@ impl Mutate {
             }
             let tried = self.drill(&trial, kernels[index], share(index))?;
             let done = tried.len() + done.fetch_add(tried.len(), Ordering::Relaxed);
-            eprintln!("{done} of {} mutants tried: {}", self.count, kernels[index].id);
+            eprintln!("{done} of {} mutants tried: {}", self.count, kernels[index].name);
             Ok(tried)
         })?;
-        tried.sort_by_key(|tried| (tried.kernel.id, tried.mutant.span.start));
+        tried.sort_by_key(|tried| (tried.shader.name, tried.mutant.span.start));
         for tried in &tried {
             tried.print();
         }
@@ -115,43 +117,48 @@ impl Mutate {
         Ok(if enough { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Tries `count` mutants of one kernel.
-    fn drill(&self, trial: &Trial, kernel: &'static Entry, count: usize) -> Result<Vec<Tried>> {
+    /// Tries `count` mutants of one schedule.
+    fn drill(&self, trial: &Trial, shader: Shader, count: usize) -> Result<Vec<Tried>> {
         // Verification that fails anyway would catch everything.
         let start = Instant::now();
-        match trial.run(kernel.id, kernel.source, Duration::from_secs(600))? {
+        match trial.run(shader.name, shader.source, Duration::from_secs(600))? {
             Outcome::Survived => {}
             outcome => {
                 return Err(Error::failure(format!(
                     "{} fails without a change ({outcome:?}); see cargo xtask verify-kernels \
                      --filter {0} --seed {}",
-                    kernel.id, self.seed
+                    shader.name, self.seed
                 )));
             }
         }
         let limit = LEAST_LIMIT.max(LIMIT_FACTOR * start.elapsed());
         let mut tried = Vec::new();
-        for mutant in in_drawn_order(kernel, self.seed) {
+        for mutant in in_drawn_order(shader, self.seed) {
             if tried.len() == count {
                 break;
             }
-            match trial.run(kernel.id, &mutant.source(kernel.source), limit)? {
+            match trial.run(shader.name, &mutant.source(shader.source), limit)? {
                 Outcome::DoesNotCompile => {}
-                outcome => tried.push(Tried { kernel, mutant, outcome }),
+                outcome => tried.push(Tried { shader, mutant, outcome }),
             }
         }
         Ok(tried)
     }
 }
 
-/// Every mutant of a kernel in random order, the kinds of change in turn: a rare one, such as a
+/// Every schedule's shader.
+fn shaders() -> impl Iterator<Item = Shader> {
+    REGISTRY.iter().flat_map(|kernel| (kernel.shaders)())
+}
+
+/// Every mutant of a shader in random order, the kinds of change in turn: a rare one, such as a
 /// barrier left out, comes as early as a frequent one.
-fn in_drawn_order(kernel: &Entry, seed: u64) -> Vec<Mutant> {
+fn in_drawn_order(shader: Shader, seed: u64) -> Vec<Mutant> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let place = REGISTRY.iter().position(|entry| entry.id == kernel.id);
+    let place = shaders().position(|other| other.name == shader.name);
     rng.set_stream(1 + place.expect("the kernel is in the registry") as u64);
     let mut kinds: BTreeMap<Change, Vec<Mutant>> = BTreeMap::new();
-    for mutant in mutants(kernel.source) {
+    for mutant in mutants(shader.source) {
         kinds.entry(mutant.change).or_default().push(mutant);
     }
     let mut kinds: Vec<_> = kinds.into_values().collect();
@@ -199,8 +206,8 @@ impl Tried {
             Outcome::Caught(how) => ("caught", how.as_str()),
             _ => ("SURVIVED", "every case passed"),
         };
-        let [before, after] = self.mutant.lines(self.kernel.source);
-        let (file, line) = self.mutant.place(self.kernel);
+        let [before, after] = self.mutant.lines(self.shader.source);
+        let (file, line) = self.mutant.place(self.shader);
         println!("{verdict:8}  shaders/{file}.wgsl:{line}  {}  {how}", self.mutant.change);
         println!("    - {before}\n    + {after}");
     }

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use moodshader::kernels::Entry;
+use moodshader::kernels::Shader;
 
 use super::tokens::{Kind, Token, tokens};
 
@@ -61,11 +61,11 @@ impl Mutant {
     }
 
     /// The path of the file that it changes, and the number of the line there, from 1.
-    pub fn place(&self, kernel: &Entry) -> (&'static str, usize) {
+    pub fn place(&self, shader: &Shader) -> (&'static str, usize) {
         let mut first = 0;
-        for file in kernel.files {
+        for file in shader.files {
             if self.span.start < first + file.bytes {
-                let before = &kernel.source[first..self.span.start];
+                let before = &shader.source[first..self.span.start];
                 return (file.path, before.matches('\n').count() + 1);
             }
             first += file.bytes;

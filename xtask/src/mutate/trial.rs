@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use moodshader::exec::verification::{cases, verify};
 use moodshader::exec::{DeviceChoice, Gpu, GpuOptions, choose};
-use moodshader::kernels::verify::{AnyCase, Draw};
-use moodshader::kernels::{Argument, Binding, Constants, Cost, Launch};
 use moodshader::{Error, Result};
 
 /// What became of a shader.
@@ -32,7 +30,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Verifies `kernel` with this source in place of its own; a hang ends at `limit`.
+    /// Verifies the schedule `kernel` with this source in place of its own; a hang ends at `limit`.
     pub fn run(&self, kernel: &str, source: &str, limit: Duration) -> Result<Outcome> {
         let failure = |error: std::io::Error| {
             Error::failure(format!("cannot run the verification of {kernel}: {error}"))
@@ -101,17 +99,17 @@ impl VerifySource {
         // Launches hold sources that live as long as the program, and this one does.
         let source: &'static str = source.leak();
         let device: DeviceChoice = self.device.parse().unwrap_or_else(|never| match never {});
-        let cases: Vec<AnyCase> = cases(&self.kernel)?
-            .into_iter()
-            .filter(|case| case.launch.id() == self.kernel)
-            .map(|case| AnyCase { launch: Box::new(Replaced { of: case.launch, source }), ..case })
-            .collect();
         // As verify-kernels does, then as the tests do: with checks, an index past the end of
         // workgroup memory goes to its last element and shows.
         for checked in [false, true] {
             let adapter = choose(&device)?.ok_or_else(|| Error::input("this needs an adapter"))?;
             let gpu = Gpu::open(adapter, GpuOptions { checked })?;
-            let compilations = gpu.compile_all(cases.iter().map(|case| &*case.launch));
+            let mut cases = cases(&self.kernel, gpu.facts())?;
+            cases.retain(|case| case.launch.shader.name == self.kernel);
+            for case in &mut cases {
+                case.launch.shader.source = source;
+            }
+            let compilations = gpu.compile_all(cases.iter().map(|case| &case.launch));
             if compilations.iter().any(|compilation| compilation.result.is_err()) {
                 return Ok(exit(DOES_NOT_COMPILE));
             }
@@ -129,53 +127,4 @@ impl VerifySource {
 
 fn exit(status: i32) -> ExitCode {
     ExitCode::from(u8::try_from(status).expect("the statuses are small"))
-}
-
-/// A launch with another source.
-#[derive(Debug)]
-struct Replaced {
-    of: Box<dyn Launch>,
-    source: &'static str,
-}
-
-impl Launch for Replaced {
-    fn id(&self) -> &'static str {
-        self.of.id()
-    }
-    fn source(&self) -> &'static str {
-        self.source
-    }
-    fn bindings(&self) -> &'static [Binding] {
-        self.of.bindings()
-    }
-    fn lengths(&self) -> Vec<usize> {
-        self.of.lengths()
-    }
-    fn params(&self) -> &[u8] {
-        self.of.params()
-    }
-    fn workgroups(&self) -> [u32; 3] {
-        self.of.workgroups()
-    }
-    fn constants(&self) -> Constants {
-        self.of.constants()
-    }
-    fn cost(&self) -> Cost {
-        self.of.cost()
-    }
-    fn serial_steps(&self) -> u32 {
-        self.of.serial_steps()
-    }
-    fn uniform_start(&self) -> usize {
-        self.of.uniform_start()
-    }
-    fn draws(&self) -> Vec<Draw> {
-        self.of.draws()
-    }
-    fn reference_f32(&self, arguments: Vec<Argument<'_, f32>>) {
-        self.of.reference_f32(arguments);
-    }
-    fn reference_f64(&self, arguments: Vec<Argument<'_, f64>>) {
-        self.of.reference_f64(arguments);
-    }
 }

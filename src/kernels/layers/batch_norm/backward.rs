@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/batch_norm/backward",
@@ -59,6 +59,12 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        let windows =
+            params.bands.div_ceil(params.window_bands) * params.steps.div_ceil(params.window_steps);
+        Grid::of([cover(windows, 64), params.quads, params.batch])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, quads] = [self.batch, self.quads].map(|n| n as usize);
         let pooled = batch * quads * self.pooled() * 4;
@@ -69,12 +75,6 @@ impl Kernel for Params {
             terms: 8 * quads,
             activation: batch * quads * (self.bands * self.steps) as usize * 4,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        let windows =
-            self.bands.div_ceil(self.window_bands) * self.steps.div_ceil(self.window_steps);
-        [cover(windows, 64), self.quads, self.batch]
     }
 
     fn cost(&self) -> Cost {

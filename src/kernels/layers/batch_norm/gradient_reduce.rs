@@ -1,13 +1,19 @@
 //! Gradients of batch norm's parameters, and the means that its input gradient subtracts.
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, over_shares};
 
 kernel! {
     "layers/batch_norm/gradient_reduce",
-    params { channels: u32, clips: u32, elements: f32 },
+    params {
+        channels: u32,
+        /// Shares of `partial`.
+        shares: u32,
+        /// N: elements of a channel over the batch and the full plane.
+        elements: f32,
+    },
     tensors {
-        /// [clips, quads, 2, 4]
+        /// [shares, quads, 2, 4]: Σ d_output, then Σ d_output · x̂
         partial: read f32,
         /// \[channels\]
         d_gamma: write f32,
@@ -19,19 +25,19 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        Grid::of([cover(params.channels.next_multiple_of(4), 64), 1, 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let channels = self.channels as usize;
         let padded = channels.next_multiple_of(4);
         Tensors {
-            partial: self.clips as usize * padded * 2,
+            partial: self.shares as usize * padded * 2,
             d_gamma: channels,
             d_beta: channels,
             terms: 2 * padded,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.channels.next_multiple_of(4), 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {
@@ -43,12 +49,8 @@ impl Kernel for Params {
         let padded = (self.channels as usize).next_multiple_of(4);
         let elements = T::of(f64::from(self.elements));
         for c in 0..padded {
-            let mut sums = [T::zero(); 2];
-            for row in tensors.partial.chunks(2 * padded) {
-                let at = c / 4 * 8 + c % 4;
-                sums[0] += row[at];
-                sums[1] += row[at + 4];
-            }
+            let sums =
+                [0, 4].map(|k| over_shares(tensors.partial, 2 * padded, c / 4 * 8 + k + c % 4));
             if c < self.channels as usize {
                 tensors.d_beta[c] = sums[0];
                 tensors.d_gamma[c] = sums[1];
@@ -69,9 +71,9 @@ impl Kernel for Params {
 
     fn cases() -> Vec<Case<Self>> {
         vec![
-            Case::new("minimal", Self { channels: 1, clips: 1, elements: 1.0 }),
-            Case::new("odd", Self { channels: 67, clips: 5, elements: 333.0 }),
-            Case::new("typical", Self { channels: 64, clips: 32, elements: 1280.0 }),
+            Case::new("minimal", Self { channels: 1, shares: 1, elements: 1.0 }),
+            Case::new("odd", Self { channels: 67, shares: 5, elements: 333.0 }),
+            Case::new("typical", Self { channels: 64, shares: 32, elements: 1280.0 }),
         ]
     }
 }

@@ -1,7 +1,7 @@
-//! Σ d_output and Σ d_output · x̂ of each clip, over the pooled plane.
+//! Σ d_output and Σ d_output · x̂ over the clips and the pooled plane.
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/batch_norm/gradient_sums",
@@ -13,25 +13,22 @@ kernel! {
         pooled: read f32,
         /// [3, quads, 4]: mean, 1 / √(variance + ε), scale
         moments: read f32,
-        /// [clips, quads, 2, 4]
-        partial: write f32,
+        /// [quads, 2, 4]: Σ d_output, then Σ d_output · x̂
+        partial: shares f32,
     },
 }
 
 impl Kernel for Params {
+    // Every clip leaves a share.
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| Grid {
+        shares: params.clips,
+        ..Grid::of([params.quads, params.clips, 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [clips, quads, plane] = [self.clips, self.quads, self.plane].map(|n| n as usize);
         let elements = clips * quads * plane * 4;
-        Tensors {
-            d_output: elements,
-            pooled: elements,
-            moments: 12 * quads,
-            partial: clips * quads * 8,
-        }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.quads, self.clips, 1]
+        Tensors { d_output: elements, pooled: elements, moments: 12 * quads, partial: quads * 8 }
     }
 
     fn cost(&self) -> Cost {
@@ -42,19 +39,20 @@ impl Kernel for Params {
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         let (quads, plane) = (self.quads as usize, 4 * self.plane as usize);
         let (mean, inverse) = tensors.moments.split_at(4 * quads);
-        for (at, partial) in tensors.partial.chunks_exact_mut(8).enumerate() {
-            partial.fill(T::zero());
-            let first = 4 * (at % quads);
-            let d_output = tensors.d_output[at * plane..][..plane].chunks_exact(4);
-            let pooled = tensors.pooled[at * plane..][..plane].chunks_exact(4);
-            for (d, x) in d_output.zip(pooled) {
-                for c in 0..4 {
-                    partial[c] += d[c];
-                    partial[4 + c] += d[c] * (x[c] - mean[first + c]);
+        for (quad, partial) in tensors.partial.chunks_exact_mut(8).enumerate() {
+            let mut sums = [0.0; 8];
+            let planes = tensors.d_output.chunks(plane).zip(tensors.pooled.chunks(plane));
+            for (d, x) in planes.skip(quad).step_by(quads) {
+                for (d, x) in d.chunks_exact(4).zip(x.chunks_exact(4)) {
+                    for c in 0..4 {
+                        sums[c] += d[c].double();
+                        sums[4 + c] += (d[c] * (x[c] - mean[4 * quad + c])).double();
+                    }
                 }
             }
+            partial.copy_from_slice(&sums.map(T::of));
             for c in 0..4 {
-                partial[4 + c] *= inverse[first + c];
+                partial[4 + c] *= inverse[4 * quad + c];
             }
         }
     }
@@ -64,7 +62,7 @@ impl Kernel for Params {
             d_output: Draw::NORMAL,
             pooled: Draw::Uniform(0.0, 2.0),
             moments: Draw::Uniform(0.5, 1.5),
-            partial: Draw::NORMAL,
+            partial: Draw::Poison,
         }
     }
 

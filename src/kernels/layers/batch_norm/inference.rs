@@ -2,7 +2,7 @@
 
 use super::EPSILON;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/batch_norm/inference",
@@ -29,6 +29,10 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        Grid::of([cover(params.channels.next_multiple_of(4), 64), 1, 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let channels = self.channels as usize;
         Tensors {
@@ -38,10 +42,6 @@ impl Kernel for Params {
             running_var: channels,
             affine: 2 * channels.next_multiple_of(4),
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.channels.next_multiple_of(4), 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -2,13 +2,23 @@
 
 use super::{EPSILON, MOMENTUM};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel, over_shares};
 
 kernel! {
     "layers/batch_norm/statistics",
-    params { channels: u32, rows: u32, elements: f32, epsilon: f32, momentum: f32 },
+    params {
+        channels: u32,
+        /// Shares of `partial`.
+        shares: u32,
+        /// N: elements of a channel over the batch and the plane.
+        elements: f32,
+        /// ε, added to the variance.
+        epsilon: f32,
+        /// Weight of this batch in the running statistics.
+        momentum: f32,
+    },
     tensors {
-        /// [rows, quads, 2, 4]: Σ (x − pivot), Σ (x − pivot)², the pivot being the running mean
+        /// [shares, quads, 2, 4]: Σ (x − pivot), Σ (x − pivot)², the pivot being the running mean
         partial: read f32,
         /// \[channels\]
         gamma: read f32,
@@ -26,18 +36,21 @@ kernel! {
 }
 
 impl Params {
-    /// Over `rows` partials of `elements` elements in all.
-    pub fn new(channels: u32, rows: u32, elements: f64) -> Self {
-        Self { channels, rows, elements: elements as f32, epsilon: EPSILON, momentum: MOMENTUM }
+    /// Over so many shares, of `elements` elements of a channel in all.
+    pub fn new(channels: u32, shares: u32, elements: f64) -> Self {
+        Self { channels, shares, elements: elements as f32, epsilon: EPSILON, momentum: MOMENTUM }
     }
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([params.channels.div_ceil(4), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let channels = self.channels as usize;
         let padded = channels.next_multiple_of(4);
         Tensors {
-            partial: self.rows as usize * padded * 2,
+            partial: self.shares as usize * padded * 2,
             gamma: channels,
             beta: channels,
             running_mean: channels,
@@ -45,10 +58,6 @@ impl Kernel for Params {
             moments: 3 * padded,
             affine: 2 * padded,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.channels.div_ceil(4), 1, 1]
     }
 
     fn cost(&self) -> Cost {
@@ -61,12 +70,8 @@ impl Kernel for Params {
         let (elements, momentum) = (number(self.elements), number(self.momentum));
         let padded = (self.channels as usize).next_multiple_of(4);
         for c in 0..padded {
-            let mut sums = [T::zero(); 2];
-            for row in tensors.partial.chunks(2 * padded) {
-                let at = c / 4 * 8 + c % 4;
-                sums[0] += row[at];
-                sums[1] += row[at + 4];
-            }
+            let sums =
+                [0, 4].map(|k| over_shares(tensors.partial, 2 * padded, c / 4 * 8 + k + c % 4));
             let distance = sums[0] / elements;
             let variance = (sums[1] / elements - distance * distance).max(T::zero());
             let inverse = T::one() / (variance + number(self.epsilon)).sqrt();
@@ -90,11 +95,11 @@ impl Kernel for Params {
 
     fn draw(&self) -> Tensors<Draw> {
         // Sums as they come: the squares must exceed what the mean takes away.
-        let per_row = f64::from(self.elements) / f64::from(self.rows);
+        let per_share = f64::from(self.elements) / f64::from(self.shares);
         let length = self.lengths().partial;
         let partial = (0..length).map(|i| {
             let (low, high) = if i % 8 >= 4 { (0.8, 1.8) } else { (-0.1, 0.3) };
-            (per_row * low, per_row * high)
+            (per_share * low, per_share * high)
         });
         Tensors {
             partial: Draw::Ranges(partial.collect()),

@@ -2,12 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::{
-    LANES, Lines, MOST_SPLITS, MOST_TAPS, SEGMENT, Spectrograms, Windows, entry_activation, exact,
-    meetings,
-};
+use super::{Lines, Spectrograms, Walk, Windows, entry_activation, exact, meetings};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/entry_backward",
@@ -28,8 +25,6 @@ kernel! {
         window_rows: u32,
         pooled_along: u32,
         pooled_across: u32,
-        segment: u32,
-        segments: u32,
         /// Of the input: see [`Spectrograms`].
         mean: f32,
         inverse_deviation: f32,
@@ -49,13 +44,10 @@ kernel! {
         moments: read f32,
         /// [2, quads, 4]: Σ d_output / N, then Σ d_output · x̂ / N
         terms: read f32,
-        /// [splits, out_quads, 10, 4]: nine taps, then the bias
-        partial: write f32,
+        /// [out_quads, taps + 1, 4]: the taps, then the bias
+        partial: shares f32,
     },
 }
-
-/// Nine taps and the bias.
-pub const COLUMNS: usize = MOST_TAPS as usize + 1;
 
 impl Params {
     /// For a kernel of `taps` and pooling windows of [bands, steps], on `batch` clips of the input.
@@ -69,17 +61,13 @@ impl Params {
     ) -> Self {
         let Spectrograms { mean, inverse_deviation } = input;
         let windows = Windows::new(lines, window);
-        // Windows of a line, a cut one at its end included, in segments of about equal size.
-        let along = lines.length.div_ceil(windows.along);
-        let segments = lines.length.div_ceil(SEGMENT).min(along);
-        let segment = along.div_ceil(segments);
-        let Lines { length, lines, along: step, across } = lines;
+        let Lines { length, lines, along, across } = lines;
         Self {
             batch,
             out_channels,
             length,
             lines,
-            along: step,
+            along,
             across,
             taps,
             before: taps / 2,
@@ -91,8 +79,6 @@ impl Params {
             window_rows: windows.rows,
             pooled_along: windows.pooled_along,
             pooled_across: windows.pooled_across,
-            segment,
-            segments: along.div_ceil(segment),
             mean,
             inverse_deviation,
         }
@@ -125,54 +111,14 @@ impl Params {
         self.out_channels.div_ceil(4)
     }
 
-    fn items_per_clip(&self) -> u32 {
-        self.lines.div_ceil(self.window_lines) * self.segments
-    }
-
-    /// Workgroups that share the items.
-    pub fn splits(&self) -> u32 {
-        cover(self.batch * self.items_per_clip(), LANES).min(4 * MOST_SPLITS)
-    }
-
-    /// The split that walks a position.
-    fn split(&self, clip: u32, line: u32, position: u32) -> usize {
+    /// Segments are of whole windows, but for a cut one at the line's end.
+    fn grid(&self, walk: Walk) -> Grid {
+        let windows = self.length.div_ceil(self.window);
+        let segment = windows.div_ceil(self.length.div_ceil(walk.segment).min(windows));
         let rows = self.lines.div_ceil(self.window_lines);
-        let (row, segment) = (line / self.window_lines, position / self.window / self.segment);
-        let within =
-            if self.across == 1 { segment * rows + row } else { row * self.segments + segment };
-        let item = clip * self.items_per_clip() + within;
-        (item / LANES % self.splits()) as usize
-    }
-
-    /// The sums of one segment of a line for one quad, [10, 4]. Nine taps are walked, however many
-    /// the kernel has, as the shader does.
-    fn correlate<T: Real>(
-        &self,
-        line: u32,
-        positions: std::ops::Range<u32>,
-        gradient: &[T],
-        input: &[T],
-    ) -> [T; COLUMNS * 4] {
-        let mut sums = [T::zero(); COLUMNS * 4];
-        for position in positions {
-            let at = (line * self.across + position * self.along) as usize;
-            let d = &gradient[4 * at..4 * at + 4];
-            for (tap, sums) in sums.chunks_exact_mut(4).enumerate() {
-                let x = if tap == MOST_TAPS as usize {
-                    T::one()
-                } else {
-                    let from = i64::from(position) + tap as i64 - i64::from(self.before);
-                    if from < 0 || from >= i64::from(self.length) {
-                        continue;
-                    }
-                    input[(line * self.across + from as u32 * self.along) as usize]
-                };
-                for (sum, &d) in sums.iter_mut().zip(d) {
-                    *sum += d * x;
-                }
-            }
-        }
-        sums
+        let items = self.batch * rows * windows.div_ceil(segment);
+        let shares = cover(items, walk.lanes).min(walk.shares);
+        Grid { shares, ..Grid::of([shares, self.out_quads(), 1]) }
     }
 
     /// The gradient to the ReLU's input for one clip and quad, in place of the activation.
@@ -208,6 +154,9 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| params.grid(Walk { lanes: 64, segment: 64, shares: 64 }))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, channels, outs] =
             [self.batch, self.out_channels, self.out_quads()].map(|n| n as usize);
@@ -220,12 +169,8 @@ impl Kernel for Params {
             code: pooled,
             moments: 12 * outs,
             terms: 8 * outs,
-            partial: self.splits() as usize * outs * COLUMNS * 4,
+            partial: outs * (self.taps as usize + 1) * 4,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.splits(), self.out_quads(), 1]
     }
 
     fn cost(&self) -> Cost {
@@ -243,56 +188,48 @@ impl Kernel for Params {
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         let lines = self.geometry();
         let (plane, outs) = (lines.plane(), self.out_quads() as usize);
-        let pooled = self.pooling().plane() as usize;
-        let one = COLUMNS * 4;
+        let (pooled, taps) = (self.pooling().plane() as usize, self.taps as usize);
         let inputs = self.spectrograms().standardised(tensors.input, plane);
-        // By quad, [splits, 10, 4]; put into place at the end.
-        let shares: Vec<Vec<T>> = (0..outs)
-            .into_par_iter()
-            .map(|quad| {
-                let four = |values: &[T], row: usize| {
-                    [0, 1, 2, 3].map(|c| values[4 * (row * outs + quad) + c])
-                };
-                let channel = [
-                    four(tensors.moments, 0),
-                    four(tensors.moments, 1),
-                    four(tensors.moments, 2),
-                    four(tensors.terms, 0),
-                    four(tensors.terms, 1),
-                ];
-                let mut sums = vec![T::zero(); self.splits() as usize * one];
-                for (clip, input) in inputs.iter().enumerate() {
-                    let mut gradient = entry_activation(
-                        lines,
-                        self.taps,
-                        quad,
-                        input,
-                        tensors.weight,
-                        tensors.bias,
-                    );
-                    let at = (clip * outs + quad) * pooled;
-                    let d_output = &tensors.d_output[4 * at..4 * (at + pooled)];
-                    self.through(&mut gradient, d_output, &tensors.code[at..at + pooled], channel);
-                    let segment = self.segment * self.window;
-                    for line in 0..lines.lines {
-                        for first in (0..lines.length).step_by(segment as usize) {
-                            // A segment is summed on its own: one long f32 sum loses digits.
-                            let positions = first..(first + segment).min(lines.length);
-                            let share = self.correlate(line, positions, &gradient, input);
-                            let split = self.split(clip as u32, line, first);
-                            for (sum, share) in sums[split * one..].iter_mut().zip(share) {
-                                *sum += share;
+        let partial = tensors.partial.par_chunks_mut(4 * (taps + 1)).enumerate();
+        partial.for_each(|(quad, partial)| {
+            let four = |values: &[T], row: usize| {
+                [0, 1, 2, 3].map(|c| values[4 * (row * outs + quad) + c])
+            };
+            let channel = [
+                four(tensors.moments, 0),
+                four(tensors.moments, 1),
+                four(tensors.moments, 2),
+                four(tensors.terms, 0),
+                four(tensors.terms, 1),
+            ];
+            let mut sums = vec![0.0; partial.len()];
+            for (clip, input) in inputs.iter().enumerate() {
+                let mut gradient =
+                    entry_activation(lines, self.taps, quad, input, tensors.weight, tensors.bias);
+                let at = (clip * outs + quad) * pooled;
+                let d_output = &tensors.d_output[4 * at..4 * (at + pooled)];
+                self.through(&mut gradient, d_output, &tensors.code[at..at + pooled], channel);
+                let (of_taps, of_bias) = sums.split_at_mut(4 * taps);
+                for (tap, sums) in (0..).zip(of_taps.chunks_exact_mut(4)) {
+                    for (to, from, run) in lines.overlaps(tap - i64::from(self.before), 0) {
+                        let d = gradient[4 * to..4 * (to + run)].chunks_exact(4);
+                        for (d, x) in d.zip(&input[from..from + run]) {
+                            for (sum, &d) in sums.iter_mut().zip(d) {
+                                *sum += d.double() * x.double();
                             }
                         }
                     }
                 }
-                sums
-            })
-            .collect();
-        for (at, to) in tensors.partial.chunks_mut(one).enumerate() {
-            let (split, quad) = (at / outs, at % outs);
-            to.copy_from_slice(&shares[quad][split * one..][..one]);
-        }
+                for d in gradient.chunks_exact(4) {
+                    for (sum, &d) in of_bias.iter_mut().zip(d) {
+                        *sum += d.double();
+                    }
+                }
+            }
+            for (to, sum) in partial.iter_mut().zip(sums) {
+                *to = T::of(sum);
+            }
+        });
     }
 
     fn draw(&self) -> Tensors<Draw> {
@@ -305,7 +242,7 @@ impl Kernel for Params {
             code: Draw::BytesBelow(places as u8),
             moments: Draw::Uniform(0.5, 1.5),
             terms: Draw::NORMAL,
-            partial: Draw::NORMAL,
+            partial: Draw::Poison,
         }
     }
 

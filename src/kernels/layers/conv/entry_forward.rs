@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::{
-    LANES, Lines, MOST_TAPS, MOST_WINDOW, Spectrograms, Windows, add_sums, entry_activation, exact,
-    meetings,
+    Lines, MOST_ALONG, MOST_TAPS, MOST_WINDOW, Spectrograms, Windows, entry_activation, exact,
+    meetings, of_quad, sums_around,
 };
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/entry_forward",
@@ -28,7 +28,6 @@ kernel! {
         window_rows: u32,
         pooled_along: u32,
         pooled_across: u32,
-        shares: u32,
         /// Of the input: see [`Spectrograms`].
         mean: f32,
         inverse_deviation: f32,
@@ -48,16 +47,10 @@ kernel! {
         pooled: write f32,
         /// [batch, out_quads, pooled bands, pooled steps]: the kept place, a byte a channel
         code: write u32,
-        /// [batch, groups, out_quads, 2, 4]: Σ (activation − pivot), Σ (activation − pivot)²
-        partial: write f32,
+        /// [out_quads, 2, 4]: Σ (activation − pivot), Σ (activation − pivot)²
+        partial: shares f32,
     },
 }
-
-/// Positions that a thread computes of a line, at most: a pooling window must fit in them.
-pub const TILE: u32 = 8;
-
-/// Rows of windows that a thread takes: loading its weights is then a small part of its work.
-const ROWS: u32 = 4;
 
 impl Params {
     /// For a kernel of `taps` and pooling windows of [bands, steps], on `batch` clips of the input.
@@ -74,7 +67,7 @@ impl Params {
     ) -> Self {
         let Spectrograms { mean, inverse_deviation } = input;
         let windows = Windows::new(lines, window);
-        assert!(taps <= MOST_TAPS && windows.along <= TILE);
+        assert!(taps <= MOST_TAPS && windows.along <= MOST_ALONG);
         assert!(window[0] * window[1] <= MOST_WINDOW);
         let Lines { length, lines, along, across } = lines;
         Self {
@@ -94,7 +87,6 @@ impl Params {
             window_rows: windows.rows,
             pooled_along: windows.pooled_along,
             pooled_across: windows.pooled_across,
-            shares: lines.div_ceil(windows.lines).div_ceil(ROWS),
             mean,
             inverse_deviation,
         }
@@ -127,35 +119,53 @@ impl Params {
         self.out_channels.div_ceil(4)
     }
 
-    /// Positions that a thread computes of a line.
-    fn tile(&self) -> u32 {
-        TILE / self.window * self.window
+    /// Workgroups of `lanes` threads, each of which computes whole windows of at most `tile`
+    /// positions of a line, in `rows` rows of windows. Every workgroup leaves a share.
+    fn grid(&self, tile: u32, rows: u32, lanes: u32) -> Grid {
+        let tiles = self.length.div_ceil(tile / self.window * self.window);
+        let groups = cover(tiles * self.lines.div_ceil(self.window_lines).div_ceil(rows), lanes);
+        Grid {
+            workgroups: [groups, self.out_quads(), self.batch],
+            constants: vec![
+                ("POOL", f64::from(self.window)),
+                ("GROUPS", f64::from(self.taps.div_ceil(3))),
+            ],
+            shares: self.batch * groups,
+        }
     }
 
-    /// Workgroups of a plane.
-    fn groups(&self) -> u32 {
-        cover(self.length.div_ceil(self.tile()) * self.shares, LANES)
-    }
-
-    /// Rows of partials.
-    pub fn rows(&self) -> u32 {
-        self.batch * self.groups()
-    }
-
-    /// The row of partials, within a clip, that a position belongs to.
-    fn group(&self, line: u32, position: u32) -> usize {
-        let share = line / self.window_lines % self.shares;
-        let tile = position / self.tile();
-        let item = if self.across == 1 {
-            tile * self.shares + share
-        } else {
-            share * self.length.div_ceil(self.tile()) + tile
-        };
-        (item / LANES) as usize
+    /// Pools a quad's activation; of each window, the kept value and its place.
+    fn pool<T: Real>(&self, activation: &[T], gamma: [T; 4], pooled: &mut [T], code: &mut [u32]) {
+        let (lines, windows) = (self.geometry(), self.pooling());
+        let direction =
+            gamma.map(|gamma| if gamma == T::zero() { T::zero() } else { gamma.signum() });
+        let mut places = vec![[u32::MAX; 4]; code.len()];
+        for (line, position) in (0..lines.lines)
+            .flat_map(|line| (0..lines.length).map(move |position| (line, position)))
+        {
+            let Some((window, here)) = windows.locate(line, position) else { continue };
+            let at = (line * lines.across + position * lines.along) as usize;
+            let value = &activation[4 * at..4 * at + 4];
+            for c in 0..4 {
+                let held = &mut pooled[4 * window + c];
+                let place = &mut places[window][c];
+                let (key, best) = (value[c] * direction[c], *held * direction[c]);
+                if *place == u32::MAX || key > best || (key == best && here < *place) {
+                    (*held, *place) = (value[c], here);
+                }
+            }
+        }
+        for (code, place) in code.iter_mut().zip(&places) {
+            *code = u32::from_le_bytes(place.map(|place| place as u8));
+        }
     }
 }
 
 impl Kernel for Params {
+    // Four rows a thread: loading its weights is then a small part of its work.
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| params.grid(8, 4, 64))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, channels, outs] =
             [self.batch, self.out_channels, self.out_quads()].map(|n| n as usize);
@@ -168,16 +178,8 @@ impl Kernel for Params {
             pivot: channels,
             pooled: 4 * pooled,
             code: pooled,
-            partial: 8 * outs * self.rows() as usize,
+            partial: 8 * outs,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.groups(), self.out_quads(), self.batch]
-    }
-
-    fn constants(&self) -> Constants {
-        vec![("POOL", f64::from(self.window)), ("GROUPS", f64::from(self.taps.div_ceil(3)))]
     }
 
     fn cost(&self) -> Cost {
@@ -192,69 +194,27 @@ impl Kernel for Params {
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
-        let (lines, windows) = (self.geometry(), self.pooling());
-        let outs = self.out_quads() as usize;
-        let pooled_plane = windows.plane() as usize;
-        let rows = 8 * outs * self.groups() as usize;
-        tensors
-            .pooled
+        let Slices { weight, bias, gamma, pivot, pooled, code, partial, .. } = tensors;
+        let (lines, outs) = (self.geometry(), self.out_quads() as usize);
+        let pooled_plane = self.pooling().plane() as usize;
+        // By clip and quad.
+        let sums: Vec<Vec<[f64; 8]>> = pooled
             .par_chunks_mut(4 * outs * pooled_plane)
-            .zip(tensors.code.par_chunks_mut(outs * pooled_plane))
-            .zip(tensors.partial.par_chunks_mut(rows))
+            .zip(code.par_chunks_mut(outs * pooled_plane))
             .zip(self.spectrograms().standardised(tensors.input, lines.plane()))
-            .for_each(|(((pooled, code), partial), input)| {
-                partial.fill(T::zero());
+            .map(|((pooled, code), input)| {
                 let planes = pooled.chunks_mut(4 * pooled_plane).zip(code.chunks_mut(pooled_plane));
-                for (quad, (pooled, code)) in planes.enumerate() {
-                    let activation = entry_activation(
-                        lines,
-                        self.taps,
-                        quad,
-                        &input,
-                        tensors.weight,
-                        tensors.bias,
-                    );
-                    let entry = |values: &[T], c: usize| {
-                        values.get(4 * quad + c).copied().unwrap_or_else(T::zero)
-                    };
-                    let pivot = [0, 1, 2, 3].map(|c| entry(tensors.pivot, c));
-                    let last = self.out_channels as usize - 1;
-                    let direction = [0, 1, 2, 3].map(|c| {
-                        let gamma = tensors.gamma[(4 * quad + c).min(last)];
-                        if gamma == T::zero() { T::zero() } else { gamma.signum() }
-                    });
-                    let mut places = vec![[u32::MAX; 4]; pooled_plane];
-                    for line in 0..lines.lines {
-                        for first in (0..lines.length).step_by(self.tile() as usize) {
-                            let positions = first..(first + self.tile()).min(lines.length);
-                            let sums =
-                                &mut partial[8 * (self.group(line, first) * outs + quad)..][..8];
-                            add_sums(lines, line, positions, &activation, pivot, sums);
-                        }
-                        for position in 0..lines.length {
-                            let Some((window, here)) = windows.locate(line, position) else {
-                                continue;
-                            };
-                            let at = (line * lines.across + position * lines.along) as usize;
-                            let value = &activation[4 * at..4 * at + 4];
-                            for c in 0..4 {
-                                let held = &mut pooled[4 * window + c];
-                                let place = &mut places[window][c];
-                                let (key, best) = (value[c] * direction[c], *held * direction[c]);
-                                if *place == u32::MAX
-                                    || key > best
-                                    || (key == best && here < *place)
-                                {
-                                    (*held, *place) = (value[c], here);
-                                }
-                            }
-                        }
-                    }
-                    for (code, place) in code.iter_mut().zip(&places) {
-                        *code = u32::from_le_bytes(place.map(|place| place as u8));
-                    }
-                }
-            });
+                let quads = planes.enumerate().map(|(quad, (pooled, code))| {
+                    let activation = entry_activation(lines, self.taps, quad, &input, weight, bias);
+                    self.pool(&activation, of_quad(gamma, quad), pooled, code);
+                    sums_around(of_quad(pivot, quad), [&activation[..]].into_iter())
+                });
+                quads.collect()
+            })
+            .collect();
+        for (at, sum) in partial.iter_mut().enumerate() {
+            *sum = T::of(sums.iter().map(|clip| clip[at / 8][at % 8]).sum());
+        }
     }
 
     fn draw(&self) -> Tensors<Draw> {
@@ -270,7 +230,7 @@ impl Kernel for Params {
             pivot: Draw::Uniform(0.0, 1.0),
             pooled: Draw::NORMAL,
             code: Draw::NORMAL,
-            partial: Draw::NORMAL,
+            partial: Draw::Poison,
         }
     }
 
@@ -283,7 +243,7 @@ impl Kernel for Params {
             Case::new("minimal", case(1, 1, [1, 1], 1, 1, [1, 1])),
             Case::new("odd, over time", case(3, 7, [1, 5], 11, 37, [2, 3])),
             Case::new("odd, over frequency", case(2, 6, [7, 1], 19, 67, [3, 2])),
-            Case::new("one short of whole tiles", case(2, 4, [1, 3], 4, 4 * TILE - 1, [2, 2])),
+            Case::new("one short of whole tiles", case(2, 4, [1, 3], 4, 31, [2, 2])),
             Case::new("windows of one position", case(1, 5, [1, 3], 3, 29, [2, 1])),
             Case::new("typical, over time", case(1, 16, [1, 9], 32, 1292, [2, 2])),
             Case::new("typical, over frequency", case(1, 16, [9, 1], 128, 323, [4, 4])),

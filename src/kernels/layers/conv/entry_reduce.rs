@@ -1,14 +1,18 @@
 //! Adds up the shares of the first convolution's weight and bias gradient.
 
-use super::entry_backward::COLUMNS;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, over_shares};
 
 kernel! {
     "layers/conv/entry_reduce",
-    params { out_channels: u32, taps: u32, splits: u32 },
+    params {
+        out_channels: u32,
+        taps: u32,
+        /// Shares of `partial`.
+        shares: u32,
+    },
     tensors {
-        /// [splits, out_quads, 10, 4]: nine taps, then the bias
+        /// [shares, out_quads, taps + 1, 4]: the taps, then the bias
         partial: read f32,
         /// [out_channels, taps]
         d_weight: write f32,
@@ -17,18 +21,22 @@ kernel! {
     },
 }
 
-impl Kernel for Params {
-    fn lengths(&self) -> Tensors<usize> {
-        let [outs, taps, splits] = [self.out_channels, self.taps, self.splits].map(|n| n as usize);
-        Tensors {
-            partial: splits * outs.div_ceil(4) * COLUMNS * 4,
-            d_weight: outs * taps,
-            d_bias: outs,
-        }
+impl Params {
+    /// Elements of a share.
+    fn share(&self) -> usize {
+        4 * (self.out_channels.div_ceil(4) * (self.taps + 1)) as usize
     }
+}
 
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.out_channels * (self.taps + 1), 64), 1, 1]
+impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        Grid::of([cover(params.out_channels * (params.taps + 1), 64), 1, 1])
+    })];
+
+    fn lengths(&self) -> Tensors<usize> {
+        let [outs, taps] = [self.out_channels, self.taps].map(|n| n as usize);
+        let partial = self.shares as usize * self.share();
+        Tensors { partial, d_weight: outs * taps, d_bias: outs }
     }
 
     fn cost(&self) -> Cost {
@@ -37,17 +45,16 @@ impl Kernel for Params {
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
-        let (outs, taps) = (self.out_channels as usize, self.taps as usize);
-        tensors.d_weight.fill(T::zero());
-        tensors.d_bias.fill(T::zero());
-        for partial in tensors.partial.chunks(outs.div_ceil(4) * COLUMNS * 4) {
-            for o in 0..outs {
-                let at = |column: usize| partial[((o / 4) * COLUMNS + column) * 4 + o % 4];
-                for t in 0..taps {
-                    tensors.d_weight[o * taps + t] += at(t);
-                }
-                tensors.d_bias[o] += at(COLUMNS - 1);
-            }
+        let taps = self.taps as usize;
+        let sum = |o: usize, column: usize| {
+            let at = (o / 4 * (taps + 1) + column) * 4 + o % 4;
+            over_shares(tensors.partial, self.share(), at)
+        };
+        for (at, d) in tensors.d_weight.iter_mut().enumerate() {
+            *d = sum(at / taps, at % taps);
+        }
+        for (o, d) in tensors.d_bias.iter_mut().enumerate() {
+            *d = sum(o, taps);
         }
     }
 
@@ -57,10 +64,10 @@ impl Kernel for Params {
 
     fn cases() -> Vec<Case<Self>> {
         vec![
-            Case::new("minimal", Self { out_channels: 1, taps: 1, splits: 1 }),
-            Case::new("odd", Self { out_channels: 7, taps: 5, splits: 3 }),
-            Case::new("one channel in the last quad", Self { out_channels: 5, taps: 3, splits: 2 }),
-            Case::new("typical", Self { out_channels: 16, taps: 9, splits: 128 }),
+            Case::new("minimal", Self { out_channels: 1, taps: 1, shares: 1 }),
+            Case::new("odd", Self { out_channels: 7, taps: 5, shares: 3 }),
+            Case::new("one channel in the last quad", Self { out_channels: 5, taps: 3, shares: 2 }),
+            Case::new("typical", Self { out_channels: 16, taps: 9, shares: 128 }),
         ]
     }
 }

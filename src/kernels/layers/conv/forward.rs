@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::{
-    Footprint, LANES, Lines, TILE, add_sums, convolve, launches, meetings, quad_matrices, scaled,
+    Footprint, Lines, convolve, launches, meetings, of_quad, planes, quad_matrices, scaled,
+    sums_around,
 };
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
-use crate::plan::ALIGNMENT;
+use crate::kernels::{ALIGNMENT, Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/forward",
@@ -41,8 +41,8 @@ kernel! {
         pivot: read f32,
         /// [clips, out_quads, bands, steps, 4]
         output: update f32,
-        /// [rows, out_quads, 2, 4]: Σ (output − pivot), Σ (output − pivot)²
-        partial: update f32,
+        /// [out_quads, 2, 4]: Σ (output − pivot), Σ (output − pivot)²
+        partial: shares f32,
     },
 }
 
@@ -100,23 +100,22 @@ impl Params {
         16 * quad_matrices(self.in_quads, self.rows, self.groups) as usize
     }
 
-    /// Rows of partials: for each workgroup one, and so many more that the rows of another part of
-    /// the batch may follow in the same tensor.
-    pub fn rows(&self) -> u32 {
-        let row = 8 * self.out_quads() as usize;
+    /// Workgroups of `lanes` threads, each of which computes `tile` positions of a line. Every
+    /// workgroup leaves a share, and there are so many that those of another part of the batch may
+    /// follow in the same tensor.
+    fn grid(&self, tile: u32, lanes: u32) -> Grid {
+        let share = 8 * self.out_quads() as usize;
         let aligned =
-            (1..=ALIGNMENT as u32).find(|&n| (n as usize * row).is_multiple_of(ALIGNMENT));
-        let groups = cover(self.clips * self.geometry().tiles(), LANES);
-        groups.next_multiple_of(aligned.unwrap_or(1))
+            (1..=ALIGNMENT as u32).find(|&n| (n as usize * share).is_multiple_of(ALIGNMENT));
+        let groups = cover(self.clips * self.geometry().tiles(tile), lanes);
+        let shares = groups.next_multiple_of(aligned.unwrap_or(1));
+        Grid { shares, ..Grid::of([shares, self.count, 1]) }
     }
 }
 
-/// Channel c of a quad; zero past the last one.
-fn entry<T: Real>(values: &[T], quad: usize, c: usize) -> T {
-    values.get(4 * quad + c).copied().unwrap_or_else(T::zero)
-}
-
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| params.grid(16, 64))];
+
     fn lengths(&self) -> Tensors<usize> {
         let plane = 4 * self.geometry().plane();
         let [clips, ins, outs] = [self.clips, self.in_quads, self.out_quads()].map(|n| n as usize);
@@ -127,12 +126,8 @@ impl Kernel for Params {
             bias: self.out_channels as usize,
             pivot: self.out_channels as usize,
             output: clips * outs * plane,
-            partial: 8 * outs * self.rows() as usize,
+            partial: 8 * outs,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.rows(), self.count, 1]
     }
 
     fn cost(&self) -> Cost {
@@ -166,7 +161,7 @@ impl Kernel for Params {
                 let output = &mut output[quad * plane..][..plane];
                 let weight =
                     &tensors.weight[quad * self.quad_weights()..][..16 * ins * rows * padded];
-                let bias = [0, 1, 2, 3].map(|c| entry(tensors.bias, quad, c));
+                let bias = of_quad(tensors.bias, quad);
                 for position in output.chunks_exact_mut(4) {
                     position.copy_from_slice(&bias);
                 }
@@ -178,19 +173,11 @@ impl Kernel for Params {
             }
         });
         let output = &*tensors.output;
-        let items = self.clips * lines.tiles();
-        tensors.partial.par_chunks_mut(8 * outs).zip(0..self.rows()).for_each(|(row, group)| {
-            for quad in launched() {
-                let sums = &mut row[8 * quad..][..8];
-                sums.fill(T::zero());
-                let pivot = [0, 1, 2, 3].map(|c| entry(tensors.pivot, quad, c));
-                for item in (LANES * group..LANES * (group + 1)).take_while(|&item| item < items) {
-                    let (line, first) = lines.tile(item % lines.tiles());
-                    let clip = (item / lines.tiles()) as usize;
-                    let values = &output[(clip * outs + quad) * plane..][..plane];
-                    let positions = first..(first + TILE).min(lines.length);
-                    add_sums(lines, line, positions, values, pivot, sums);
-                }
+        tensors.partial.par_chunks_mut(8).enumerate().for_each(|(quad, sums)| {
+            if launched().contains(&quad) {
+                let (pivot, planes) =
+                    (of_quad(tensors.pivot, quad), planes(output, plane, [quad, outs]));
+                sums.copy_from_slice(&sums_around(pivot, planes).map(T::of));
             }
         });
     }
@@ -216,7 +203,7 @@ impl Kernel for Params {
         vec![
             Case::new("minimal", case(1, [1, 1], [1, 1], 1, 1)),
             Case::new("odd, over time", case(3, [5, 7], [1, 5], 3, 37)),
-            Case::new("odd, over frequency", case(3, [9, 6], [7, 1], 19, LANES + 3)),
+            Case::new("odd, over frequency", case(3, [9, 6], [7, 1], 19, 67)),
             Case::new("typical, over time", case(1, [16, 32], [1, 9], 32, 323)),
             Case::new("typical, over frequency", case(1, [16, 32], [9, 1], 32, 323)),
             Case::new("whole tiles", case(1, [4, 4], [1, 3], 16, 64)),

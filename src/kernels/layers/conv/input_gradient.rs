@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::{Footprint, LANES, Lines, convolve, launches, meetings, quad_matrices};
+use super::{Footprint, Lines, convolve, launches, meetings, quad_matrices};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/input_gradient",
@@ -80,6 +80,11 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        // A thread computes 16 positions of a line.
+        Grid::of([cover(params.clips * params.geometry().tiles(16), 64), params.count, 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let plane = 4 * self.geometry().plane();
         let [clips, ins, outs] = [self.clips, self.in_quads, self.out_quads].map(|n| n as usize);
@@ -88,10 +93,6 @@ impl Kernel for Params {
             weight: ins * self.quad_weights(),
             d_input: clips * ins * plane,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.clips * self.geometry().tiles(), LANES), self.count, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -17,22 +17,15 @@ pub mod spread;
 pub mod weight_gradient;
 pub mod weight_gradient_reduce;
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use crate::kernels::verify::Draw;
-use crate::kernels::{Real, UNIFORM_WINDOW, cover};
+use crate::kernels::{Real, UNIFORM_WINDOW};
 
 pub use packing::packing;
 
-/// Positions that a thread computes of a line.
-const TILE: u32 = 16;
-/// Threads of a workgroup.
-const LANES: u32 = 64;
-/// The largest kernel of the `entry_` kernels, and the taps of one launch's row in a weight
-/// gradient: what a thread keeps in registers.
-pub const MOST_TAPS: u32 = 9;
+/// The largest kernel of the `entry_` kernels: what a thread keeps in registers.
+const MOST_TAPS: u32 = 9;
 
 /// Which way a kernel runs, and over which plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,19 +54,9 @@ impl Lines {
         (self.length * self.lines) as usize
     }
 
-    /// Tiles of a plane.
-    fn tiles(&self) -> u32 {
-        self.length.div_ceil(TILE) * self.lines
-    }
-
-    /// The line and the first position of a plane's tile, in the order in which lanes take them.
-    fn tile(&self, item: u32) -> (u32, u32) {
-        let tiles = self.length.div_ceil(TILE);
-        if self.across == 1 {
-            (item % self.lines, TILE * (item / self.lines))
-        } else {
-            (item / tiles, TILE * (item % tiles))
-        }
+    /// Tiles of so many positions of a line that cover a plane.
+    fn tiles(&self, positions: u32) -> u32 {
+        self.length.div_ceil(positions) * self.lines
     }
 
     /// Pairs of runs of memory (output start, input start, length) in which every output position
@@ -224,6 +207,8 @@ pub struct Windows {
 
 /// Positions of a pooling window of the `entry_` kernels at most: a place in it fits a byte.
 const MOST_WINDOW: u32 = 256;
+/// Those along a line: a thread keeps what it computes of a window in registers.
+const MOST_ALONG: u32 = 8;
 
 /// Whether the `entry_` kernels take a first block with this kernel and pooling window, both
 /// [bands, steps].
@@ -232,7 +217,7 @@ pub fn entry_takes(kernel: [u32; 2], window: [u32; 2]) -> bool {
     let along = if rows > columns { window[0] } else { window[1] };
     rows.min(columns) == 1
         && rows.max(columns) <= MOST_TAPS
-        && along <= entry_forward::TILE
+        && along <= MOST_ALONG
         && window[0].saturating_mul(window[1]) <= MOST_WINDOW
 }
 
@@ -323,13 +308,14 @@ fn entry_activation<T: Real>(
     weight: &[T],
     bias: &[T],
 ) -> Vec<T> {
-    let channel = |values: &[T], c: usize, stride: usize, at: usize| {
-        values.get((4 * quad + c) * stride + at).copied().unwrap_or_else(T::zero)
+    let weight = |c: usize, tap: u32| {
+        let at = (4 * quad + c) * taps as usize + tap as usize;
+        weight.get(at).copied().unwrap_or_else(T::zero)
     };
-    let first = [0, 1, 2, 3].map(|c| channel(bias, c, 1, 0));
-    let mut output: Vec<T> = (0..lines.plane()).flat_map(|_| first).collect();
+    let bias = of_quad(bias, quad);
+    let mut output: Vec<T> = (0..lines.plane()).flat_map(|_| bias).collect();
     for tap in 0..taps {
-        let w = [0, 1, 2, 3].map(|c| channel(weight, c, taps as usize, tap as usize));
+        let w = [0, 1, 2, 3].map(|c| weight(c, tap));
         for (to, from, run) in lines.overlaps(i64::from(tap) - i64::from(taps / 2), 0) {
             let to = output[4 * to..4 * (to + run)].chunks_exact_mut(4);
             for (y, &x) in to.zip(&input[from..from + run]) {
@@ -409,67 +395,36 @@ fn scaled<T: Real>(input: &[T], affine: &[T], in_quads: usize, plane: usize) -> 
     result
 }
 
-/// Adds Σ (x − pivot) and Σ (x − pivot)² to the eight `sums`, over the positions that a
-/// thread computes of a line. A tile is summed on its own: one long f32 sum loses digits.
-fn add_sums<T: Real>(
-    lines: Lines,
-    line: u32,
-    positions: Range<u32>,
-    values: &[T],
-    pivot: [T; 4],
-    sums: &mut [T],
-) {
-    let mut tile = [T::zero(); 8];
-    for position in positions {
-        let at = 4 * (line * lines.across + position * lines.along) as usize;
+/// One of `quads` quads of every clip, plane by plane.
+fn planes<T>(values: &[T], plane: usize, [quad, quads]: [usize; 2]) -> impl Iterator<Item = &[T]> {
+    values.chunks(plane).skip(quad).step_by(quads)
+}
+
+/// Σ (x − pivot), then Σ (x − pivot)², of the four channels of a quad, over planes of it.
+fn sums_around<'a, T: Real>(pivot: [T; 4], planes: impl Iterator<Item = &'a [T]>) -> [f64; 8] {
+    let mut sums = [0.0; 8];
+    for position in planes.flat_map(|plane| plane.chunks_exact(4)) {
         for c in 0..4 {
-            let distance = values[at + c] - pivot[c];
-            tile[c] += distance;
-            tile[4 + c] += distance * distance;
+            let distance = (position[c] - pivot[c]).double();
+            sums[c] += distance;
+            sums[4 + c] += distance * distance;
         }
     }
-    for (total, sum) in sums.iter_mut().zip(tile) {
-        *total += sum;
-    }
+    sums
 }
 
-/// Positions of a segment in a weight gradient: long enough that filling the window of inputs is
-/// a small part of the work. A thread walks no fewer where there are as many, in several segments
-/// of short lines: adding up a workgroup's sums costs as much as walking some dozens of positions.
-const SEGMENT: u32 = 64;
-/// Splits of a weight gradient at most: workgroups enough for a GPU, partials few enough to add.
-const MOST_SPLITS: u32 = 16;
-
-/// How a weight gradient walks the lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Walk {
-    /// Positions of a line that are walked at a time.
-    pub segment: u32,
-    /// Of each line.
-    pub segments: u32,
-    /// Workgroups that share the segments of `clips` clips.
-    pub splits: u32,
+/// The entries of a quad's channels in a vector over channels; zero past the last one.
+fn of_quad<T: Real>(values: &[T], quad: usize) -> [T; 4] {
+    [0, 1, 2, 3].map(|c| values.get(4 * quad + c).copied().unwrap_or_else(T::zero))
 }
 
-impl Walk {
-    /// Segments of nearly equal length, and workgroups enough for a GPU.
-    pub fn new(lines: Lines, clips: u32) -> Self {
-        let segments = lines.length.div_ceil(SEGMENT);
-        let segment = lines.length.div_ceil(segments);
-        let items = clips * segments * lines.lines;
-        let walked = SEGMENT / segment;
-        Self { segment, segments, splits: cover(items, LANES * walked).min(MOST_SPLITS) }
-    }
-
-    /// The split that walks the segment a position lies in.
-    fn split(&self, lines: Lines, clip: u32, line: u32, position: u32) -> usize {
-        let segment = position / self.segment;
-        let within = if lines.across == 1 {
-            segment * lines.lines + line
-        } else {
-            line * self.segments + segment
-        };
-        let item = clip * self.segments * lines.lines + within;
-        (item / LANES % self.splits) as usize
-    }
+/// How the workgroups of a gradient to weights share the lines. Each leaves a share of the sums.
+struct Walk {
+    /// Threads of a workgroup.
+    lanes: u32,
+    /// Positions of a line that are walked at a time, at most: long enough that filling the window
+    /// of inputs is a small part of the work.
+    segment: u32,
+    /// Shares at most: workgroups enough for a GPU, shares few enough to add.
+    shares: u32,
 }

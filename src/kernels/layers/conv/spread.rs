@@ -1,9 +1,9 @@
 //! A branch's planar input, standardised, as one quad, for a first block that the `entry_` kernels do
 //! not take.
 
-use super::{LANES, Spectrograms};
+use super::Spectrograms;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/spread",
@@ -39,13 +39,12 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.plane, 64), params.clips, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let input = self.clips as usize * self.plane as usize;
         Tensors { input, output: 4 * input, affine: 8 }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.plane, LANES), self.clips, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::{Footprint, Lines, MOST_TAPS, Walk, meetings, scaled};
+use super::{Footprint, Lines, Walk, meetings, planes, scaled};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Constants, Cost, Kernel, Real, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/weight_gradient",
@@ -20,10 +20,6 @@ kernel! {
         /// Lines that the kernel spans, and those before the centre.
         rows: u32,
         above: u32,
-        /// Runs of at most [`MOST_TAPS`] taps that a line of the kernel is cut into.
-        runs: u32,
-        segment: u32,
-        segments: u32,
     },
     tensors {
         /// [clips, out_quads, bands, steps, 4]
@@ -32,20 +28,18 @@ kernel! {
         input: read f32,
         /// [2, in_quads, 4]: scale, then shift
         affine: read f32,
-        /// [splits, out_quads, in_quads, rows, padded, 4 (in), 4 (out)]
-        partial: write f32,
-        /// [splits, out_quads, 4]
-        bias_partial: write f32,
+        /// [out_quads, in_quads, rows, taps, 4 (in), 4 (out)]
+        partial: shares f32,
+        /// [out_quads, 4]
+        bias_partial: shares f32,
     },
 }
 
 impl Params {
     /// `channels` are those that the convolution reads and writes.
     pub fn new(clips: u32, channels: [u32; 2], lines: Lines, footprint: Footprint) -> Self {
-        let walk = Walk::new(lines, clips);
         let Lines { length, lines, along, across } = lines;
         let [in_quads, out_quads] = channels.map(|n| n.div_ceil(4));
-        let Walk { segment, segments, .. } = walk;
         Self {
             clips,
             in_quads,
@@ -57,9 +51,6 @@ impl Params {
             before: footprint.along.before,
             rows: footprint.across.used,
             above: footprint.across.before,
-            runs: footprint.along.used.div_ceil(MOST_TAPS),
-            segment,
-            segments,
         }
     }
 
@@ -72,48 +63,38 @@ impl Params {
         2 * self.before + 1
     }
 
-    /// Groups of three taps in a run.
-    fn groups(&self) -> u32 {
-        self.taps().min(MOST_TAPS).div_ceil(3)
-    }
-
-    /// Taps of a line of the kernel, in whole runs.
-    pub fn padded(&self) -> u32 {
-        3 * self.groups() * self.runs
-    }
-
-    /// Elements of `partial`.
-    pub fn shares(&self) -> usize {
-        let pairs = self.splits() * self.out_quads * self.in_quads;
-        16 * (pairs * self.rows * self.padded()) as usize
-    }
-
-    /// Partial sums that `weight_gradient_reduce` adds up.
-    pub fn splits(&self) -> u32 {
-        Walk::new(self.geometry(), self.clips).splits
+    /// A workgroup is for a pair of quads and a run of at most `most` taps of a line of the kernel:
+    /// what a thread keeps in registers. A thread walks no fewer positions than a segment may have,
+    /// in several segments of short lines: adding up a workgroup's sums costs as much as walking
+    /// some dozens of positions.
+    fn grid(&self, walk: Walk, most: u32) -> Grid {
+        let segments = self.length.div_ceil(walk.segment);
+        let walked = walk.segment / self.length.div_ceil(segments);
+        let items = self.clips * segments * self.lines;
+        let shares = cover(items, walk.lanes * walked).min(walk.shares);
+        let runs = self.taps().div_ceil(most);
+        Grid {
+            workgroups: [shares, self.out_quads, self.in_quads * self.rows * runs],
+            constants: vec![("GROUPS", f64::from(self.taps().min(most).div_ceil(3)))],
+            shares,
+        }
     }
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| params.grid(Walk { lanes: 64, segment: 64, shares: 16 }, 9))];
+
     fn lengths(&self) -> Tensors<usize> {
         let plane = 4 * self.geometry().plane();
         let [clips, ins, outs] = [self.clips, self.in_quads, self.out_quads].map(|n| n as usize);
-        let splits = self.splits() as usize;
         Tensors {
             d_output: clips * outs * plane,
             input: clips * ins * plane,
             affine: 8 * ins,
-            partial: self.shares(),
-            bias_partial: splits * outs * 4,
+            partial: outs * ins * 16 * (self.rows * self.taps()) as usize,
+            bias_partial: outs * 4,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [self.splits(), self.out_quads, self.in_quads * self.rows * self.runs]
-    }
-
-    fn constants(&self) -> Constants {
-        vec![("GROUPS", f64::from(self.groups()))]
     }
 
     fn cost(&self) -> Cost {
@@ -130,43 +111,43 @@ impl Kernel for Params {
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         let lines = self.geometry();
-        let walk = Walk::new(lines, self.clips);
         let (ins, outs) = (self.in_quads as usize, self.out_quads as usize);
         let plane = 4 * lines.plane();
-        let one = (16 * self.rows * self.padded()) as usize;
         let input = scaled(tensors.input, tensors.affine, ins, lines.plane());
-        let splits = walk.splits as usize;
-        // [out quad][in quad][split, rows, padded, 4, 4], put into place at the end.
-        let sums: Vec<Vec<T>> = (0..outs * ins)
-            .into_par_iter()
-            .map(|pair| {
-                let (o, i) = (pair / ins, pair % ins);
-                let mut sums = vec![T::zero(); splits * one];
-                for clip in 0..self.clips {
-                    let d = &tensors.d_output[(clip as usize * outs + o) * plane..][..plane];
-                    let x = &input[(clip as usize * ins + i) * plane..][..plane];
-                    self.correlate(lines, walk, clip, d, x, &mut sums);
-                }
-                sums
-            })
-            .collect();
-        for (at, to) in tensors.partial.chunks_mut(one).enumerate() {
-            let (split, pair) = (at / (outs * ins), at % (outs * ins));
-            to.copy_from_slice(&sums[pair][split * one..][..one]);
-        }
-        tensors.bias_partial.fill(T::zero());
-        for (at, d) in tensors.d_output.chunks(plane).enumerate() {
-            let (clip, o) = ((at / outs) as u32, at % outs);
-            for line in 0..lines.lines {
-                for position in 0..lines.length {
-                    let split = walk.split(lines, clip, line, position);
-                    let from = 4 * (line * lines.across + position * lines.along) as usize;
-                    let to = (split * outs + o) * 4;
-                    for c in 0..4 {
-                        tensors.bias_partial[to + c] += d[from + c];
+        let partial = tensors.partial.par_chunks_mut(16 * (self.rows * self.taps()) as usize);
+        partial.enumerate().for_each(|(pair, partial)| {
+            let (o, i) = (pair / ins, pair % ins);
+            for (tap, to) in (0..).zip(partial.chunks_exact_mut(16)) {
+                let offset = i64::from(tap % self.taps()) - i64::from(self.before);
+                let lines_off = i64::from(tap / self.taps()) - i64::from(self.above);
+                let mut sums = [0.0; 16];
+                for (d, x) in
+                    planes(tensors.d_output, plane, [o, outs]).zip(planes(&input, plane, [i, ins]))
+                {
+                    for (at, from, run) in lines.overlaps(offset, lines_off) {
+                        let d = d[4 * at..4 * (at + run)].chunks_exact(4);
+                        for (d, x) in d.zip(x[4 * from..].chunks_exact(4)) {
+                            for (sums, &x) in sums.chunks_exact_mut(4).zip(x) {
+                                for (sum, &d) in sums.iter_mut().zip(d) {
+                                    *sum += d.double() * x.double();
+                                }
+                            }
+                        }
                     }
                 }
+                to.copy_from_slice(&sums.map(T::of));
             }
+        });
+        for (o, to) in tensors.bias_partial.chunks_exact_mut(4).enumerate() {
+            let mut sums = [0.0; 4];
+            for d in
+                planes(tensors.d_output, plane, [o, outs]).flat_map(|plane| plane.chunks_exact(4))
+            {
+                for (sum, &d) in sums.iter_mut().zip(d) {
+                    *sum += d.double();
+                }
+            }
+            to.copy_from_slice(&sums.map(T::of));
         }
     }
 
@@ -175,8 +156,8 @@ impl Kernel for Params {
             d_output: Draw::NORMAL,
             input: Draw::NORMAL,
             affine: Draw::NORMAL,
-            partial: Draw::NORMAL,
-            bias_partial: Draw::NORMAL,
+            partial: Draw::Poison,
+            bias_partial: Draw::Poison,
         }
     }
 
@@ -198,52 +179,5 @@ impl Kernel for Params {
             Case::new("whole tiles", case(1, [4, 4], [1, 3], 16, 64)),
             Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
         ]
-    }
-}
-
-impl Params {
-    /// Adds one clip's share for a pair of quads to `sums`, [split, rows, padded, 4, 4].
-    fn correlate<T: Real>(
-        &self,
-        lines: Lines,
-        walk: Walk,
-        clip: u32,
-        d_output: &[T],
-        input: &[T],
-        sums: &mut [T],
-    ) {
-        let padded = self.padded();
-        let taps = self.rows * padded;
-        for tap in 0..taps {
-            let offset = i64::from(tap % padded) - i64::from(self.before);
-            let lines_off = i64::from(tap / padded) - i64::from(self.above);
-            for (to, from, run) in lines.overlaps(offset, lines_off) {
-                // Cut the run where the split changes.
-                let mut done = 0;
-                while done < run {
-                    let at = (to + done) as u32;
-                    let (line, position, left) = if lines.along == 1 {
-                        let position = at % lines.across;
-                        (at / lines.across, position, walk.segment - position % walk.segment)
-                    } else {
-                        // Neighbours in memory lie on different lines, a split every few.
-                        (at % lines.along, at / lines.along, 1)
-                    };
-                    let length = (left as usize).min(run - done);
-                    let split = walk.split(lines, clip, line, position);
-                    let sum = &mut sums[16 * (split * taps as usize + tap as usize)..][..16];
-                    let d = &d_output[4 * (to + done)..][..4 * length];
-                    let x = &input[4 * (from + done)..][..4 * length];
-                    for (d, x) in d.chunks_exact(4).zip(x.chunks_exact(4)) {
-                        for (sum, &x) in sum.chunks_exact_mut(4).zip(x) {
-                            for (sum, &d) in sum.iter_mut().zip(d) {
-                                *sum += d * x;
-                            }
-                        }
-                    }
-                    done += length;
-                }
-            }
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Footprint, Lines};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, over_shares};
 
 kernel! {
     "layers/conv/weight_gradient_reduce",
@@ -11,19 +11,19 @@ kernel! {
         out_channels: u32,
         taps: u32,
         first: u32,
-        padded: u32,
         along_stride: u32,
         along_stored: u32,
         rows: u32,
         first_row: u32,
         across_stride: u32,
         across_stored: u32,
-        splits: u32,
+        /// Shares of both.
+        shares: u32,
     },
     tensors {
-        /// [splits, out_quads, in_quads, rows, padded, 4 (in), 4 (out)]
+        /// [shares, out_quads, in_quads, rows, taps, 4 (in), 4 (out)]
         partial: read f32,
-        /// [splits, out_quads, 4]
+        /// [shares, out_quads, 4]
         bias_partial: read f32,
         /// [out_channels, in_channels, bands, steps] of taps
         d_weight: write f32,
@@ -33,23 +33,28 @@ kernel! {
 }
 
 impl Params {
-    /// Of a gradient in `splits` shares, each with `padded` taps a line.
-    pub fn new([ins, outs]: [u32; 2], footprint: Footprint, padded: u32, splits: u32) -> Self {
+    /// Over so many shares.
+    pub fn new([ins, outs]: [u32; 2], footprint: Footprint, shares: u32) -> Self {
         let Footprint { along, across, along_stride, across_stride } = footprint;
         Self {
             in_channels: ins,
             out_channels: outs,
             taps: along.used,
             first: along.first,
-            padded,
             along_stride,
             along_stored: along.stored,
             rows: across.used,
             first_row: across.first,
             across_stride,
             across_stored: across.stored,
-            splits,
+            shares,
         }
+    }
+
+    /// Elements of a share of `partial`.
+    fn share(&self) -> usize {
+        let pairs = self.out_channels.div_ceil(4) * self.in_channels.div_ceil(4);
+        16 * (pairs * self.rows * self.taps) as usize
     }
 
     fn stored(&self) -> u32 {
@@ -58,21 +63,20 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        let lengths = params.lengths();
+        Grid::of([cover((lengths.d_weight + lengths.d_bias) as u32, 64), 1, 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
-        let [ins, outs, stored, splits] =
-            [self.in_channels, self.out_channels, self.stored(), self.splits].map(|n| n as usize);
-        let taps = (self.rows * self.padded) as usize;
+        let [ins, outs, stored, shares] =
+            [self.in_channels, self.out_channels, self.stored(), self.shares].map(|n| n as usize);
         Tensors {
-            partial: splits * outs.div_ceil(4) * ins.div_ceil(4) * taps * 16,
-            bias_partial: splits * outs.div_ceil(4) * 4,
+            partial: shares * self.share(),
+            bias_partial: shares * outs.next_multiple_of(4),
             d_weight: outs * ins * stored,
             d_bias: outs,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        let lengths = self.lengths();
-        [cover((lengths.d_weight + lengths.d_bias) as u32, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {
@@ -84,28 +88,22 @@ impl Kernel for Params {
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
-        let [ins, outs, stored, rows, padded] =
-            [self.in_channels, self.out_channels, self.stored(), self.rows, self.padded]
+        let [ins, outs, stored, rows, taps] =
+            [self.in_channels, self.out_channels, self.stored(), self.rows, self.taps]
                 .map(|n| n as usize);
-        let (in_quads, out_quads) = (ins.div_ceil(4), outs.div_ceil(4));
         tensors.d_weight.fill(T::zero());
-        tensors.d_bias.fill(T::zero());
         let first = self.first * self.along_stride + self.first_row * self.across_stride;
-        for partial in tensors.partial.chunks(out_quads * in_quads * rows * padded * 16) {
-            for (pair, d_weight) in tensors.d_weight.chunks_mut(stored).enumerate() {
-                let (o, i) = (pair / ins, pair % ins);
-                for (r, t) in (0..self.rows).flat_map(|r| (0..self.taps).map(move |t| (r, t))) {
-                    let place = first + r * self.across_stride + t * self.along_stride;
-                    let row = ((o / 4) * in_quads + i / 4) * rows + r as usize;
-                    let tap = row * padded + t as usize;
-                    d_weight[place as usize] += partial[(tap * 4 + i % 4) * 4 + o % 4];
-                }
+        for (pair, d_weight) in tensors.d_weight.chunks_mut(stored).enumerate() {
+            let (o, i) = (pair / ins, pair % ins);
+            for (r, t) in (0..rows).flat_map(|r| (0..taps).map(move |t| (r, t))) {
+                let place = first + r as u32 * self.across_stride + t as u32 * self.along_stride;
+                let tap = ((o / 4 * ins.div_ceil(4) + i / 4) * rows + r) * taps + t;
+                let at = (tap * 4 + i % 4) * 4 + o % 4;
+                d_weight[place as usize] = over_shares(tensors.partial, self.share(), at);
             }
         }
-        for partial in tensors.bias_partial.chunks(4 * out_quads) {
-            for (d, &share) in tensors.d_bias.iter_mut().zip(partial) {
-                *d += share;
-            }
+        for (o, d) in tensors.d_bias.iter_mut().enumerate() {
+            *d = over_shares(tensors.bias_partial, outs.next_multiple_of(4), o);
         }
     }
 
@@ -119,9 +117,9 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
-        let case = |channels, kernel, bands, steps, splits| {
+        let case = |channels, kernel, bands, steps, shares| {
             let footprint = Footprint::new(kernel, Lines::new(kernel, bands, steps));
-            Self::new(channels, footprint, 3 * footprint.along.groups(), splits)
+            Self::new(channels, footprint, shares)
         };
         vec![
             Case::new("minimal", case([1, 1], [1, 1], 1, 1, 1)),

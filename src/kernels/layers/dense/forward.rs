@@ -1,7 +1,7 @@
 //! output[n, o] = bias[o] + Σ_i input[n, i] · weight[o, i]
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/dense/forward",
@@ -19,6 +19,9 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.batch * params.outputs, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, inputs, outputs] = [self.batch, self.inputs, self.outputs].map(|n| n as usize);
         Tensors {
@@ -27,10 +30,6 @@ impl Kernel for Params {
             bias: outputs,
             output: batch * outputs,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch * self.outputs, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

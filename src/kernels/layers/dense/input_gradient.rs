@@ -1,7 +1,7 @@
 //! d_input[n, i] = Σ_o d_output[n, o] · weight[o, i]
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/dense/input_gradient",
@@ -17,13 +17,12 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.batch * params.inputs, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, inputs, outputs] = [self.batch, self.inputs, self.outputs].map(|n| n as usize);
         Tensors { d_output: batch * outputs, weight: outputs * inputs, d_input: batch * inputs }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch * self.inputs, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

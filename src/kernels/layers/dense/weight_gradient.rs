@@ -1,7 +1,7 @@
 //! d_weight[o, i] = Σ_n d_output[n, o] · input[n, i], d_bias[o] = Σ_n d_output[n, o]
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/dense/weight_gradient",
@@ -19,6 +19,10 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        Grid::of([cover(params.outputs * (params.inputs + 1), 64), 1, 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, inputs, outputs] = [self.batch, self.inputs, self.outputs].map(|n| n as usize);
         Tensors {
@@ -27,10 +31,6 @@ impl Kernel for Params {
             d_weight: outputs * inputs,
             d_bias: outputs,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.outputs * (self.inputs + 1), 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -2,7 +2,7 @@
 
 use super::{CONTROL_WORDS, Mask, hash, keep_below};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/dropout/forward",
@@ -18,13 +18,12 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.elements, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = self.elements as usize;
         Tensors { control: CONTROL_WORDS, input: elements, output: elements }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.elements, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

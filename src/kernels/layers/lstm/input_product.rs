@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::kernels::layers::lstm::add_scaled;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/input_product",
@@ -27,6 +27,10 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        Grid::of([cover(2 * params.units, 32), cover(params.rows, 32), 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [rows, features, units] = [self.rows, self.features, self.units].map(|n| n as usize);
         Tensors {
@@ -35,10 +39,6 @@ impl Kernel for Params {
             bias: 8 * units,
             gates: 8 * rows * units,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(2 * self.units, 32), cover(self.rows, 32), 1]
     }
 
     fn cost(&self) -> Cost {

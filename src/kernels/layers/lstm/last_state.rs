@@ -1,7 +1,7 @@
 //! features[first + n, offset + u] = h[n, steps − 1, 0, u], features[first + n, offset + units + u] = h[n, 0, 1, u]
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/last_state",
@@ -27,16 +27,15 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(2 * params.batch * params.units, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
         Tensors {
             hidden: 2 * batch * steps * units,
             features: self.rows as usize * self.width as usize,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(2 * self.batch * self.units, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

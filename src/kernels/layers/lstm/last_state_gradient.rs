@@ -2,7 +2,7 @@
 //! units + u], and zero at every other step
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/last_state_gradient",
@@ -28,16 +28,16 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        Grid::of([cover(2 * params.steps * params.units, 64), params.batch, 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
         Tensors {
             d_features: self.rows as usize * self.width as usize,
             d_hidden: 2 * batch * steps * units,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(2 * self.steps * self.units, 64), self.batch, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, threads, visited};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/recurrence_backward",
@@ -89,6 +89,11 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| Grid {
+        constants: vec![("THREADS", f64::from(threads(params.units.div_ceil(8))))],
+        ..Grid::of([cover(params.batch, 8), 2, 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
         assert!(self.units <= MAX_UNITS, "{units} units are more than {MAX_UNITS}");
@@ -100,14 +105,6 @@ impl Kernel for Params {
             carry: 2 * batch * units,
             d_gates: 8 * batch * steps * units,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch, 8), 2, 1]
-    }
-
-    fn constants(&self) -> Constants {
-        vec![("THREADS", f64::from(threads(self.units.div_ceil(8))))]
     }
 
     fn cost(&self) -> Cost {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::kernels::layers::lstm::{add_scaled, lanes, visited};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/recurrent_gradient",
@@ -21,6 +21,14 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        let lanes = lanes(params.units);
+        Grid {
+            constants: vec![("LANES", f64::from(lanes))],
+            ..Grid::of([cover(params.units, 8 * lanes), cover(params.units, 128 / lanes), 2])
+        }
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
         Tensors {
@@ -28,15 +36,6 @@ impl Kernel for Params {
             hidden: 2 * batch * steps * units,
             d_weight_hh: 8 * units * units,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        let lanes = lanes(self.units);
-        [cover(self.units, 8 * lanes), cover(self.units, 128 / lanes), 2]
-    }
-
-    fn constants(&self) -> Constants {
-        vec![("LANES", f64::from(lanes(self.units)))]
     }
 
     fn cost(&self) -> Cost {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::kernels::layers::lstm::{add_scaled, lanes};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/weight_gradient",
@@ -28,6 +28,14 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        let lanes = lanes(params.features);
+        Grid {
+            constants: vec![("LANES", f64::from(lanes))],
+            ..Grid::of([cover(params.features, 8 * lanes), cover(params.units, 128 / lanes), 2])
+        }
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [rows, features, units] = [self.rows, self.features, self.units].map(|n| n as usize);
         Tensors {
@@ -36,15 +44,6 @@ impl Kernel for Params {
             d_weight_ih: 8 * units * features,
             d_bias: 8 * units,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        let lanes = lanes(self.features);
-        [cover(self.features, 8 * lanes), cover(self.units, 128 / lanes), 2]
-    }
-
-    fn constants(&self) -> Constants {
-        vec![("LANES", f64::from(lanes(self.features)))]
     }
 
     fn cost(&self) -> Cost {

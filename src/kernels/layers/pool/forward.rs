@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/pool/forward",
@@ -36,6 +36,10 @@ impl Params {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        Grid::of([cover(params.pooled(), 64), params.quads(), params.batch])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let quads = self.quads() as usize;
         Tensors {
@@ -43,10 +47,6 @@ impl Kernel for Params {
             gamma: self.channels as usize,
             output: self.batch as usize * quads * self.pooled() as usize * 4,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.pooled(), 64), self.quads(), self.batch]
     }
 
     fn cost(&self) -> Cost {

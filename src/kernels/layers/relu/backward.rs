@@ -1,7 +1,7 @@
 //! d_input[n, i] = d_output[n, offset + i] where input[n, i] > 0, else 0
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/relu/backward",
@@ -24,13 +24,12 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.batch * params.columns, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, columns, width] = [self.batch, self.columns, self.width].map(|n| n as usize);
         Tensors { input: batch * columns, d_output: batch * width, d_input: batch * columns }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch * self.columns, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -1,7 +1,7 @@
 //! output[n, offset + i] = max(0, input[n, i])
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/relu/forward",
@@ -22,13 +22,12 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.batch * params.columns, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, columns, width] = [self.batch, self.columns, self.width].map(|n| n as usize);
         Tensors { input: batch * columns, output: batch * width }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch * self.columns, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

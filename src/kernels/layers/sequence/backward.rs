@@ -1,7 +1,7 @@
 //! Gradient of a sequence as a feature map.
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/sequence/backward",
@@ -15,6 +15,9 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.lengths().d_input as u32, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, channels, bands, steps] =
             [self.batch, self.channels, self.bands, self.steps].map(|n| n as usize);
@@ -22,10 +25,6 @@ impl Kernel for Params {
             d_output: batch * steps * channels * bands,
             d_input: batch * channels.next_multiple_of(4) * bands * steps,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.lengths().d_input as u32, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

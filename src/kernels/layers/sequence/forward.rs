@@ -1,7 +1,7 @@
 //! A branch's last feature map, normalised, as a sequence.
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/sequence/forward",
@@ -17,6 +17,9 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.lengths().output as u32, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, channels, bands, steps] =
             [self.batch, self.channels, self.bands, self.steps].map(|n| n as usize);
@@ -26,10 +29,6 @@ impl Kernel for Params {
             affine: 2 * padded,
             output: batch * steps * channels * bands,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.lengths().output as u32, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

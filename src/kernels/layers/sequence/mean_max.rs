@@ -2,7 +2,7 @@
 //! x[n, t, j], and the first t at which the maximum is reached
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/sequence/mean_max",
@@ -26,6 +26,9 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.batch * params.columns, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, columns] = [self.batch, self.steps, self.columns].map(|n| n as usize);
         Tensors {
@@ -33,10 +36,6 @@ impl Kernel for Params {
             features: batch * self.width as usize,
             place: batch * columns,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch * self.columns, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

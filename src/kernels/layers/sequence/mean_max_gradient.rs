@@ -2,7 +2,7 @@
 //! d_features[n, offset + columns + j]
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/sequence/mean_max_gradient",
@@ -26,6 +26,10 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
+        Grid::of([cover(params.steps * params.columns, 64), params.batch, 1])
+    })];
+
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, columns] = [self.batch, self.steps, self.columns].map(|n| n as usize);
         Tensors {
@@ -33,10 +37,6 @@ impl Kernel for Params {
             place: batch * columns,
             d_x: batch * steps * columns,
         }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.steps * self.columns, 64), self.batch, 1]
     }
 
     fn cost(&self) -> Cost {

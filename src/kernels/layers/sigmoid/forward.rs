@@ -1,7 +1,7 @@
 //! probabilities[e] = 1 / (1 + exp(−logits[e]))
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/sigmoid/forward",
@@ -19,13 +19,12 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.elements, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = self.elements as usize;
         Tensors { logits: elements, probabilities: elements }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.elements, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {

@@ -1,7 +1,7 @@
 //! probabilities[n, m] = exp(logits[n, m]) / Σ_k exp(logits[n, k])
 
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/softmax/forward",
@@ -20,13 +20,12 @@ kernel! {
 }
 
 impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.batch, 64), 1, 1]))];
+
     fn lengths(&self) -> Tensors<usize> {
         let elements = (self.batch * self.moods) as usize;
         Tensors { logits: elements, probabilities: elements }
-    }
-
-    fn workgroups(&self) -> [u32; 3] {
-        [cover(self.batch, 64), 1, 1]
     }
 
     fn cost(&self) -> Cost {
