@@ -12,8 +12,8 @@ use moodshader::exec::verification::cases;
 use moodshader::exec::{CpuPrograms, Executor, Gpu, GpuOptions, GpuPrograms, Input};
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::Values;
-use moodshader::model::{Network, Program};
-use moodshader::plan::{Plan, Storage, TensorId};
+use moodshader::model::{Handles, Network, Purpose};
+use moodshader::plan::{Plan, Storage};
 
 /// The adapter as `moodshader train` opens it: without checks, and with workgroup memory as it comes
 /// rather than zero.
@@ -28,13 +28,12 @@ fn gpu() -> &'static Arc<Gpu> {
 /// Clips of an update.
 const CLIPS: usize = 5;
 
+const TRAINS: &str = "a training plan has one";
+
 /// A training plan of the small model and what it starts from.
 struct Training {
     plan: Arc<Plan>,
-    log_mel: TensorId,
-    targets: TensorId,
-    control: TensorId,
-    loss: TensorId,
+    handles: Handles,
     batch: small::Batch,
     state: small::State,
     words: [u32; 4],
@@ -43,14 +42,12 @@ struct Training {
 impl Training {
     fn new() -> Self {
         let network = Network::new(&small::preset(), small::NORMALIZATION);
-        let program = network.training(CLIPS, gpu().facts());
+        let program = network.program(CLIPS, Purpose::Training, gpu().facts());
         let batch = small::Batch::draw(&program, 1);
         let state = small::State::draw(&network, 2);
         let words = adam::control(3, 7, 1e-3, network.preset().train.betas);
-        let Program { plan, log_mel, targets, control, loss, .. } = program;
-        let control = control.expect("a training plan has one");
-        let plan = Arc::new(plan);
-        Self { plan, log_mel, targets, control, loss, batch, state, words }
+        let plan = Arc::new(program.plan);
+        Self { plan, handles: program.handles, batch, state, words }
     }
 
     /// The bits of all that an update leaves behind.
@@ -62,9 +59,9 @@ impl Training {
         }
         programs.upload(Storage::EpochLoss, &[0.0]).expect("the executor takes the loss");
         let inputs = [
-            (self.log_mel, Input::F32(&self.batch.log_mel)),
-            (self.targets, Input::F32(&self.batch.targets)),
-            (self.control, Input::U32(&self.words)),
+            (self.handles.log_mel, Input::F32(&self.batch.log_mel)),
+            (self.handles.targets.expect(TRAINS), Input::F32(&self.batch.targets)),
+            (self.handles.control.expect(TRAINS), Input::U32(&self.words)),
         ];
         programs.run(0, &inputs).expect("the update runs");
         let storages = [
@@ -83,7 +80,10 @@ impl Training {
                 (format!("{storage:?}"), bits(values))
             })
             .collect();
-        left.push(("loss".into(), bits(programs.read(0, self.loss).expect("the loss is read"))));
+        left.push((
+            "loss".into(),
+            bits(programs.read(0, self.handles.loss.expect(TRAINS)).expect("the loss is read")),
+        ));
         left.push(("status".into(), programs.status().expect("the status is read")));
         left
     }

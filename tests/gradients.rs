@@ -12,7 +12,7 @@ use moodshader::kernels::layers::{batch_norm, conv, dense, dropout, pool, relu, 
 use moodshader::kernels::loss::{positive_weights, sigmoid_bce, softmax_bce};
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::{Facts, Kernel};
-use moodshader::model::Network;
+use moodshader::model::{Network, Purpose};
 use moodshader::plan::Storage;
 use rand::seq::index::sample;
 use rand::{RngExt, SeedableRng};
@@ -803,21 +803,21 @@ fn whole_model() {
     const BATCH: usize = 2;
     /// Elements of a large tensor that are tested.
     const TESTED: usize = 40;
+    const TRAINS: &str = "a training plan has one";
     let network = Network::new(&small::preset(), small::NORMALIZATION);
-    let program = network.training(BATCH, &Facts::PORTABLE);
+    let program = network.program(BATCH, Purpose::Training, &Facts::PORTABLE);
     let batch = small::Batch::draw(&program, 1);
     let state = small::State::draw(&network, 2);
     // Without a learning rate the parameters stay where the differences put them.
     let control = adam::control(3, 7, 0.0, network.preset().train.betas);
-    let (log_mel, targets) = (program.log_mel, program.targets);
-    let (control_tensor, loss) = (program.control, program.loss);
+    let handles = program.handles;
     let plan = Arc::new(program.plan);
     let start = || {
         let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);
         let inputs = [
-            (log_mel, moodshader::exec::Input::F32(&batch.log_mel)),
-            (targets, moodshader::exec::Input::F32(&batch.targets)),
-            (control_tensor.expect("training has one"), moodshader::exec::Input::U32(&control)),
+            (handles.log_mel, moodshader::exec::Input::F32(&batch.log_mel)),
+            (handles.targets.expect(TRAINS), moodshader::exec::Input::F32(&batch.targets)),
+            (handles.control.expect(TRAINS), moodshader::exec::Input::U32(&control)),
         ];
         state.put(&mut programs);
         moodshader::exec::Executor::run(&mut programs, 0, &inputs).expect("the CPU does not fail");
@@ -845,7 +845,7 @@ fn whole_model() {
                 }
                 programs.storage_mut(Storage::Parameters)[at] = value + step;
                 programs.replay(0);
-                let losses = programs.values(0, loss);
+                let losses = programs.values(0, handles.loss.expect(TRAINS));
                 losses.iter().sum::<f64>() / BATCH as f64
             });
             programs.storage_mut(Storage::Parameters)[at] = value;

@@ -8,12 +8,12 @@ use moodshader::dataset::features::{Extractor, FeatureRecipe, Features};
 use moodshader::dataset::manifest;
 use moodshader::dataset::synthetic::{CorpusSpec, generate};
 use moodshader::exec::Device;
-use moodshader::model::Network;
+use moodshader::metrics::Predictions;
 use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{initialise, initialise_buffers};
 use moodshader::model::preset::Preset;
+use moodshader::model::{Network, Session};
 use moodshader::plan::Storage;
-use moodshader::train::{Predictions, Session};
 use rayon::prelude::*;
 use support::{noise, relative, small_preset};
 
@@ -42,7 +42,9 @@ fn ten_updates_agree_each_from_the_same_state() {
         let batch = noise(&preset, 6, update);
         let losses = [&mut gpu, &mut cpu].map(|session| {
             session.set_epoch_loss(0.0).expect("upload");
-            session.update(&batch, update, 5, 1e-3).expect("the update runs");
+            session
+                .update(batch.inputs(), &batch.targets, update, 5, 1e-3)
+                .expect("the update runs");
             session.epoch_loss().expect("download")
         });
         assert!(
@@ -66,9 +68,7 @@ fn predictions_agree() {
         let mut session = Session::new(&device, network.clone(), 0, &[6]).expect("plans");
         session.upload(Storage::Parameters, &initialise(&preset, 3)).expect("upload");
         session.upload(Storage::Buffers, &initialise_buffers(&preset)).expect("upload");
-        let mut predictions = Predictions::default();
-        session.predict(noise(&preset, 6, 1), &mut predictions).expect("the prediction runs");
-        predictions
+        support::judge(&mut session, &noise(&preset, 6, 1))
     });
     assert!(relative(&gpu.probabilities, &cpu.probabilities) < 1e-5);
     assert!(relative(&gpu.loss, &cpu.loss) < 1e-5);
@@ -117,20 +117,18 @@ fn part(batch: &Batch, first: usize, clips: usize) -> Batch {
 fn judge(session: &mut Session, clips: &Batch, batch: usize, moods: usize) -> f64 {
     let mut predictions = Predictions::default();
     for first in (0..clips.clips).step_by(batch) {
-        session.predict(part(clips, first, batch), &mut predictions).expect("prediction");
+        let part = support::judge(session, &part(clips, first, batch));
+        predictions.probabilities.extend(part.probabilities);
+        predictions.targets.extend(part.targets);
     }
     let scores = predictions.scores(moods).expect("finite scores");
     scores.roc_auc.macro_mean.expect("every mood has positives and negatives")
 }
 
-/// What rounding may shift a macro ROC-AUC by on average: a few of the pairs of clips it counts
-/// change places even where the differences of all seeds happen to agree.
-const FLOOR: f64 = 0.005;
-
-/// The small form of docs/parity.md: trained apart from the same start on the synthetic corpus, GPU
-/// and CPU end at models of the same worth; and the same weights score alike on both.
+/// Weights that learnt something on the adapter score alike on the CPU. docs/parity.md has the command
+/// and the table for models that were trained apart.
 #[test]
-fn trained_apart_they_reach_the_same_auc() {
+fn the_same_weights_reach_the_same_auc() {
     const BATCH: usize = 16;
     const EPOCHS: u64 = 8;
     let preset = small_preset("train.batch=16");
@@ -142,40 +140,21 @@ fn trained_apart_they_reach_the_same_auc() {
     let square = |&x: &f32| (f64::from(x) - mean).powi(2);
     let std = (train.log_mel.iter().map(square).sum::<f64>() / count).sqrt();
     let network = Network::new(&preset, Normalization { mean, std, handcrafted: None });
-    let mut differences = Vec::new();
-    for seed in 0..4 {
-        let mut sessions = [support::device(), Device::Cpu].map(|device| {
-            let mut session =
-                Session::new(&device, network.clone(), BATCH, &[BATCH]).expect("the plans load");
-            session.upload(Storage::Parameters, &initialise(&preset, seed)).expect("upload");
-            session.upload(Storage::Buffers, &initialise_buffers(&preset)).expect("upload");
-            session
+    let [mut gpu, mut cpu] =
+        [(support::device(), BATCH), (Device::Cpu, 0)].map(|(device, clips)| {
+            Session::new(&device, network.clone(), clips, &[BATCH]).expect("the plans load")
         });
-        let aucs = sessions.each_mut().map(|session| {
-            let batches = train.clips / BATCH;
-            for update in 0..EPOCHS * batches as u64 {
-                let batch = part(&train, update as usize % batches * BATCH, BATCH);
-                session.update(&batch, update, seed, 3e-3).expect("the update runs");
-            }
-            judge(session, &validation, BATCH, moods)
-        });
-        assert!(aucs.iter().all(|&auc| auc > 0.6), "nothing was learnt: {aucs:?}");
-        differences.push(aucs[0] - aucs[1]);
-
-        let [gpu, cpu] = &mut sessions;
-        for storage in [Storage::Parameters, Storage::Buffers] {
-            cpu.upload(storage, &gpu.download(storage).expect("download")).expect("upload");
-        }
-        let same = judge(cpu, &validation, BATCH, moods);
-        assert!((same - aucs[0]).abs() < 1e-4, "the same weights: GPU {}, CPU {same}", aucs[0]);
+    gpu.upload(Storage::Parameters, &initialise(&preset, 1)).expect("upload");
+    gpu.upload(Storage::Buffers, &initialise_buffers(&preset)).expect("upload");
+    let batches = train.clips / BATCH;
+    for update in 0..EPOCHS * batches as u64 {
+        let batch = part(&train, update as usize % batches * BATCH, BATCH);
+        gpu.update(batch.inputs(), &batch.targets, update, 1, 3e-3).expect("the update runs");
     }
-    let count = differences.len() as f64;
-    let mean = differences.iter().sum::<f64>() / count;
-    let square = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>();
-    let standard_error = (square / (count - 1.0) / count).sqrt();
-    println!("GPU − CPU: {differences:.4?}, mean {mean:.4}, standard error {standard_error:.4}");
-    assert!(
-        mean.abs() < 0.02 && mean.abs() <= FLOOR.max(2.0 * standard_error),
-        "GPU − CPU: {differences:?}, mean {mean}, standard error {standard_error}"
-    );
+    for storage in [Storage::Parameters, Storage::Buffers] {
+        cpu.upload(storage, &gpu.download(storage).expect("download")).expect("upload");
+    }
+    let [gpu, cpu] = [gpu, cpu].map(|mut session| judge(&mut session, &validation, BATCH, moods));
+    assert!(gpu > 0.6, "nothing was learnt: {gpu}");
+    assert!((gpu - cpu).abs() < 1e-4, "the same weights: GPU {gpu}, CPU {cpu}");
 }

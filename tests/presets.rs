@@ -7,14 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use moodshader::dataset::batches::Batch;
 use moodshader::exec::Device;
-use moodshader::model::Network;
 use moodshader::model::checkpoint::{HandcraftedNormalization, Normalization};
 use moodshader::model::parameters::{
     buffer_shapes, initialise, initialise_buffers, parameter_shapes,
 };
 use moodshader::model::preset::Preset;
+use moodshader::model::{Network, Session};
 use moodshader::plan::Storage;
-use moodshader::train::{Predictions, Session};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use support::relative;
@@ -74,7 +73,7 @@ fn first_update_is_pytorchs(device: &Device) {
         }
         session.set_epoch_loss(0.0).expect("upload");
         let batch = Batch::new(&support::features(&preset, &of("input")), of("targets"));
-        session.update(&batch, 0, 0, 1e-3).expect("the update runs");
+        session.update(batch.inputs(), &batch.targets, 0, 0, 1e-3).expect("the update runs");
         let (loss, expected) = (session.epoch_loss().expect("download") / 5.0, of("loss")[0]);
         assert!((loss / expected - 1.0).abs() < 3e-6, "{name}: loss {loss}, PyTorch {expected}");
         let (mut got, mut want) = (Vec::new(), Vec::new());
@@ -134,11 +133,10 @@ fn gpu_and_cpu_agree() {
                 session.upload(Storage::Buffers, &initialise_buffers(&preset)).expect("upload");
                 session.set_class_weights(vec![0.5, 2.0, 3.0]);
                 session.set_epoch_loss(0.0).expect("upload");
-                let mut predictions = Predictions::default();
+                let predictions = support::judge(session, &batch);
                 session
-                    .predict(noise(&network, update), &mut predictions)
-                    .expect("the prediction runs");
-                session.update(&batch, update, 5, 1e-3).expect("the update runs");
+                    .update(batch.inputs(), &batch.targets, update, 5, 1e-3)
+                    .expect("the update runs");
                 let gradients = session.download(Storage::Gradients).expect("download");
                 let gradients: Vec<f32> = gradients.into_iter().flat_map(|(_, g)| g).collect();
                 (session.epoch_loss().expect("download"), gradients, predictions.probabilities)

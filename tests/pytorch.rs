@@ -6,12 +6,11 @@ use std::collections::HashMap;
 
 use moodshader::dataset::batches::Batch;
 use moodshader::exec::Device;
-use moodshader::model::Network;
 use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{buffer_shapes, parameter_shapes};
 use moodshader::model::preset::Preset;
+use moodshader::model::{Network, Session};
 use moodshader::plan::Storage;
-use moodshader::train::{Predictions, Session};
 use safetensors::SafeTensors;
 use support::relative;
 
@@ -72,7 +71,7 @@ fn five_updates(device: &Device) {
     for update in 0..5 {
         session.set_epoch_loss(0.0).expect("upload");
         let rate = preset().train.learning_rate(update, 1);
-        session.update(&batch, update, 0, rate).expect("the update runs");
+        session.update(batch.inputs(), &batch.targets, update, 0, rate).expect("the update runs");
         let loss = session.epoch_loss().expect("download") / 5.0;
         let expected = fixture["expected.losses"][update as usize];
         // The first is one forward pass; later ones follow Adam, whose first steps are nearly
@@ -94,8 +93,7 @@ fn five_updates(device: &Device) {
     let error = against(&mut session, Storage::Buffers, "expected.after5.", &fixture);
     assert!(error < 1e-4, "running statistics are off by {error:.1e}");
 
-    let mut predictions = Predictions::default();
-    session.predict(batch, &mut predictions).expect("the prediction runs");
+    let predictions = support::judge(&mut session, &batch);
     let error = relative(&predictions.probabilities, &fixture["expected.eval"]);
     assert!(error < 1e-4, "predictions are off by {error:.1e}");
 }
@@ -118,7 +116,7 @@ fn ties(device: &Device) {
         *x = (2.0 * *x).round() / 2.0;
     }
     let mut session = session(device, &fixture);
-    session.update(&batch, 0, 0, 1e-3).expect("the update runs");
+    session.update(batch.inputs(), &batch.targets, 0, 0, 1e-3).expect("the update runs");
     let loss = session.epoch_loss().expect("download") / 5.0;
     assert!((loss / fixture["expected.ties.loss"][0] - 1.0).abs() < 2e-6);
     let error = against(&mut session, Storage::Gradients, "expected.ties.grad.", &fixture);

@@ -8,7 +8,7 @@ use std::process::Command;
 use moodshader::kernels::{Access, Constants, Element, Facts, Listed, REGISTRY, Shader};
 use moodshader::model::checkpoint::{HandcraftedNormalization, Normalization};
 use moodshader::model::preset::Preset;
-use moodshader::model::{Network, Program};
+use moodshader::model::{Network, Program, Purpose};
 use naga::back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner};
@@ -334,8 +334,10 @@ fn plans_of_every_preset_stay_within_the_default_limits() {
         let handcrafted = preset.model.handcrafted.as_ref().map(|_| handcrafted);
         let normalization = Normalization { mean: 0.0, std: 1.0, handcrafted };
         let network = Network::new(&preset, normalization);
-        within_the_default_limits(&network.training(preset.train.batch, &Facts::PORTABLE));
-        within_the_default_limits(&network.inference(preset.train.batch, &Facts::PORTABLE));
+        for purpose in [Purpose::Training, Purpose::Evaluation, Purpose::Inference] {
+            let batch = preset.train.batch;
+            within_the_default_limits(&network.program(batch, purpose, &Facts::PORTABLE));
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Map, json};
 
 use super::{Format, print_line, to_json};
 use crate::Result;
-use crate::model::checkpoint::{Checkpoint, Description, FORMAT, Training};
 use crate::model::Graph;
+use crate::model::checkpoint::{Checkpoint, Description, FORMAT, Training};
 use crate::model::outline::{Line, outline};
 
 /// Show what a checkpoint holds: moods, recipe, layers, training and scores.

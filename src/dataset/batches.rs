@@ -121,11 +121,7 @@ impl Batches {
     ///
     /// # Errors
     /// An entry of the cache is gone; the device fails.
-    pub fn judge(
-        mut self,
-        session: &mut Session,
-        progress: &dyn Fn(usize),
-    ) -> Result<Predictions> {
+    pub fn judge(mut self, session: &mut Session, progress: &dyn Fn(usize)) -> Result<Predictions> {
         let mut all = Predictions::default();
         while let Some(batch) = self.next_batch()? {
             let judgement = session.evaluate(batch.inputs(), &batch.targets)?;

@@ -133,9 +133,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::kernels::optim;
-    use crate::plan::Home;
     use crate::exec::{CpuPrograms, Executor, Input};
+    use crate::kernels::{features::HANDCRAFTED, optim};
     use crate::model::checkpoint::HandcraftedNormalization;
     use crate::model::parameters::initialise;
     use crate::plan::Home;
@@ -188,26 +187,24 @@ mod tests {
             .as_ref()
             .map(|_| HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] });
         let network = Network::new(preset, Normalization { mean: 0.25, std: 0.5, handcrafted });
-        let program = network.program_within(batch, Purpose::Training, limits, &Facts::PORTABLE);
-        let plan = Arc::new(program.plan);
+        let Program { plan, handles } =
+            network.program_within(batch, Purpose::Training, limits, &Facts::PORTABLE);
+        let plan = Arc::new(plan);
         let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);
         let layout = network.layout(Storage::Parameters);
-        let mut parameters = vec![0.0; layout.length()];
-        for (name, values) in initialise(preset, 1) {
-            let (offset, length) = layout.get(&name).unwrap();
-            parameters[offset..offset + length].copy_from_slice(&values);
-        }
+        let parameters = layout.flatten(&initialise(preset, 1)).unwrap();
         programs.upload(Storage::Parameters, &parameters).unwrap();
         let wave = |length: usize| (0..length).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
-        let features = wave(plan.tensor(program.features).length);
-        let targets = vec![1.0; plan.tensor(program.handles.targets.unwrap()).length];
+        let log_mel = wave(plan.tensor(handles.log_mel).length);
+        let handcrafted = wave(batch * HANDCRAFTED);
+        let targets = vec![1.0; batch * preset.moods.len()];
         let control = optim::adam::control(0, 0, 0.0, preset.train.betas);
-        let inputs = [
-            (program.features, Input::F32(&features)),
-            (program.handles.targets.unwrap(), Input::F32(&targets)),
-            (program.handles.control.unwrap(), Input::U32(&control)),
+        let mut inputs = vec![
+            (handles.log_mel, Input::F32(&log_mel)),
+            (handles.targets.unwrap(), Input::F32(&targets)),
+            (handles.control.unwrap(), Input::U32(&control)),
         ];
-        inputs.extend(program.handles.handcrafted.map(|id| (id, Input::F32(&handcrafted))));
+        inputs.extend(handles.handcrafted.map(|id| (id, Input::F32(&handcrafted))));
         programs.run(0, &inputs).unwrap();
         (programs.storage_mut(Storage::Gradients).to_vec(), plan)
     }

@@ -313,7 +313,9 @@ impl<'a> Builder<'a> {
         let largest = of_a_clip.iter().copied().max().unwrap_or(1);
         let most = (self.limits.part as usize / largest.max(1)).max(1);
         let begins = |&count: &usize| {
-            of_a_clip.iter().all(|&size| (size as u64 * count as u64).is_multiple_of(ALIGNMENT as u64))
+            of_a_clip
+                .iter()
+                .all(|&size| (size as u64 * count as u64).is_multiple_of(ALIGNMENT as u64))
         };
         let count = match most {
             most if most >= batch => batch,

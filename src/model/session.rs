@@ -110,8 +110,7 @@ impl Session {
     ) -> Result<Self> {
         let description = checkpoint.description()?;
         let network = Network::new(&description.preset, description.normalization);
-        let mut session =
-            Self::load(device, network, batches.iter().map(|&size| (purpose, size)))?;
+        let mut session = Self::load(device, network, batches.iter().map(|&size| (purpose, size)))?;
         session.put(checkpoint)?;
         Ok(session)
     }

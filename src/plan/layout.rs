@@ -56,7 +56,9 @@ impl Layout {
                 Some((offset, length)) if length == values.len() => {
                     flat[offset..offset + length].copy_from_slice(values);
                 }
-                Some(_) => return Err(Error::failure(format!("{name} has {} values", values.len()))),
+                Some(_) => {
+                    return Err(Error::failure(format!("{name} has {} values", values.len())));
+                }
                 None => return Err(Error::failure(format!("the model has no tensor {name}"))),
             }
         }

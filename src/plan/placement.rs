@@ -204,12 +204,16 @@ mod tests {
     use super::*;
     use crate::kernels::Facts;
     use crate::model::checkpoint::{HandcraftedNormalization, Normalization};
-    use crate::model::{Network, preset::Preset};
+    use crate::model::{Network, Purpose, preset::Preset};
 
     fn network(preset: &str) -> Network {
         let handcrafted = Some(HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] });
         let normalization = Normalization { mean: 0.0, std: 1.0, handcrafted };
         Network::new(&Preset::named(preset).unwrap(), normalization)
+    }
+
+    fn plan(network: &Network, batch: usize, purpose: Purpose) -> Plan {
+        network.program(batch, purpose, &Facts::PORTABLE).plan
     }
 
     fn lengths(placement: &Placement) -> HashMap<Arena, usize> {
@@ -245,7 +249,7 @@ mod tests {
     #[test]
     fn tensors_share_arenas_but_never_room_or_a_step_that_writes() {
         for preset in ["paper-handcrafted", "rnn-handcrafted", "cnn"] {
-            let plan = network(preset).training(2, &Facts::PORTABLE).plan;
+            let plan = plan(&network(preset), 2, Purpose::Training);
             let placement = Placement::new(&plan, usize::MAX, &HashMap::new());
             for tensors in needed(&plan, &placement) {
                 for (i, a) in tensors.iter().enumerate() {
@@ -262,7 +266,7 @@ mod tests {
     #[test]
     fn arenas_are_hardly_larger_than_what_is_alive() {
         let network = network("paper");
-        let largest = network.training(32, &Facts::PORTABLE).plan;
+        let largest = plan(&network, 32, Purpose::Training);
         let placement = Placement::new(&largest, usize::MAX, &HashMap::new());
         let total: usize = lengths(&placement).values().sum();
         let alive = needed(&largest, &placement)
@@ -273,10 +277,11 @@ mod tests {
 
         // What shorter batches and the validation need is there already.
         let given = lengths(&placement);
-        let inference = [32, 7].map(|batch| network.inference(batch, &Facts::PORTABLE));
-        let smaller = [network.training(31, &Facts::PORTABLE)].into_iter().chain(inference);
-        for smaller in smaller {
-            for (arena, length) in Placement::new(&smaller.plan, usize::MAX, &given).arenas() {
+        let smaller =
+            [(31, Purpose::Training), (32, Purpose::Evaluation), (7, Purpose::Evaluation)];
+        for (batch, purpose) in smaller {
+            let smaller = plan(&network, batch, purpose);
+            for (arena, length) in Placement::new(&smaller, usize::MAX, &given).arenas() {
                 assert!(given.get(&arena).is_some_and(|&given| length <= given), "{arena:?}");
             }
         }
@@ -284,7 +289,7 @@ mod tests {
 
     #[test]
     fn arenas_keep_to_a_limit_that_their_tensors_keep_to() {
-        let plan = network("paper").training(4, &Facts::PORTABLE).plan;
+        let plan = plan(&network("paper"), 4, Purpose::Training);
         let limit = plan.tensors().iter().map(|tensor| tensor.length).max().unwrap() + ALIGNMENT;
         let placement = Placement::new(&plan, limit, &HashMap::new());
         for (arena, length) in placement.arenas() {

@@ -15,11 +15,11 @@ use crate::dataset::prepare::{Broken, Prepared, prepare};
 use crate::error::Kind;
 use crate::exec::Device;
 use crate::metrics::{
-    Bootstrap, PerMood, Predictions, Resampling, Scores, Table, bootstrap, expected_calibration_error, f1,
-    top1_hit_rate,
+    Bootstrap, PerMood, Predictions, Resampling, Scores, Table, bootstrap,
+    expected_calibration_error, f1, top1_hit_rate,
 };
-use crate::model::{Purpose, Session};
 use crate::model::checkpoint::{Checkpoint, Description};
+use crate::model::{Purpose, Session};
 use crate::report::Progress;
 use crate::{Error, Result};
 
@@ -125,8 +125,8 @@ pub fn evaluate(
     let indices: Vec<usize> = (0..clips.len()).collect();
     let order = indices.chunks(batch).map(<[_]>::to_vec).collect();
     let bar = progress.bar("predicting", clips.len());
-    let predictions = Batches::new(cache, Arc::clone(&clips), order)
-        .judge(&mut session, &|done| bar.at(done))?;
+    let predictions =
+        Batches::new(cache, Arc::clone(&clips), order).judge(&mut session, &|done| bar.at(done))?;
     drop(bar);
     let evaluation = Evaluation::new(&description, &predictions, Resampling::default())?;
     Ok(Evaluated { evaluation, clips, predictions, broken: corpus.broken })

@@ -9,8 +9,8 @@ use crate::dataset::batches::Batch;
 use crate::dataset::features::{Extractor, FeatureRecipe};
 use crate::error::Kind;
 use crate::exec::Device;
-use crate::model::{Purpose, Session};
 use crate::model::checkpoint::{Checkpoint, Description};
+use crate::model::{Purpose, Session};
 use crate::{Error, Result};
 
 /// Clips that are predicted at a time where there are enough; the rest goes in smaller batches. An

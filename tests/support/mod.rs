@@ -8,6 +8,8 @@ use moodshader::dataset::batches::Batch;
 use moodshader::dataset::features::Features;
 use moodshader::exec::{Adapter, Device, Gpu, GpuOptions, adapters};
 use moodshader::kernels::features::HANDCRAFTED;
+use moodshader::metrics::Predictions;
+use moodshader::model::Session;
 use moodshader::model::preset::Preset;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -93,6 +95,16 @@ pub fn noise(preset: &Preset, clips: usize, seed: u64) -> Batch {
     let targets = 0..clips * preset.moods.len();
     let targets = targets.map(|_| f32::from(u8::from(normal() > 0.5))).collect();
     Batch::new(&features(preset, &values), targets)
+}
+
+/// What a session's model says of a batch.
+pub fn judge(session: &mut Session, batch: &Batch) -> Predictions {
+    let judgement = session.evaluate(batch.inputs(), &batch.targets).expect("the device judges");
+    Predictions {
+        probabilities: (judgement.probabilities)().expect("download"),
+        loss: (judgement.loss)().expect("download"),
+        targets: batch.targets.iter().map(|&target| target > 0.5).collect(),
+    }
 }
 
 /// ‖a − b‖ / ‖b‖ in f64.

@@ -50,12 +50,13 @@ impl Batch {
     pub fn draw(program: &Program, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let length = |id| program.plan.tensor(id).length;
-        let log_mel = (0..length(program.log_mel)).map(|_| {
+        let log_mel = (0..length(program.handles.log_mel)).map(|_| {
             let z: f64 = rng.sample(StandardNormal);
             (NORMALIZATION.mean + NORMALIZATION.std * z) as f32
         });
         let log_mel = log_mel.collect();
-        let targets = (0..length(program.targets)).map(|_| f32::from(rng.random_bool(0.3)));
+        let targets = program.handles.targets.expect("the plan judges");
+        let targets = (0..length(targets)).map(|_| f32::from(rng.random_bool(0.3)));
         Self { log_mel, targets: targets.collect() }
     }
 }

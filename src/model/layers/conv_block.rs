@@ -237,11 +237,7 @@ impl ConvBlock {
         let kept = self.entry_forward(b, input);
         let norm = self.normalise(b, kept.partial, kept.shares);
         let again = self.again(input, kept);
-        let map = Map {
-            values: kept.pooled,
-            affine: norm.affine,
-            again: Some(Rc::clone(&again)),
-        };
+        let map = Map { values: kept.pooled, affine: norm.affine, again: Some(Rc::clone(&again)) };
         let pullback: Pullback<'a> = Box::new(move |b, d| {
             let (d_output, Kept { pooled, code, .. }) = (d.whole(), again(b));
             let terms = self.norm_gradient(b, d_output, pooled, norm);
@@ -257,8 +253,7 @@ impl ConvBlock {
                     self.window,
                 );
                 let shares = b.plan.shares(params);
-                let partial =
-                    self.scratch(b, "shares", 4 * shares * self.quads()[1] * (taps + 1));
+                let partial = self.scratch(b, "shares", 4 * shares * self.quads()[1] * (taps + 1));
                 let tensors = conv::entry_backward::Tensors {
                     input: b.part(input, clips),
                     weight: self.parameter(b, "conv.weight"),
@@ -272,11 +267,7 @@ impl ConvBlock {
                 b.step(params, tensors);
                 b.gradients_of_part(gradients, clips[0] > 0, |b, [d_weight, d_bias]| {
                     b.step(
-                        conv::entry_reduce::Params {
-                            out_channels: self.channels[1],
-                            taps,
-                            shares,
-                        },
+                        conv::entry_reduce::Params { out_channels: self.channels[1], taps, shares },
                         conv::entry_reduce::Tensors { partial, d_weight, d_bias },
                     );
                 });
@@ -347,14 +338,7 @@ impl ConvBlock {
             let (input, output) = (b.part(activation, clips), b.part(pooled, clips));
             let batch = clips[1];
             b.step(
-                pool::forward::Params {
-                    batch,
-                    channels,
-                    bands,
-                    steps,
-                    window_bands,
-                    window_steps,
-                },
+                pool::forward::Params { batch, channels, bands, steps, window_bands, window_steps },
                 pool::forward::Tensors { input, gamma, output },
             );
         }
@@ -448,8 +432,7 @@ impl ConvBlock {
             );
             let (shares, lengths) = (b.plan.shares(params), params.lengths());
             let partial = self.scratch(b, "shares", shares * lengths.partial as u32);
-            let bias_partial =
-                self.scratch(b, "bias shares", shares * lengths.bias_partial as u32);
+            let bias_partial = self.scratch(b, "bias shares", shares * lengths.bias_partial as u32);
             let tensors = conv::weight_gradient::Tensors {
                 d_output: b.part(d_output, clips),
                 input: b.part(values, clips),
@@ -572,9 +555,8 @@ impl Layer for ConvBlock {
         let pads = vec![("pads", Attribute::Ints(vec![top, left, top, left]))];
         let x = onnx.graph.node(&own("conv"), "Conv", &[&input, &weight, &bias], pads);
         let x = onnx.graph.node(&own("relu"), "Relu", &[&x], vec![]);
-        let [scale, shift, mean, variance] =
-            ["weight", "bias", "running_mean", "running_var"]
-                .map(|what| onnx.tensor(&own(&format!("bn.{what}"))));
+        let [scale, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"]
+            .map(|what| onnx.tensor(&own(&format!("bn.{what}"))));
         let epsilon = vec![("epsilon", Attribute::Float(batch_norm::EPSILON))];
         let inputs = [&*x, &scale, &shift, &mean, &variance];
         let x = onnx.graph.node(&own("bn"), "BatchNormalization", &inputs, epsilon);

@@ -105,7 +105,8 @@ impl Lstm {
     ) -> TensorId {
         let &Self { steps, units, .. } = self;
         let ([first, batch], rows) = (part.clips, b.batch);
-        let d_hidden = b.plan.scratch(self.tensor("d_hidden"), (2 * batch * steps * units) as usize);
+        let d_hidden =
+            b.plan.scratch(self.tensor("d_hidden"), (2 * batch * steps * units) as usize);
         let Columns { width, first: offset, .. } = columns;
         b.step(
             lstm::last_state_gradient::Params { batch, steps, units, rows, first, width, offset },
@@ -116,7 +117,13 @@ impl Lstm {
 
     /// Appends a part's backward walk and the gradients to the weights, which with `adds` are added
     /// to those of the parts before; returns the gradient to the gates.
-    fn backward(&self, b: &mut Builder<'_>, part: Walked, d_hidden: TensorId, adds: bool) -> TensorId {
+    fn backward(
+        &self,
+        b: &mut Builder<'_>,
+        part: Walked,
+        d_hidden: TensorId,
+        adds: bool,
+    ) -> TensorId {
         let &Self { steps, features, units, .. } = self;
         let Walked { clips: [_, batch], input: x, gates, cells, hidden } = part;
         let rows = batch * steps;

@@ -55,7 +55,8 @@ impl Layer for MeanMax {
     }
 
     fn export(&self, onnx: &mut Export<'_>, inputs: &[String]) -> String {
-        let over_time = || vec![("axes", Attribute::Ints(vec![0])), ("keepdims", Attribute::Int(0))];
+        let over_time =
+            || vec![("axes", Attribute::Ints(vec![0])), ("keepdims", Attribute::Int(0))];
         let [mean, max] = [("mean", "ReduceMean"), ("max", "ReduceMax")].map(|(what, operator)| {
             let name = format!("{}.{what}", self.name);
             onnx.graph.node(&name, operator, &[&inputs[0]], over_time())

@@ -167,8 +167,7 @@ impl Parameter {
 /// What takes the gradient to a layer's output down: it appends the layer's backward steps and
 /// returns the gradients to what the layer read, in that order. They are left out where nothing
 /// below is trained.
-pub(super) type Pullback<'a> =
-    Box<dyn FnOnce(&mut Builder<'a>, &Gradient) -> Vec<Gradient> + 'a>;
+pub(super) type Pullback<'a> = Box<dyn FnOnce(&mut Builder<'a>, &Gradient) -> Vec<Gradient> + 'a>;
 
 /// One layer of a model.
 pub(super) trait Layer: fmt::Debug + Send + Sync {

@@ -57,8 +57,7 @@ impl Layer for Sequence {
         // [batch, channels, bands, steps] → [steps, batch, channels · bands]
         let name = &self.name;
         let order = vec![("perm", Attribute::Ints(vec![3, 0, 1, 2]))];
-        let turned =
-            onnx.graph.node(&format!("{name}.turned"), "Transpose", &[&inputs[0]], order);
+        let turned = onnx.graph.node(&format!("{name}.turned"), "Transpose", &[&inputs[0]], order);
         let joined = onnx.graph.integers(&format!("{name}.shape"), &[3], &[0, 0, -1]);
         onnx.graph.node(name, "Reshape", &[&turned, &joined], vec![])
     }

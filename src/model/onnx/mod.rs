@@ -55,9 +55,10 @@ pub fn export(checkpoint: &Checkpoint, input: Input) -> Result<Vec<u8>> {
     let mut shapes = parameter_shapes(preset);
     shapes.extend(buffer_shapes(preset));
     let values = checkpoint.values(&shapes)?;
-    let tensors = values.into_iter().zip(shapes).map(|((name, values), (_, shape))| {
-        (name, Tensor { shape, values })
-    });
+    let tensors = values
+        .into_iter()
+        .zip(shapes)
+        .map(|((name, values), (_, shape))| (name, Tensor { shape, values }));
     let mut export = Export {
         graph: Graph::default(),
         normalization: description.normalization,
@@ -128,8 +129,7 @@ impl Export<'_> {
             let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
             self.graph.floats(&format!("{owner}{what}"), shape, &values)
         });
-        let centred =
-            self.graph.node(&format!("{owner}centred"), "Sub", &[input, &mean], vec![]);
+        let centred = self.graph.node(&format!("{owner}centred"), "Sub", &[input, &mean], vec![]);
         self.graph.node(&format!("{owner}standardised"), "Div", &[&centred, &std], vec![])
     }
 

@@ -13,7 +13,7 @@ use moodshader::kernels::verify::{Values, inputs};
 use moodshader::kernels::{Access, Facts, Kernel, Launch};
 use moodshader::model::parameters::{initialise, initialise_buffers};
 use moodshader::model::preset::Preset;
-use moodshader::model::{Network, Program};
+use moodshader::model::{Handles, Network, Program, Purpose};
 use moodshader::plan::{Plan, Storage, TensorId};
 
 use super::{Ceilings, Row, Update, normalization};
@@ -212,21 +212,18 @@ pub(super) fn growth(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<(f
 struct UpdateBench {
     programs: GpuPrograms,
     plan: Arc<Plan>,
-    log_mel: TensorId,
-    handcrafted: Option<TensorId>,
-    targets: TensorId,
-    control: Option<TensorId>,
+    handles: Handles,
     batches: Vec<[Vec<f32>; 3]>,
     preset: Preset,
 }
 
 impl UpdateBench {
     fn new(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<Self> {
-        Self::load(gpu, preset, |network| network.training(batch, gpu.facts()))
+        Self::load(gpu, preset, |network| network.program(batch, Purpose::Training, gpu.facts()))
     }
 
     fn inference(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<Self> {
-        Self::load(gpu, preset, |network| network.inference(batch, gpu.facts()))
+        Self::load(gpu, preset, |network| network.program(batch, Purpose::Inference, gpu.facts()))
     }
 
     fn load(
@@ -235,21 +232,14 @@ impl UpdateBench {
         program: impl Fn(&Network) -> Program,
     ) -> Result<Self> {
         let network = Network::new(preset, normalization(preset));
-        let Program { plan, log_mel, handcrafted, targets, control, .. } = program(&network);
+        let Program { plan, handles } = program(&network);
         let plan = Arc::new(plan);
         let mut programs = GpuPrograms::new(Arc::clone(gpu), vec![Arc::clone(&plan)])?;
         for (storage, tensors) in [
             (Storage::Parameters, initialise(preset, 1)),
             (Storage::Buffers, initialise_buffers(preset)),
         ] {
-            let layout = network.layout(storage);
-            let mut flat = vec![0.0; layout.length()];
-            for (name, values) in &tensors {
-                if let Some((offset, length)) = layout.get(name) {
-                    flat[offset..offset + length].copy_from_slice(values);
-                }
-            }
-            programs.upload(storage, &flat)?;
+            programs.upload(storage, &network.layout(storage).flatten(&tensors)?)?;
         }
         let batches = (0..BATCHES)
             .map(|batch| {
@@ -265,16 +255,16 @@ impl UpdateBench {
                     (0..count).map(|_| next()).collect()
                 };
                 let length = |id| plan.tensor(id).length;
-                let targets = noise(1, 0.0, 1.0, length(targets));
+                let targets = noise(1, 0.0, 1.0, handles.targets.map_or(0, length));
                 [
-                    noise(0, -80.0, 0.0, length(log_mel)),
-                    noise(2, -80.0, 0.0, handcrafted.map_or(0, length)),
+                    noise(0, -80.0, 0.0, length(handles.log_mel)),
+                    noise(2, -80.0, 0.0, handles.handcrafted.map_or(0, length)),
                     targets.into_iter().map(|x| f32::from(x > 0.7)).collect(),
                 ]
             })
             .collect();
         let preset = preset.clone();
-        Ok(Self { programs, plan, log_mel, handcrafted, targets, control, batches, preset })
+        Ok(Self { programs, plan, handles, batches, preset })
     }
 
     fn with_inputs<T>(
@@ -285,10 +275,10 @@ impl UpdateBench {
         let train = &self.preset.train;
         let [log_mel, handcrafted, targets] = &self.batches[(turn % BATCHES) as usize];
         let control = adam::control(turn, 1, train.learning_rate, train.betas);
-        let mut inputs =
-            vec![(self.log_mel, Input::F32(log_mel)), (self.targets, Input::F32(targets))];
-        inputs.extend(self.handcrafted.map(|id| (id, Input::F32(handcrafted))));
-        inputs.extend(self.control.map(|id| (id, Input::U32(&control))));
+        let mut inputs = vec![(self.handles.log_mel, Input::F32(log_mel))];
+        inputs.extend(self.handles.handcrafted.map(|id| (id, Input::F32(handcrafted))));
+        inputs.extend(self.handles.targets.map(|id| (id, Input::F32(targets))));
+        inputs.extend(self.handles.control.map(|id| (id, Input::U32(&control))));
         f(&mut self.programs, &inputs)
     }
 

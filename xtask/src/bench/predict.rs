@@ -6,7 +6,7 @@
 
 use moodshader::Result;
 use moodshader::kernels::{Facts, Launch};
-use moodshader::model::{Network, preset::Preset};
+use moodshader::model::{Network, Purpose, preset::Preset};
 use serde::Serialize;
 
 use super::normalization;
@@ -70,8 +70,8 @@ fn seconds(launch: &Launch, card: &Card) -> f64 {
 
 pub(super) fn run(preset: &Preset, batch: usize, format: Format) -> Result<()> {
     let network = Network::new(preset, normalization(preset));
-    let programs =
-        [network.training(batch, &Facts::PORTABLE), network.inference(batch, &Facts::PORTABLE)];
+    let programs = [Purpose::Training, Purpose::Inference]
+        .map(|purpose| network.program(batch, purpose, &Facts::PORTABLE));
     let predictions: Vec<_> = CARDS
         .iter()
         .map(|card| {

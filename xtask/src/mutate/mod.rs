@@ -207,7 +207,7 @@ impl Tried {
             _ => ("SURVIVED", "every case passed"),
         };
         let [before, after] = self.mutant.lines(self.shader.source);
-        let (file, line) = self.mutant.place(self.shader);
+        let (file, line) = self.mutant.place(&self.shader);
         println!("{verdict:8}  shaders/{file}.wgsl:{line}  {}  {how}", self.mutant.change);
         println!("    - {before}\n    + {after}");
     }
