@@ -10,6 +10,7 @@ pub mod compare;
 pub mod dataset;
 pub mod error;
 pub mod exec;
+pub mod files;
 pub mod kernels;
 pub mod metrics;
 pub mod model;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Comparison, Table};
-use crate::model::checkpoint::write_atomically;
+use crate::files::write_atomically;
 use crate::train::{Pace, RunFolder, differences};
 use crate::{Error, Result};
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::tensorboard::{self, Scalars};
-use crate::model::checkpoint::write_atomically;
+use crate::files::write_atomically;
 use crate::model::preset::Train;
 use crate::train::EpochMetrics;
 use crate::{Error, Result};

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::prepare::Prepared;
 use crate::error::Kind;
+use crate::files::write_atomically;
 use crate::metrics::{Judged, Scores};
-use crate::model::checkpoint::{Checkpoint, Description, write_atomically};
+use crate::model::checkpoint::{Checkpoint, Description};
 use crate::report::EVENTS_FILE;
 use crate::report::page::FINISHED_MARK;
 use crate::{Error, Result};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::data::Clips;
 use crate::dataset::prepare::Prepared;
-use crate::model::checkpoint::write_atomically;
+use crate::files::write_atomically;
 use crate::{Error, Result};
 
 const HEADER: [&str; 4] = ["part", "id", "path", "moods"];
