@@ -17,6 +17,7 @@ pub mod model;
 pub mod plan;
 pub mod predict;
 pub mod report;
+pub mod run;
 pub mod spelling;
 pub mod train;
 

@@ -8,12 +8,13 @@ use moodshader::dataset::features::Extractor;
 use moodshader::dataset::manifest;
 use moodshader::dataset::synthetic::{CorpusSpec, generate};
 use moodshader::exec::Device;
+use moodshader::metrics::Predictions;
 use moodshader::model::Network;
 use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{initialise, initialise_buffers};
 use moodshader::model::preset::Preset;
 use moodshader::plan::Storage;
-use moodshader::train::{Predictions, Session, recipe};
+use moodshader::train::{Session, recipe};
 use rayon::prelude::*;
 use support::{noise, relative, small_preset};
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use moodshader::dataset::batches::Batch;
 use moodshader::exec::Device;
+use moodshader::metrics::Predictions;
 use moodshader::model::Network;
 use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{
@@ -14,7 +15,7 @@ use moodshader::model::parameters::{
 };
 use moodshader::model::preset::Preset;
 use moodshader::plan::Storage;
-use moodshader::train::{Predictions, Session};
+use moodshader::train::Session;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use support::relative;

@@ -6,12 +6,13 @@ use std::collections::HashMap;
 
 use moodshader::dataset::batches::Batch;
 use moodshader::exec::Device;
+use moodshader::metrics::Predictions;
 use moodshader::model::Network;
 use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{buffer_shapes, parameter_shapes};
 use moodshader::model::preset::Preset;
 use moodshader::plan::Storage;
-use moodshader::train::{Predictions, Session};
+use moodshader::train::Session;
 use safetensors::SafeTensors;
 use support::relative;
 

@@ -13,6 +13,7 @@ use crate::dataset::manifest;
 use crate::dataset::prepare::{Broken, Prepared, prepare};
 use crate::error::Kind;
 use crate::exec::Device;
+use crate::metrics::Predictions;
 use crate::metrics::{
     Bootstrap, PerMood, Resampling, Scores, Table, bootstrap, expected_calibration_error, f1,
     top1_hit_rate,
@@ -22,7 +23,7 @@ use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::plan::Storage;
 use crate::report::Progress;
-use crate::train::{Predictions, Session, recipe};
+use crate::train::{Session, recipe};
 use crate::{Error, Result};
 
 /// Clips that are predicted at a time; as many as the largest batch of [`super::Tagger`].

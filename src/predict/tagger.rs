@@ -9,11 +9,12 @@ use crate::dataset::batches::Batch;
 use crate::dataset::features::Extractor;
 use crate::error::Kind;
 use crate::exec::Device;
+use crate::metrics::Predictions;
 use crate::model::Network;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::plan::Storage;
-use crate::train::{Predictions, Session, recipe};
+use crate::train::{Session, recipe};
 use crate::{Error, Result};
 
 /// Clips that are predicted at a time where there are enough; the rest goes in smaller batches. An

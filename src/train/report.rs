@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::folder::read_predictions;
 use super::{Run, recipe};
 use crate::audio::AudioFile;
 use crate::dataset::batches::Batch;
 use crate::dataset::features::Extractor;
 use crate::files::write_atomically;
-use crate::metrics::Judged;
+use crate::metrics::{Judged, Predictions};
 use crate::model::checkpoint::Checkpoint;
 use crate::report::page::{Exhibit, Filters, Page, Throughput, Timeline, data_url, most_wrong};
 use crate::report::{Events, Progress};
+use crate::run::read_predictions;
 use crate::{Error, Result};
 
 /// Windows of a timeline start this share of a clip after one another, ...
@@ -58,8 +58,7 @@ impl Run {
             update: self.update,
             updates_per_epoch: self.updates_per_epoch(),
             finished,
-            clips: [&self.clips.train, &self.clips.validation, &self.clips.test]
-                .map(|clips| clips.len()),
+            clips: self.clips.parts().map(<[_]>::len),
             epochs: &self.metrics,
             losses: events.losses(),
             validation: validation.as_ref(),
@@ -162,7 +161,7 @@ impl Run {
             Error::failure("no plan for predictions was made, and the report needs one")
         })?;
         let moods = self.config.preset.moods.len();
-        let mut predictions = super::Predictions::default();
+        let mut predictions = Predictions::default();
         for group in features.chunks(batch) {
             let filled = (0..batch).map(|at| &group[at.min(group.len() - 1)]);
             let features = filled.flatten().copied().collect();

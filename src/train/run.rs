@@ -8,23 +8,22 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::config::Config;
 use super::data::{Clips, Tracks};
-use super::folder::{EpochMetrics, RunFolder, best, by_mood, write_predictions};
-use super::session::{Predictions, Session};
+use super::session::Session;
 use super::state::not_finite;
-use super::{DIVERGED, Outcome, Pace, Until};
+use super::{DIVERGED, Outcome, Until};
 use crate::dataset::batches::Batches;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::prepare::Prepared;
 use crate::exec::Device;
-use crate::metrics::{Table, thresholds};
+use crate::metrics::{Predictions, Table, thresholds};
 use crate::model::Network;
 use crate::model::checkpoint::{Checkpoint, Description, Training, Validation};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::model::preset::ClassWeights;
 use crate::plan::Storage;
 use crate::report::{Events, Progress};
+use crate::run::{Config, EpochMetrics, Pace, RunFolder, best, by_mood, write_predictions};
 use crate::{Error, Result};
 
 /// Updates between two looks at the status word.
@@ -143,15 +142,17 @@ impl Run {
         }
         self.save_last()?;
         interrupted |= self.update < last_update;
-        let timelines = match interrupted {
-            true => Vec::new(),
-            false => {
-                self.load_best()?;
-                self.test(progress)?;
-                self.timelines(until.stop, progress)?
+        if interrupted {
+            self.report(&events, Vec::new(), false)?;
+        } else {
+            self.load_best()?;
+            self.test(progress)?;
+            let timelines = self.timelines(until.stop, progress)?;
+            interrupted = until.stop.load(Ordering::Relaxed);
+            if !interrupted {
+                self.report(&events, timelines, true)?;
             }
-        };
-        self.report(&events, timelines, !(interrupted || until.stop.load(Ordering::Relaxed)))?;
+        }
         let Self { config, folder, clips, update, metrics, pace, .. } = self;
         let outcome = Outcome::new(folder, &config, update, metrics, clips.broken, interrupted)?;
         Ok(Outcome { pace, ..outcome })
@@ -292,11 +293,17 @@ impl Run {
                 &predictions.probabilities,
             )?;
         }
+        if epoch == epochs {
+            // The report of a run that goes on is not taken for that of a finished one.
+            self.folder.remove_report()?;
+        }
         self.folder.write_metrics(&self.metrics)?;
         events.epoch(&line)?;
         self.session.set_epoch_loss(0.0)?;
         self.save_last()?;
-        self.report(events, Vec::new(), false)?;
+        if epoch < epochs {
+            self.report(events, Vec::new(), false)?;
+        }
         progress.note(&format!(
             "epoch {epoch}/{epochs}  loss {train_loss:.4}  validation loss {:.4}  ROC-AUC {}{}{}",
             line.validation_loss,

@@ -6,7 +6,7 @@ use super::DIVERGED;
 use crate::dataset::batches::Batch;
 use crate::exec::{Device, Executor, Input, ProgramIndex};
 use crate::kernels::optim::adam;
-use crate::metrics::Scores;
+use crate::metrics::Predictions;
 use crate::model::{Network, Program};
 use crate::plan::{Layout, Plan, STATUS_CLEAR, Storage, TensorId};
 use crate::{Error, Result};
@@ -32,32 +32,6 @@ pub struct Session {
     inference: Vec<Handles>,
     /// \[moods\], for plans that ask for them.
     class_weights: Vec<f32>,
-}
-
-/// Predictions for some clips.
-#[derive(Clone, Debug, Default)]
-pub struct Predictions {
-    /// [clips, moods]
-    pub probabilities: Vec<f32>,
-    /// \[clips\]
-    pub loss: Vec<f32>,
-    /// [clips, moods]
-    pub targets: Vec<bool>,
-}
-
-impl Predictions {
-    /// How well the probabilities rank the clips.
-    ///
-    /// # Errors
-    /// A probability that is not a number.
-    pub fn scores(&self, moods: usize) -> Result<Scores> {
-        Scores::new(&self.targets, &self.probabilities, moods)
-    }
-
-    /// Over the clips, in f64.
-    pub fn mean_loss(&self) -> f64 {
-        self.loss.iter().map(|&loss| f64::from(loss)).sum::<f64>() / self.loss.len() as f64
-    }
 }
 
 /// Distinct sizes of batches when `clips` are cut into batches of `batch`.
