@@ -10,12 +10,14 @@ pub mod compare;
 pub mod dataset;
 pub mod error;
 pub mod exec;
+pub mod files;
 pub mod kernels;
 pub mod metrics;
 pub mod model;
 pub mod plan;
 pub mod predict;
 pub mod report;
+pub mod run;
 pub mod spelling;
 pub mod train;
 

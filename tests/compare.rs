@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use moodshader::metrics::{Scores, average_precision, roc_auc};
-use moodshader::train::read_predictions;
+use moodshader::run::read_predictions;
 use serde_json::Value;
 use tempfile::TempDir;
 use tones::MOODS;

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::LazyLock;
 
 use moodshader::metrics::{f1, roc_auc};
-use moodshader::train::read_predictions;
+use moodshader::run::read_predictions;
 use serde_json::Value;
 
 #[path = "support/trained.rs"]

@@ -127,6 +127,22 @@ fn a_run_that_goes_on_has_what_is_known() {
     assert_eq!(later, html.matches("taken for <b>").count());
 }
 
+/// As after a kill in the midst of it.
+#[test]
+fn a_report_that_was_not_written_at_the_end_is_written_on_resume() {
+    let place = Place::new();
+    place.train("--out run --max-steps 8");
+    assert!(read(&place, "run").contains("Not finished: 2 of 3 epochs, 8 updates so far"));
+    let in_the_way = place.path("run/report.html.partial");
+    fs::create_dir(&in_the_way).unwrap();
+    assert!(!place.run("train --resume run").status.success());
+    fs::remove_dir(&in_the_way).unwrap();
+    place.ok("train --resume run");
+    assert!(read(&place, "run").contains("Finished: 3 epochs, 9 updates"));
+    place.train("--out unbroken");
+    place.same("run", "unbroken");
+}
+
 #[cfg(unix)]
 #[test]
 fn names_are_text_and_not_markup() {

@@ -9,7 +9,8 @@ use super::{Common, open_device, print_line, stop_on_interrupt};
 use crate::Result;
 use crate::compare::{Candidate, Comparison, Place};
 use crate::model::preset::Preset;
-use crate::train::{Data, Until};
+use crate::run::Data;
+use crate::train::Until;
 
 /// Train several presets on the same clips, and tell in one table how they compare.
 ///

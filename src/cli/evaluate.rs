@@ -9,7 +9,7 @@ use crate::Result;
 use crate::metrics::Interval;
 use crate::model::checkpoint::Checkpoint;
 use crate::predict::evaluate::{Evaluation, evaluate};
-use crate::train::write_predictions;
+use crate::run::write_predictions;
 
 /// Judge a model on a manifest: ROC-AUC, average precision, F1, hit rate and calibration.
 ///

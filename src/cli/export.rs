@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::print_line;
-use crate::model::checkpoint::{Checkpoint, write_atomically};
+use crate::files::write_atomically;
+use crate::model::checkpoint::Checkpoint;
 use crate::model::onnx::{Input, export};
 use crate::{Error, Result};
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use clap::Args;
 
 use crate::model::preset::Preset;
-use crate::train::Data;
+use crate::run::Data;
 use crate::{Error, Result};
 
 /// Where the clips come from.

@@ -10,7 +10,8 @@ use crate::Result;
 use crate::metrics::Scores;
 use crate::model::preset::Preset;
 use crate::report::Progress;
-use crate::train::{Config, Outcome, RunFolder, Until, best, finished, resume, start};
+use crate::run::{Config, RunFolder, best};
+use crate::train::{Outcome, Until, finished, resume, start};
 
 /// Train a model; without data, on a synthetic corpus.
 #[derive(Args, Debug)]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Comparison, Table};
-use crate::model::checkpoint::write_atomically;
-use crate::train::{Pace, RunFolder, differences};
+use crate::files::write_atomically;
+use crate::run::{Pace, RunFolder, differences};
 use crate::{Error, Result};
 
 /// A comparison's folder, which holds it and no other.

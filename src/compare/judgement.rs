@@ -11,7 +11,7 @@ use crate::metrics::{
 };
 use crate::model::parameters::parameter_shapes;
 use crate::model::preset::{ClassWeights, Output, Preset};
-use crate::train::{EpochMetrics, RunFolder, best, read_predictions};
+use crate::run::{EpochMetrics, RunFolder, best, read_predictions};
 use crate::{Error, Result};
 
 /// A number over the seeds.

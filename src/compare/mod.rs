@@ -22,7 +22,8 @@ use crate::error::Kind;
 use crate::exec::Device;
 use crate::model::preset::Preset;
 use crate::report::Progress;
-use crate::train::{Config, Data, Until, differences, finished, resume, start};
+use crate::run::{Config, Data, differences};
+use crate::train::{Until, finished, resume, start};
 use crate::{Error, Result};
 use folder::Folder;
 

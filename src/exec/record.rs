@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::AdapterSummary;
+use crate::files::write_atomically;
 use crate::kernels::REGISTRY;
-use crate::model::checkpoint::write_atomically;
 use crate::{Error, Result};
 
 /// The verdict on every kernel on one adapter.

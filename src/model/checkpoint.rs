@@ -13,11 +13,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 use crate::kernels::features::HANDCRAFTED;
 use crate::model::parameters::{buffer_shapes, optimizer_shapes, parameter_shapes};
 use crate::model::preset::Preset;
-
-pub use file::write_atomically;
 
 /// The `format` of the files that this version reads and writes.
 pub const FORMAT: &str = "moodshader/1";

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::model::checkpoint::write_atomically;
+use crate::files::write_atomically;
 use crate::{Error, Result};
 
 /// Begins every file that this module writes, so that only those are written over.

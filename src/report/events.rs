@@ -5,13 +5,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::tensorboard::{self, Scalars};
-use crate::model::checkpoint::write_atomically;
+use crate::files::write_atomically;
 use crate::model::preset::Train;
-use crate::train::EpochMetrics;
+use crate::run::EpochMetrics;
 use crate::{Error, Result};
-
-/// TensorBoard takes any file for events whose name contains `tfevents`.
-pub const EVENTS_FILE: &str = "events.out.tfevents.0.moodshader";
 
 const TRAIN_LOSS: &str = "loss/train";
 const LEARNING_RATE: &str = "learning_rate";

@@ -6,6 +6,6 @@ mod progress;
 mod tensorboard;
 mod timeline;
 
-pub use events::{EVENTS_FILE, Events};
+pub use events::Events;
 pub use progress::{Bar, Progress, audio_files};
 pub use timeline::{clock, sparkline};

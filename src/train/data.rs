@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::config::{Config, Data};
 use crate::dataset::cache::{FeatureCache, default_root};
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::labels::{CHOOSE, Labelled, LabelledTrack, MoodChoice};
@@ -18,6 +17,7 @@ use crate::exec::Device;
 use crate::model::checkpoint::{HandcraftedNormalization, Normalization};
 use crate::model::preset::Preset;
 use crate::report::{Progress, audio_files};
+use crate::run::{Config, Data};
 use crate::{Error, Result};
 
 /// Labelled tracks of a run, before any audio is read.
@@ -124,6 +124,11 @@ impl Data {
 const SAME_AUDIO: f64 = 0.02;
 
 impl Clips {
+    /// Training, validation and test.
+    pub fn parts(&self) -> [&[Prepared]; 3] {
+        [&self.train, &self.validation, &self.test].map(|clips| &***clips)
+    }
+
     /// Keeps the normalisation that a run began with where this one differs by no more than devices
     /// do, so that a run may go on on another one, or with a newer driver.
     pub fn keep_normalization(&mut self, kept: Normalization) {

@@ -1,18 +1,9 @@
 //! Training: from a configuration to a run folder.
 
-mod config;
 mod data;
-mod difference;
-mod folder;
 mod report;
 mod run;
 mod state;
-mod tracks;
-
-pub use config::{Config, Data};
-pub use folder::{EpochMetrics, RunFolder, best, read_predictions, write_predictions};
-
-pub(crate) use difference::differences;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -22,6 +13,7 @@ use crate::error::Kind;
 use crate::exec::Device;
 use crate::metrics::Scores;
 use crate::report::Progress;
+use crate::run::{Config, EpochMetrics, Pace, RunFolder, read_predictions};
 use crate::{Error, Result};
 use run::Run;
 use state::{check_same_config, initial_weights};
@@ -33,7 +25,7 @@ pub struct Outcome {
     pub folder: RunFolder,
     /// Updates in all.
     pub update: u64,
-    /// Stopped by Ctrl-C or `max_steps` before the last epoch's end.
+    /// Stopped by Ctrl-C or `max_steps` before all was done.
     pub interrupted: bool,
     /// One line for each epoch that ended.
     pub metrics: Vec<EpochMetrics>,
@@ -47,19 +39,6 @@ pub struct Outcome {
     pub test: Option<Scores>,
     /// Audio files that could not be used.
     pub broken: Vec<Broken>,
-}
-
-/// How fast a process trained in an epoch.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// Counted from 1.
-    pub epoch: u64,
-    /// Trained on by this process.
-    pub clips: usize,
-    /// That this took.
-    pub seconds: f64,
-    /// Of these, seconds in which no batch was ready: the adapter had at most what was under way.
-    pub waited: f64,
 }
 
 /// When a training ends before its last epoch does.
@@ -151,7 +130,7 @@ pub fn finished(path: &Path) -> Result<Option<Outcome>> {
         return Ok(None);
     };
     let untested = config.data.test.is_some() && !folder.test_predictions().exists();
-    let unreported = !folder.report_is_finished();
+    let unreported = !folder.report().exists();
     // A kill may have come between the metrics and the state.
     if untested || unreported || state.is_none_or(|state| state.update < line.update) {
         return Ok(None);

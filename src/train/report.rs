@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Run;
-use super::folder::read_predictions;
 use crate::audio::AudioFile;
 use crate::dataset::batches::Batch;
 use crate::dataset::features::{Extractor, FeatureRecipe, Features};
+use crate::files::write_atomically;
 use crate::metrics::Judged;
-use crate::model::checkpoint::{Checkpoint, write_atomically};
+use crate::model::checkpoint::Checkpoint;
 use crate::report::page::{Exhibit, Filters, Page, Throughput, Timeline, data_url, most_wrong};
 use crate::report::{Events, Progress};
+use crate::run::read_predictions;
 use crate::{Error, Result};
 
 /// Windows of a timeline start this share of a clip after one another, ...
@@ -55,8 +56,7 @@ impl Run {
             update: self.update,
             updates_per_epoch: self.updates_per_epoch(),
             finished,
-            clips: [&self.clips.train, &self.clips.validation, &self.clips.test]
-                .map(|clips| clips.len()),
+            clips: self.clips.parts().map(<[_]>::len),
             epochs: &self.metrics,
             losses: events.losses(),
             validation: validation.as_ref(),

@@ -8,11 +8,9 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::config::Config;
 use super::data::{Clips, Tracks};
-use super::folder::{EpochMetrics, RunFolder, best, by_mood, write_predictions};
 use super::state::not_finite;
-use super::{Outcome, Pace, Until};
+use super::{Outcome, Until};
 use crate::dataset::batches::Batches;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::prepare::Prepared;
@@ -23,6 +21,7 @@ use crate::model::preset::ClassWeights;
 use crate::model::{DIVERGED, MOMENTS, Network, Session};
 use crate::plan::Storage;
 use crate::report::{Events, Progress};
+use crate::run::{Config, EpochMetrics, Pace, RunFolder, best, by_mood, write_predictions};
 use crate::{Error, Result};
 
 /// Updates between two looks at the status word.
@@ -141,15 +140,17 @@ impl Run {
         }
         self.save_last()?;
         interrupted |= self.update < last_update;
-        let timelines = match interrupted {
-            true => Vec::new(),
-            false => {
-                self.load_best()?;
-                self.test(progress)?;
-                self.timelines(until.stop, progress)?
+        if interrupted {
+            self.report(&events, Vec::new(), false)?;
+        } else {
+            self.load_best()?;
+            self.test(progress)?;
+            let timelines = self.timelines(until.stop, progress)?;
+            interrupted = until.stop.load(Ordering::Relaxed);
+            if !interrupted {
+                self.report(&events, timelines, true)?;
             }
-        };
-        self.report(&events, timelines, !(interrupted || until.stop.load(Ordering::Relaxed)))?;
+        }
         let Self { config, folder, clips, update, metrics, pace, .. } = self;
         let outcome = Outcome::new(folder, &config, update, metrics, clips.broken, interrupted)?;
         Ok(Outcome { pace, ..outcome })
@@ -291,11 +292,17 @@ impl Run {
                 &predictions.probabilities,
             )?;
         }
+        if epoch == epochs {
+            // The report of a run that goes on is not taken for that of a finished one.
+            self.folder.remove_report()?;
+        }
         self.folder.write_metrics(&self.metrics)?;
         events.epoch(&line)?;
         self.session.set_epoch_loss(0.0)?;
         self.save_last()?;
-        self.report(events, Vec::new(), false)?;
+        if epoch < epochs {
+            self.report(events, Vec::new(), false)?;
+        }
         progress.note(&format!(
             "epoch {epoch}/{epochs}  loss {train_loss:.4}  validation loss {:.4}  ROC-AUC {}{}{}",
             line.validation_loss,

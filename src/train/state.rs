@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use super::folder::damaged;
 use super::run::Run;
-use super::{Config, RunFolder, differences, tracks};
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::parameters::{initialise, initialise_buffers, parameter_shapes};
 use crate::model::preset::Preset;
 use crate::plan::Storage;
+use crate::run::{Config, RunFolder, damaged, differences, track_changes, write_tracks};
 use crate::{Error, Result};
 
 impl Run {
@@ -40,7 +39,7 @@ impl Run {
         };
         self.session.upload(Storage::Parameters, &parameters)?;
         self.session.upload(Storage::Buffers, &buffers)?;
-        tracks::write(&self.folder.tracks(), &self.config.preset.moods, &self.clips)?;
+        write_tracks(&self.folder.tracks(), &self.config.preset.moods, self.clips.parts())?;
         self.save_last()
     }
 
@@ -68,7 +67,7 @@ impl Run {
         let list = self.folder.tracks();
         // Runs of early versions have no list; the hash knows the tracks, but not their order.
         if list.exists() {
-            let changes = tracks::changes(&list, &self.config.preset.moods, &self.clips)?;
+            let changes = track_changes(&list, &self.config.preset.moods, self.clips.parts())?;
             if !changes.is_empty() {
                 let unreadable = match self.clips.broken.len() {
                     0 => "",

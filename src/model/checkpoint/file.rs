@@ -3,11 +3,6 @@
 //! Reading is the safetensors crate's. Writing is not: the crate keeps metadata in a hash map,
 //! whose order, and so the file's bytes, change from run to run.
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
-
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::{Checkpoint, Tensor};
@@ -87,31 +82,4 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
         bytes.extend(tensor.values.iter().flat_map(|value| value.to_le_bytes()));
     }
     Ok(bytes)
-}
-
-/// Writes `bytes` to `PATH.partial`, waits until the disk has them, and moves the file to `path`.
-///
-/// # Errors
-/// A folder that does not exist or cannot be written, a full disk; what was at `path` is then as it
-/// was.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut partial = OsString::from(path);
-    partial.push(".partial");
-    let write = || {
-        let mut file = File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)
-    };
-    write().map_err(|error| {
-        // Whatever stopped the write is the error to tell, not what this says.
-        let _ = std::fs::remove_file(&partial);
-        Error::io("write", path, &error)
-    })?;
-    // The move itself lies in the folder; where a folder cannot be opened there is nothing to do.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
 }

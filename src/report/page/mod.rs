@@ -15,7 +15,7 @@ use std::fmt::Write;
 use crate::Result;
 use crate::metrics::Judged;
 use crate::model::preset::Preset;
-use crate::train::{EpochMetrics, Pace, best};
+use crate::run::{EpochMetrics, Pace, best};
 use chart::{Axis, Chart, Line, Look, WIDE};
 use html::{decimals, details, paragraph};
 
@@ -26,9 +26,6 @@ pub use spectrogram::data_url;
 
 /// Points that the learning rate's curve is drawn with.
 const RATE_POINTS: u64 = 120;
-
-/// What stands in the report of a finished run only.
-pub const FINISHED_MARK: &str = "<p class=\"state\">Finished";
 
 /// What a run knows of itself.
 pub struct Page<'a> {
@@ -118,7 +115,9 @@ impl Page<'_> {
         let epochs = self.preset.train.epochs;
         let (update, ended) = (grouped(self.update as usize), self.epochs.len());
         let mut lead = match self.finished {
-            true => format!("{FINISHED_MARK}: {ended} epochs, {update} updates.</p>\n"),
+            true => {
+                format!("<p class=\"state\">Finished: {ended} epochs, {update} updates.</p>\n")
+            }
             false => format!(
                 "<p class=\"state\">Not finished: {ended} of {epochs} epochs, {update} updates so \
                  far.</p>\n"

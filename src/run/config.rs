@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::checkpoint::write_atomically;
+use crate::files::write_atomically;
 use crate::model::preset::Preset;
 use crate::{Error, Result};
 

@@ -2,54 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use crate::dataset::prepare::Prepared;
+use super::EpochMetrics;
 use crate::error::Kind;
-use crate::metrics::{Judged, Scores};
-use crate::model::checkpoint::{Checkpoint, Description, write_atomically};
-use crate::report::EVENTS_FILE;
-use crate::report::page::FINISHED_MARK;
+use crate::files::write_atomically;
+use crate::model::checkpoint::{Checkpoint, Description};
 use crate::{Error, Result};
 
-/// One line of `metrics.jsonl`. Nothing in it depends on the clock, so that a resumed run writes
-/// the same bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochMetrics {
-    /// Counted from 1.
-    pub epoch: u64,
-    /// Updates in all.
-    pub update: u64,
-    /// Of the next update.
-    pub learning_rate: f64,
-    /// Mean over the epoch's clips, with dropout, as training saw them.
-    pub train_loss: f64,
-    /// Mean over the validation clips.
-    pub validation_loss: f64,
-    /// `macro` and each mood; null where a mood has no positive or no negative.
-    pub roc_auc: serde_json::Map<String, serde_json::Value>,
-    /// Average precision, likewise.
-    pub pr_auc: serde_json::Map<String, serde_json::Value>,
-}
-
-impl EpochMetrics {
-    /// The number that decides which model is kept.
-    pub fn macro_roc_auc(&self) -> Option<f64> {
-        self.roc_auc.get("macro").and_then(serde_json::Value::as_f64)
-    }
-}
-
-/// The line of the best epoch: the greatest macro ROC-AUC, the earliest on ties.
-pub fn best(metrics: &[EpochMetrics]) -> Option<&EpochMetrics> {
-    metrics.iter().fold(None, |best, line| {
-        let better = match (best.and_then(EpochMetrics::macro_roc_auc), line.macro_roc_auc()) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(best), Some(new)) => new > best,
-        };
-        if better { Some(line) } else { best }
-    })
-}
+/// TensorBoard takes any file for events whose name contains `tfevents`.
+const EVENTS_FILE: &str = "events.out.tfevents.0.moodshader";
 
 /// A folder that holds a run.
 #[derive(Clone, Debug)]
@@ -205,14 +165,23 @@ impl RunFolder {
         self.path.join(EVENTS_FILE)
     }
 
-    /// The run to look at.
+    /// The run to look at. From the end of the last epoch on it is there only when nothing is left
+    /// to do.
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")
     }
 
-    /// Whether the report says that nothing is left to do.
-    pub fn report_is_finished(&self) -> bool {
-        std::fs::read_to_string(self.report()).is_ok_and(|text| text.contains(FINISHED_MARK))
+    /// Takes the report away.
+    ///
+    /// # Errors
+    /// It is there and cannot be deleted.
+    pub fn remove_report(&self) -> Result<()> {
+        match std::fs::remove_file(self.report()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("delete", &self.report(), &error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The state that training goes on from.
@@ -267,79 +236,4 @@ pub fn damaged(error: Error) -> Error {
         "without it the run cannot go on; start a new one, with --init FILE to begin from saved \
          weights",
     )
-}
-
-/// `id,path`, then `label_MOOD` and `score_MOOD` for every mood; scores are [clips, moods].
-pub fn write_predictions(
-    path: &Path,
-    moods: &[String],
-    clips: &[Prepared],
-    scores: &[f32],
-) -> Result<()> {
-    let failed =
-        |error: csv::Error| Error::failure(format!("cannot write {}: {error}", path.display()));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let labels = moods.iter().map(|mood| format!("label_{mood}"));
-    let header = labels.chain(moods.iter().map(|mood| format!("score_{mood}")));
-    writer
-        .write_record(["id".to_owned(), "path".to_owned()].into_iter().chain(header))
-        .map_err(failed)?;
-    for (clip, scores) in clips.iter().zip(scores.chunks(moods.len())) {
-        let track = &clip.track.track;
-        let labels = clip.track.targets.iter().map(|&target| u8::from(target).to_string());
-        let scores = scores.iter().map(f32::to_string);
-        writer
-            .write_record(
-                [track.id.clone(), track.listed.clone()].into_iter().chain(labels).chain(scores),
-            )
-            .map_err(failed)?;
-    }
-    let bytes = writer
-        .into_inner()
-        .map_err(|error| Error::failure(format!("cannot write {}: {error}", path.display())))?;
-    write_atomically(path, &bytes)
-}
-
-/// What [`write_predictions`] wrote.
-pub fn read_predictions(path: &Path) -> Result<Judged> {
-    let damaged = |what: &str| Error::input(format!("{} is damaged: {what}", path.display()));
-    let mut reader = csv::Reader::from_path(path).map_err(|error| damaged(&error.to_string()))?;
-    let header = reader.headers().map_err(|error| damaged(&error.to_string()))?;
-    let moods: Vec<String> =
-        header.iter().filter_map(|cell| cell.strip_prefix("label_")).map(str::to_owned).collect();
-    if moods.is_empty() {
-        return Err(damaged("it has no mood"));
-    }
-    let (mut names, mut targets, mut scores) = (Vec::new(), Vec::new(), Vec::new());
-    for record in reader.records() {
-        let record = record.map_err(|error| damaged(&error.to_string()))?;
-        let cells: Vec<&str> = record.iter().collect();
-        let [_, name, cells @ ..] = &cells[..] else { return Err(damaged("a row is too short")) };
-        let Some((labels, numbers)) = cells.split_at_checked(moods.len()) else {
-            return Err(damaged("a row is too short"));
-        };
-        if numbers.len() != moods.len() {
-            return Err(damaged("a row is too short"));
-        }
-        names.push((*name).to_owned());
-        targets.extend(labels.iter().map(|&label| label == "1"));
-        for number in numbers {
-            scores.push(number.parse::<f32>().map_err(|_| damaged("a score is not a number"))?);
-        }
-    }
-    Ok(Judged { moods, names, targets, scores })
-}
-
-/// The metrics of an epoch, by mood.
-pub fn by_mood(
-    scores: &Scores,
-    moods: &[String],
-) -> Result<[serde_json::Map<String, serde_json::Value>; 2]> {
-    let map =
-        |per_mood: &crate::metrics::PerMood| match serde_json::to_value(per_mood.labelled(moods)) {
-            Ok(serde_json::Value::Object(map)) => Ok(map),
-            Ok(_) => Err(Error::failure("metrics by mood are not a map")),
-            Err(error) => Err(Error::failure(error.to_string())),
-        };
-    Ok([map(&scores.roc_auc)?, map(&scores.pr_auc)?])
 }

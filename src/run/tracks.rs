@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::data::Clips;
 use crate::dataset::prepare::Prepared;
-use crate::model::checkpoint::write_atomically;
+use crate::files::write_atomically;
 use crate::{Error, Result};
 
 const HEADER: [&str; 4] = ["part", "id", "path", "moods"];
@@ -38,13 +37,14 @@ impl Row {
 /// A part's name and its rows.
 type Part = (&'static str, Vec<Row>);
 
-fn parts(labels: &[String], clips: &Clips) -> [Part; 3] {
-    [("training", &clips.train), ("validation", &clips.validation), ("test", &clips.test)]
-        .map(|(name, clips)| (name, clips.iter().map(|clip| Row::of(clip, labels)).collect()))
+/// `clips` are those of training, validation and test.
+fn parts(labels: &[String], clips: [&[Prepared]; 3]) -> Vec<Part> {
+    let rows = |clips: &[Prepared]| clips.iter().map(|clip| Row::of(clip, labels)).collect();
+    ["training", "validation", "test"].into_iter().zip(clips.map(rows)).collect()
 }
 
-/// Writes the tracks whose audio can be used.
-pub(super) fn write(path: &Path, labels: &[String], clips: &Clips) -> Result<()> {
+/// Writes the tracks of training, validation and test whose audio can be used.
+pub fn write_tracks(path: &Path, labels: &[String], clips: [&[Prepared]; 3]) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| {
         Error::failure(format!("cannot write {}: {error}", path.display()))
     };
@@ -61,12 +61,16 @@ pub(super) fn write(path: &Path, labels: &[String], clips: &Clips) -> Result<()>
     write_atomically(path, &bytes)
 }
 
-/// For each part whose tracks are not those that [`write`] wrote, how they differ; empty if all are
+/// For each part whose tracks are not those that [`write_tracks`] wrote, how they differ; empty if all are
 /// the same in the same order.
 ///
 /// # Errors
 /// The file cannot be read, or is damaged.
-pub(super) fn changes(path: &Path, labels: &[String], clips: &Clips) -> Result<Vec<String>> {
+pub fn track_changes(
+    path: &Path,
+    labels: &[String],
+    clips: [&[Prepared]; 3],
+) -> Result<Vec<String>> {
     let now = parts(labels, clips);
     let mut then: HashMap<String, Vec<Row>> = HashMap::new();
     let damaged = |what: &dyn std::fmt::Display| {

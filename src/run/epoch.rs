@@ -1,0 +1,58 @@
+//! What an epoch ended with.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::{PerMood, Scores};
+use crate::{Error, Result};
+
+/// One line of `metrics.jsonl`. Nothing in it depends on the clock, so that a resumed run writes
+/// the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Updates in all.
+    pub update: u64,
+    /// Of the next update.
+    pub learning_rate: f64,
+    /// Mean over the epoch's clips, with dropout, as training saw them.
+    pub train_loss: f64,
+    /// Mean over the validation clips.
+    pub validation_loss: f64,
+    /// `macro` and each mood; null where a mood has no positive or no negative.
+    pub roc_auc: serde_json::Map<String, serde_json::Value>,
+    /// Average precision, likewise.
+    pub pr_auc: serde_json::Map<String, serde_json::Value>,
+}
+
+impl EpochMetrics {
+    /// The number that decides which model is kept.
+    pub fn macro_roc_auc(&self) -> Option<f64> {
+        self.roc_auc.get("macro").and_then(serde_json::Value::as_f64)
+    }
+}
+
+/// The line of the best epoch: the greatest macro ROC-AUC, the earliest on ties.
+pub fn best(metrics: &[EpochMetrics]) -> Option<&EpochMetrics> {
+    metrics.iter().fold(None, |best, line| {
+        let better = match (best.and_then(EpochMetrics::macro_roc_auc), line.macro_roc_auc()) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(best), Some(new)) => new > best,
+        };
+        if better { Some(line) } else { best }
+    })
+}
+
+/// The metrics of an epoch, by mood.
+pub fn by_mood(
+    scores: &Scores,
+    moods: &[String],
+) -> Result<[serde_json::Map<String, serde_json::Value>; 2]> {
+    let map = |per_mood: &PerMood| match serde_json::to_value(per_mood.labelled(moods)) {
+        Ok(serde_json::Value::Object(map)) => Ok(map),
+        Ok(_) => Err(Error::failure("metrics by mood are not a map")),
+        Err(error) => Err(Error::failure(error.to_string())),
+    };
+    Ok([map(&scores.roc_auc)?, map(&scores.pr_auc)?])
+}

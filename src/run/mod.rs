@@ -1,0 +1,31 @@
+//! What a run leaves on disk, for whoever goes on with it, shows it or compares it.
+
+mod config;
+mod difference;
+mod epoch;
+mod folder;
+mod predictions;
+mod tracks;
+
+pub use config::{Config, Data};
+pub use epoch::{EpochMetrics, best};
+pub use folder::RunFolder;
+pub use predictions::{read_predictions, write_predictions};
+
+pub(crate) use difference::differences;
+pub(crate) use epoch::by_mood;
+pub(crate) use folder::damaged;
+pub(crate) use tracks::{track_changes, write_tracks};
+
+/// How fast a process trained in an epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Trained on by this process.
+    pub clips: usize,
+    /// That this took.
+    pub seconds: f64,
+    /// Of these, seconds in which no batch was ready: the adapter had at most what was under way.
+    pub waited: f64,
+}
