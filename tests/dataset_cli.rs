@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 use moodshader::audio::centre_clip;
-use moodshader::dataset::features::Extractor;
+use moodshader::dataset::features::{Extractor, FeatureRecipe};
 use moodshader::exec::Device;
 use moodshader::model::preset::Preset;
 use serde_json::Value;
@@ -209,10 +209,10 @@ fn features_are_written_once_and_whole() {
     assert!(stderr(&first).contains("2 files are shorter than 3 s"), "{}", stderr(&first));
 
     let demo = Preset::named("demo").unwrap();
-    let recipe = moodshader::train::recipe(&demo);
+    let recipe = FeatureRecipe::of(&demo);
     let (shape, values) = read_npy(&place.at("out/one.npy"));
     assert_eq!(shape, [128, 130]);
-    let clip = centre_clip(&song, recipe.sample_rate, recipe.clip_samples).unwrap();
+    let clip = centre_clip(&song, recipe.audio.sample_rate, recipe.clip_samples()).unwrap();
     let mut extractor = Extractor::new(&Device::Cpu, recipe).unwrap();
     assert_eq!(values, extractor.extract(&[&clip.samples]).unwrap()[0].log_mel);
     assert_eq!(read_npy(&place.at("out/two.v2.npy")).0, [128, 130]);

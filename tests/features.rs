@@ -6,6 +6,7 @@ use moodshader::dataset::features::{Extractor, FeatureRecipe};
 use moodshader::error::Kind;
 use moodshader::exec::{Device, DeviceChoice, GpuOptions};
 use moodshader::kernels::features::MelFilters;
+use moodshader::model::preset::{Audio, Features};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -34,15 +35,12 @@ struct Recipe {
 
 impl Recipe {
     fn features(&self) -> FeatureRecipe {
+        let Self { sample_rate, n_fft, hop, mels, top_db, .. } = *self;
+        let clip_seconds = self.samples as f64 / f64::from(sample_rate);
+        let fmax = f64::from(sample_rate) / 2.0;
         FeatureRecipe {
-            sample_rate: self.sample_rate,
-            clip_samples: self.samples,
-            n_fft: self.n_fft,
-            hop: self.hop,
-            mels: self.mels,
-            fmin: 0.0,
-            fmax: f64::from(self.sample_rate) / 2.0,
-            top_db: self.top_db,
+            audio: Audio { sample_rate, clip_seconds },
+            features: Features { n_fft, hop, mels, fmin: 0.0, fmax, top_db },
             rolloff: None,
         }
     }
@@ -202,14 +200,15 @@ fn mel_filters_are_librosas() {
 #[test]
 fn a_clip_has_the_same_features_in_any_company() {
     let recipe = FeatureRecipe {
-        sample_rate: 8000,
-        clip_samples: 1000,
-        n_fft: 128,
-        hop: 50,
-        mels: 20,
-        fmin: 50.0,
-        fmax: 3500.0,
-        top_db: 80.0,
+        audio: Audio { sample_rate: 8000, clip_seconds: 0.125 },
+        features: Features {
+            n_fft: 128,
+            hop: 50,
+            mels: 20,
+            fmin: 50.0,
+            fmax: 3500.0,
+            top_db: 80.0,
+        },
         rolloff: Some(0.85),
     };
     let clips: Vec<Vec<f32>> =
@@ -230,22 +229,29 @@ fn a_clip_has_the_same_features_in_any_company() {
 #[test]
 fn recipes_that_make_no_spectrogram_are_refused() {
     let good = Fixture::open().description.recipes["standard"].features();
-    for (wrong, word) in [
-        (FeatureRecipe { n_fft: 1000, ..good }, "n_fft"),
-        (FeatureRecipe { n_fft: 8192, ..good }, "n_fft"),
-        (FeatureRecipe { hop: 0, ..good }, "hop"),
-        (FeatureRecipe { hop: usize::MAX, ..good }, "long"),
-        (FeatureRecipe { mels: 0, ..good }, "mels"),
-        (FeatureRecipe { mels: usize::MAX, ..good }, "mel bands"),
-        (FeatureRecipe { clip_samples: 0, ..good }, "length"),
-        (FeatureRecipe { clip_samples: usize::MAX, ..good }, "long"),
-        (FeatureRecipe { fmin: f64::NAN, ..good }, "fmin"),
-        (FeatureRecipe { fmin: 9000.0, fmax: 9000.0, ..good }, "fmin"),
-        (FeatureRecipe { fmax: 11_026.0, ..good }, "fmax"),
-        (FeatureRecipe { top_db: -1.0, ..good }, "top_db"),
-        (FeatureRecipe { rolloff: Some(1.0), ..good }, "rolloff"),
-        (FeatureRecipe { rolloff: Some(f64::NAN), ..good }, "rolloff"),
-    ] {
+    type Change = fn(&mut FeatureRecipe);
+    let cases: [(Change, &str); 17] = [
+        (|r| r.features.n_fft = 1000, "n_fft"),
+        (|r| r.features.n_fft = 8192, "n_fft"),
+        (|r| r.features.hop = 0, "hop"),
+        (|r| r.features.hop = usize::MAX, "long"),
+        (|r| r.features.mels = 0, "mels"),
+        (|r| r.features.mels = 4097, "4096"),
+        (|r| r.audio.clip_seconds = 0.0, "clip_seconds"),
+        (|r| r.audio.clip_seconds = f64::MAX, "3600 s"),
+        (|r| (r.audio.clip_seconds, r.features.hop) = (3600.0, 1), "long"),
+        (|r| r.features.fmin = f64::NAN, "fmin"),
+        (|r| (r.features.fmin, r.features.fmax) = (9000.0, 9000.0), "fmin"),
+        (|r| r.features.fmax = 11_026.0, "fmax"),
+        (|r| r.features.top_db = 0.0, "top_db"),
+        (|r| r.features.top_db = -1.0, "top_db"),
+        (|r| r.audio.sample_rate = 0, "sample_rate"),
+        (|r| r.rolloff = Some(1.0), "rolloff"),
+        (|r| r.rolloff = Some(f64::NAN), "rolloff"),
+    ];
+    for (change, word) in cases {
+        let mut wrong = good;
+        change(&mut wrong);
         let error = Extractor::new(&Device::Cpu, wrong).unwrap_err();
         assert_eq!(error.kind, Kind::Input);
         assert!(error.to_string().contains(word), "{error}");

@@ -4,7 +4,7 @@ mod support;
 
 use moodshader::audio::centre_clip;
 use moodshader::dataset::batches::Batch;
-use moodshader::dataset::features::{Extractor, Features};
+use moodshader::dataset::features::{Extractor, FeatureRecipe, Features};
 use moodshader::dataset::manifest;
 use moodshader::dataset::synthetic::{CorpusSpec, generate};
 use moodshader::exec::Device;
@@ -13,7 +13,7 @@ use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{initialise, initialise_buffers};
 use moodshader::model::preset::Preset;
 use moodshader::plan::Storage;
-use moodshader::train::{Predictions, Session, recipe};
+use moodshader::train::{Predictions, Session};
 use rayon::prelude::*;
 use support::{noise, relative, small_preset};
 
@@ -81,11 +81,11 @@ fn synthetic(preset: &Preset, clips: usize, seed: u64) -> Batch {
     let spec = CorpusSpec { clips, clip_seconds, seed, shuffle_labels: false };
     let manifest = generate(&spec, folder.path(), &|_| Ok(())).expect("the corpus is made");
     let tracks = manifest::read(&manifest, Some(folder.path())).expect("the manifest is read");
-    let recipe = recipe(preset);
+    let recipe = FeatureRecipe::of(preset);
     let samples: Vec<Vec<f32>> = tracks
         .par_iter()
         .map(|track| {
-            let clip = centre_clip(&track.path, recipe.sample_rate, recipe.clip_samples);
+            let clip = centre_clip(&track.path, recipe.audio.sample_rate, recipe.clip_samples());
             clip.expect("the clip is read").samples
         })
         .collect();

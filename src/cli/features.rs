@@ -8,10 +8,10 @@ use super::{Common, open_device};
 use crate::audio::find_audio;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::export::{export, jobs, open};
+use crate::dataset::features::FeatureRecipe;
 use crate::error::Kind;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::preset::Preset;
-use crate::train::recipe;
 use crate::{Error, Result};
 
 /// Write log-mel spectrograms: one float32 array [mels, frames] a file, as OUT/STEM.npy.
@@ -51,7 +51,7 @@ impl Features {
             (_, _, name) => Preset::named(name.as_deref().unwrap_or("paper"))?,
         };
         preset.validate()?;
-        let recipe = recipe(&preset);
+        let recipe = FeatureRecipe::of(&preset);
         let found = find_audio(&self.paths)?;
         if let Some(note) = found.note() {
             progress.note(&note);

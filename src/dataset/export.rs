@@ -223,10 +223,10 @@ pub fn export(
     // The hash comes first: a file that changes meanwhile is seen to have changed by the next call.
     let decode = |job: &Job| -> Result<(Hash, Clip)> {
         let content = content_hash(cache, &job.audio)?;
-        let clip = audio::centre_clip(&job.audio, recipe.sample_rate, recipe.clip_samples)?;
+        let clip = audio::centre_clip(&job.audio, recipe.audio.sample_rate, recipe.clip_samples())?;
         Ok((content, clip))
     };
-    let shape = [recipe.mels, recipe.frames()];
+    let shape = [recipe.features.mels, recipe.frames()];
     std::thread::scope(|scope| {
         let (sender, decoded) = sync_channel(1);
         scope.spawn(move || {

@@ -16,6 +16,7 @@ use crate::kernels::features::{
     HANDCRAFTED, MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power,
     stft_power_2048, twiddles, zero_crossings,
 };
+use crate::model::preset::{self, Preset};
 use crate::plan::{Plan, TensorId};
 use crate::{Error, Result};
 
@@ -28,9 +29,6 @@ const GROUP_LIMIT: usize = 16 << 20;
 
 /// Elements that a tensor may have at all, so that 32 bits count them.
 const COUNT_LIMIT: usize = 1 << 30;
-
-/// Most mel bands; even at the longest transform, most bands would lie between two bins.
-const MELS_LIMIT: usize = 4096;
 
 /// What a model hears of a clip, before standardisation.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,36 +44,35 @@ pub struct Features {
 /// Its text is the same for the same numbers only, so that it can be part of a cache key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FeatureRecipe {
-    /// Of the clips, in Hz.
-    pub sample_rate: u32,
-    /// Samples of a clip.
-    pub clip_samples: usize,
-    /// Samples of a frame; a power of two.
-    pub n_fft: usize,
-    /// Samples from a frame to the next.
-    pub hop: usize,
-    /// Mel bands.
-    pub mels: usize,
-    /// Lowest corner of the mel bands, in Hz.
-    pub fmin: f64,
-    /// Highest corner of the mel bands, in Hz.
-    pub fmax: f64,
-    /// What lies further than this below a clip's maximum is raised to it, in dB.
-    pub top_db: f64,
+    /// What a clip is.
+    pub audio: preset::Audio,
+    /// How its log-mel spectrogram is made.
+    pub features: preset::Features,
     /// Makes the hand-crafted features, with this share of a frame's magnitudes at or below the
     /// spectral rolloff. Their frames are the spectrogram's.
     pub rolloff: Option<f64>,
 }
 
 impl FeatureRecipe {
+    /// What a preset's model hears.
+    pub fn of(preset: &Preset) -> Self {
+        let rolloff = preset.model.handcrafted.as_ref().map(|handcrafted| handcrafted.rolloff);
+        Self { audio: preset.audio, features: preset.features, rolloff }
+    }
+
+    /// Samples of a clip.
+    pub fn clip_samples(&self) -> usize {
+        self.audio.clip_samples()
+    }
+
     /// Frames of a clip.
     pub fn frames(&self) -> usize {
-        1 + self.clip_samples / self.hop
+        self.features.frames(&self.audio)
     }
 
     /// Numbers of a clip's log-mel spectrogram.
     pub fn log_mel_size(&self) -> usize {
-        self.mels * self.frames()
+        self.features.mels * self.frames()
     }
 
     /// The recipe of the log-mel spectrogram alone.
@@ -84,47 +81,22 @@ impl FeatureRecipe {
     }
 
     fn bins(&self) -> usize {
-        1 + self.n_fft / 2
+        1 + self.features.n_fft / 2
     }
 
     /// Elements of a clip's largest tensor.
     fn largest(&self) -> usize {
-        self.clip_samples.max(self.frames().saturating_mul(self.bins().max(self.mels)))
+        let spectrum = self.bins().max(self.features.mels);
+        self.clip_samples().max(self.frames().saturating_mul(spectrum))
     }
 
-    /// Names the first number that no spectrogram can be made with.
+    /// Refuses what no features can be made by.
     fn check(&self) -> Result<()> {
-        let nyquist = f64::from(self.sample_rate) / 2.0;
-        let wrong = |what: String| Err(Error::input(format!("features: {what}")));
-        if !self.n_fft.is_power_of_two() || !stft_power::N_FFT.contains(&self.n_fft) {
-            let (low, high) = (stft_power::N_FFT.start(), stft_power::N_FFT.end());
-            return wrong(format!(
-                "n_fft is {}; it must be a power of two from {low} to {high}",
-                self.n_fft
-            ));
-        }
-        if self.hop == 0 || self.mels == 0 || self.clip_samples == 0 {
-            return wrong("hop, mels and the clip's length must be at least 1".into());
-        }
-        if !(0.0 <= self.fmin && self.fmin < self.fmax && self.fmax <= nyquist) {
-            return wrong(format!(
-                "fmin {} Hz and fmax {} Hz must rise within 0 and {nyquist} Hz, half the sample rate",
-                self.fmin, self.fmax
-            ));
-        }
-        if !(self.top_db >= 0.0 && self.top_db.is_finite()) {
-            return wrong(format!("top_db is {}; it must not be negative", self.top_db));
-        }
-        if let Some(share) = self.rolloff
-            && !(0.0 < share && share < 1.0)
-        {
-            return wrong(format!("rolloff is {share}; it must lie between 0 and 1"));
-        }
-        if self.mels > MELS_LIMIT {
-            return wrong(format!("{} mel bands are more than {MELS_LIMIT}", self.mels));
-        }
-        if self.largest().max(self.hop) > COUNT_LIMIT {
-            return wrong("the clip is too long".into());
+        self.audio.validate()?;
+        self.features.validate(&self.audio)?;
+        self.rolloff.map_or(Ok(()), preset::validate_rolloff)?;
+        if self.largest() > COUNT_LIMIT {
+            return Err(Error::input("features: the clip is too long"));
         }
         Ok(())
     }
@@ -132,14 +104,15 @@ impl FeatureRecipe {
 
 impl fmt::Display for FeatureRecipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sample_rate, clip_samples, n_fft, hop, mels, fmin, fmax, top_db, rolloff } =
-            self;
+        let preset::Audio { sample_rate, .. } = self.audio;
+        let preset::Features { n_fft, hop, mels, fmin, fmax, top_db } = self.features;
+        let clip_samples = self.clip_samples();
         write!(
             f,
             "log_mel sample_rate={sample_rate} clip_samples={clip_samples} n_fft={n_fft} hop={hop} \
              mels={mels} fmin={fmin} fmax={fmax} top_db={top_db}"
         )?;
-        match rolloff {
+        match self.rolloff {
             None => Ok(()),
             Some(share) => write!(f, " zero_crossing_rate spectral_centroid rolloff={share}"),
         }
@@ -165,11 +138,11 @@ struct Handles {
 
 /// The features of `clips` clips.
 fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles) {
-    let (frames, bins, mels) = (recipe.frames(), recipe.bins(), recipe.mels);
+    let (frames, bins, mels) = (recipe.frames(), recipe.bins(), recipe.features.mels);
     let size = mels * frames;
     let mut plan = Plan::new();
     let handles = Handles {
-        samples: plan.input("samples", clips * recipe.clip_samples, Element::F32),
+        samples: plan.input("samples", clips * recipe.clip_samples(), Element::F32),
         twiddles: plan.input("twiddles", tables.twiddles.len(), Element::F32),
         bands: plan.input("bands", tables.bands.len(), Element::U32),
         weights: plan.input("weights", tables.weights.len(), Element::F32),
@@ -182,15 +155,16 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles
 
     let [clips, size] = [clips, size].map(|n| n as u32);
     let (samples, twiddles) = (handles.samples, handles.twiddles);
-    let [length, hop] = [recipe.clip_samples, recipe.hop].map(|n| n as u32);
-    if recipe.n_fft == stft_power_2048::N_FFT {
+    let preset::Features { n_fft, hop, top_db, .. } = recipe.features;
+    let [length, hop] = [recipe.clip_samples(), hop].map(|n| n as u32);
+    if n_fft == stft_power_2048::N_FFT {
         plan.step(
             stft_power_2048::Params { clips, samples: length, hop },
             stft_power_2048::Tensors { samples, twiddles, power },
         );
     } else {
         plan.step(
-            stft_power::Params { clips, samples: length, n_fft: recipe.n_fft as u32, hop },
+            stft_power::Params { clips, samples: length, n_fft: n_fft as u32, hop },
             stft_power::Tensors { samples, twiddles, power },
         );
     }
@@ -206,19 +180,14 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles
     );
     plan.step(peak::Params { clips, size }, peak::Tensors { energies, peak: loudest });
     plan.step(
-        decibels::Params { clips, size, top_db: recipe.top_db as f32 },
+        decibels::Params { clips, size, top_db: top_db as f32 },
         decibels::Tensors { energies, peak: loudest, decibels: handles.decibels },
     );
     if let (Some(share), Some(statistics)) = (recipe.rolloff, handles.handcrafted) {
         let [rates, centroids, rolloffs] = ["zero crossing rates", "centroids", "rolloffs"]
             .map(|name| plan.scratch(name, clips as usize * frames));
         plan.step(
-            zero_crossings::Params {
-                clips,
-                samples: recipe.clip_samples as u32,
-                n_fft: recipe.n_fft as u32,
-                hop: recipe.hop as u32,
-            },
+            zero_crossings::Params { clips, samples: length, n_fft: n_fft as u32, hop },
             zero_crossings::Tensors { samples: handles.samples, rates },
         );
         plan.step(
@@ -226,7 +195,7 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables) -> (Plan, Handles
                 clips,
                 frames: frames as u32,
                 bins: bins as u32,
-                bin_hz: (f64::from(recipe.sample_rate) / recipe.n_fft as f64) as f32,
+                bin_hz: (f64::from(recipe.audio.sample_rate) / n_fft as f64) as f32,
                 share: share as f32,
             },
             spectral_shape::Tensors { power, centroids, rolloffs },
@@ -282,7 +251,8 @@ impl Extractor {
     /// clip's spectra.
     pub fn new(device: &Device, recipe: FeatureRecipe) -> Result<Self> {
         recipe.check()?;
-        let FeatureRecipe { sample_rate, n_fft, mels, fmin, fmax, .. } = recipe;
+        let preset::Audio { sample_rate, .. } = recipe.audio;
+        let preset::Features { n_fft, mels, fmin, fmax, .. } = recipe.features;
         let rounded = |table: Vec<f64>| table.into_iter().map(|x| x as f32).collect::<Vec<_>>();
         let filters = MelFilters::slaney(sample_rate, n_fft, mels, fmin, fmax);
         let tables = Tables {
@@ -314,7 +284,7 @@ impl Extractor {
     /// # Errors
     /// A clip has not as many samples as the recipe says, or the device fails.
     pub fn extract(&mut self, clips: &[&[f32]]) -> Result<Vec<Features>> {
-        let wanted = self.recipe.clip_samples;
+        let wanted = self.recipe.clip_samples();
         if let Some(clip) = clips.iter().find(|clip| clip.len() != wanted) {
             let got = clip.len();
             return Err(Error::input(format!("a clip has {got} samples instead of {wanted}")));

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::spelling::nearest_first;
 
 pub use shapes::{BlockShape, SequenceShape};
+pub(crate) use validate::validate_rolloff;
 
 /// The embedded presets, by name. `paper` comes first: the others take from it what they leave out.
 const EMBEDDED: [(&str, &str); 8] = [
@@ -47,7 +48,7 @@ pub struct Preset {
 }
 
 /// `[audio]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audio {
     /// Hz; every file is resampled to it.
@@ -57,7 +58,7 @@ pub struct Audio {
 }
 
 /// `[features]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Features {
     /// Window and transform length in samples, a power of two.

@@ -8,6 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::dataset::batches::Batches;
 use crate::dataset::cache::FeatureCache;
+use crate::dataset::features::FeatureRecipe;
 use crate::dataset::labels::Labelled;
 use crate::dataset::manifest;
 use crate::dataset::prepare::{Broken, Prepared, prepare};
@@ -22,7 +23,7 @@ use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::plan::Storage;
 use crate::report::Progress;
-use crate::train::{Predictions, Session, recipe};
+use crate::train::{Predictions, Session};
 use crate::{Error, Result};
 
 /// Clips that are predicted at a time; as many as the largest batch of [`super::Tagger`].
@@ -101,8 +102,8 @@ pub fn evaluate(
     let count = labelled.tracks.len();
     let bar = progress.bar("features", count);
     let never = AtomicBool::new(false);
-    let corpus =
-        prepare(labelled.tracks, device, &recipe(preset), &cache, &never, &|done| bar.at(done))?;
+    let recipe = FeatureRecipe::of(preset);
+    let corpus = prepare(labelled.tracks, device, &recipe, &cache, &never, &|done| bar.at(done))?;
     drop(bar);
     if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
         return Err(Error::input(format!(

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::prediction::Prediction;
 use crate::audio::{AudioFile, Waveform, successive_count};
 use crate::dataset::batches::Batch;
-use crate::dataset::features::Extractor;
+use crate::dataset::features::{Extractor, FeatureRecipe};
 use crate::error::Kind;
 use crate::exec::Device;
 use crate::model::Network;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
 use crate::plan::Storage;
-use crate::train::{Predictions, Session, recipe};
+use crate::train::{Predictions, Session};
 use crate::{Error, Result};
 
 /// Clips that are predicted at a time where there are enough; the rest goes in smaller batches. An
@@ -83,7 +83,7 @@ impl Tagger {
         let description = checkpoint.description()?;
         let preset = &description.preset;
         let network = Network::new(preset, description.normalization);
-        let extractor = Extractor::new(device, recipe(preset))?;
+        let extractor = Extractor::new(device, FeatureRecipe::of(preset))?;
         let mut batches = &BATCHES[..];
         let mut session = loop {
             match Session::for_prediction(device, network.clone(), batches) {

@@ -119,21 +119,6 @@ impl Data {
     }
 }
 
-/// The features that a preset asks for.
-pub fn recipe(preset: &Preset) -> FeatureRecipe {
-    FeatureRecipe {
-        sample_rate: preset.audio.sample_rate,
-        clip_samples: preset.clip_samples(),
-        n_fft: preset.features.n_fft,
-        hop: preset.features.hop,
-        mels: preset.features.mels,
-        fmin: preset.features.fmin,
-        fmax: preset.features.fmax,
-        top_db: preset.features.top_db,
-        rolloff: preset.model.handcrafted.as_ref().map(|handcrafted| handcrafted.rolloff),
-    }
-}
-
 /// Farthest that a mean or a deviation of the same audio may lie apart on two devices, in dB or in
 /// parts of the deviation: twice the tolerance of features against librosa.
 const SAME_AUDIO: f64 = 0.02;
@@ -168,7 +153,7 @@ impl Clips {
         progress: &Progress,
     ) -> Result<Self> {
         let Tracks { train, validation, test } = tracks;
-        let recipe = recipe(&config.preset);
+        let recipe = FeatureRecipe::of(&config.preset);
         let mut broken = Vec::new();
         let mut one = |name: &str, tracks: Vec<LabelledTrack>| -> Result<Vec<Prepared>> {
             if tracks.is_empty() {

@@ -11,7 +11,6 @@ mod state;
 mod tracks;
 
 pub use config::{Config, Data};
-pub use data::recipe;
 pub use folder::{EpochMetrics, RunFolder, best, read_predictions, write_predictions};
 pub use session::{Predictions, Session};
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Run;
 use super::folder::read_predictions;
-use super::{Run, recipe};
 use crate::audio::AudioFile;
 use crate::dataset::batches::Batch;
-use crate::dataset::features::{Extractor, Features};
+use crate::dataset::features::{Extractor, FeatureRecipe, Features};
 use crate::metrics::Judged;
 use crate::model::checkpoint::{Checkpoint, write_atomically};
 use crate::report::page::{Exhibit, Filters, Page, Throughput, Timeline, data_url, most_wrong};
@@ -109,7 +109,7 @@ impl Run {
         if wrong.is_empty() {
             return Ok(Vec::new());
         }
-        let mut extractor = Extractor::new(&self.device, recipe(&self.config.preset))?;
+        let mut extractor = Extractor::new(&self.device, FeatureRecipe::of(&self.config.preset))?;
         let bar = progress.bar("timelines for the report", wrong.len());
         let mut timelines = Vec::new();
         for clip in wrong {

@@ -7,7 +7,8 @@ use super::twiddles;
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Kernel, Real, kernel};
 
-/// The transform lengths that the kernel takes; only powers of two.
+/// The transform lengths that the kernel takes; only powers of two. A frame's FFT runs in workgroup
+/// memory, which holds no longer one.
 pub const N_FFT: std::ops::RangeInclusive<usize> = 64..=4096;
 
 kernel! {

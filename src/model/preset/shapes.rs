@@ -3,7 +3,7 @@
 //! They mean something for a preset that [`Preset::validate`] accepts; for any other they are
 //! numbers too, never a panic.
 
-use super::{Branch, Preset, Summary};
+use super::{Audio, Branch, Features, Preset, Summary};
 
 /// One block of a branch: its convolution keeps bands and steps, its pool divides them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,15 +31,29 @@ pub struct SequenceShape {
     pub features: usize,
 }
 
+impl Audio {
+    /// Samples of one clip.
+    pub fn clip_samples(&self) -> usize {
+        (self.clip_seconds * f64::from(self.sample_rate)).round() as usize
+    }
+}
+
+impl Features {
+    /// STFT frames of one clip, centred as librosa does: 1 + samples / hop.
+    pub fn frames(&self, audio: &Audio) -> usize {
+        1 + audio.clip_samples() / self.hop.max(1)
+    }
+}
+
 impl Preset {
     /// Samples of one clip.
     pub fn clip_samples(&self) -> usize {
-        (self.audio.clip_seconds * f64::from(self.audio.sample_rate)).round() as usize
+        self.audio.clip_samples()
     }
 
-    /// STFT frames of one clip, centred as librosa does: 1 + samples / hop.
+    /// STFT frames of one clip.
     pub fn frames(&self) -> usize {
-        1 + self.clip_samples() / self.features.hop.max(1)
+        self.features.frames(&self.audio)
     }
 
     /// Numbers of one clip's log-mel spectrogram.

@@ -2,14 +2,15 @@
 
 use std::fmt::Display;
 
-use super::{Branch, Loss, Output, Preset, Summary};
+use super::{Audio, Branch, Features, Loss, Output, Preset, Summary};
 use crate::error::{Error, Result};
+use crate::kernels::features::stft_power::N_FFT;
 use crate::kernels::layers::conv;
 use crate::kernels::layers::lstm::MAX_UNITS;
 use crate::model::parameters::parameter_shapes;
 
-/// The FFT of one frame runs in workgroup memory, which holds no longer one.
-const N_FFT: std::ops::RangeInclusive<usize> = 64..=4096;
+/// Even at the longest transform, most of more bands would lie between two bins.
+const MAX_MELS: usize = 4096;
 /// Beyond any network that is trained on clips; keeps every product of sizes far from overflow.
 const MAX_WIDTH: usize = 1 << 14;
 const MAX_KERNEL: usize = 255;
@@ -27,8 +28,8 @@ impl Preset {
     /// The first key that is wrong, with its value and the reason.
     pub fn validate(&self) -> Result<()> {
         self.validate_moods()?;
-        self.validate_audio()?;
-        self.validate_features()?;
+        self.audio.validate()?;
+        self.features.validate(&self.audio)?;
         self.validate_model()?;
         self.validate_train()
     }
@@ -56,68 +57,6 @@ impl Preset {
             "moods",
             &self.moods[0],
             "a softmax over one mood is always 1: give it another",
-        )
-    }
-
-    fn validate_audio(&self) -> Result<()> {
-        let audio = &self.audio;
-        require(
-            (1_000..=384_000).contains(&audio.sample_rate),
-            "audio.sample_rate",
-            audio.sample_rate,
-            "must be between 1000 and 384000 Hz",
-        )?;
-        require(
-            audio.clip_seconds > 0.0 && audio.clip_seconds <= MAX_CLIP_SECONDS,
-            "audio.clip_seconds",
-            audio.clip_seconds,
-            format_args!("must be above 0 and at most {MAX_CLIP_SECONDS} s"),
-        )
-    }
-
-    fn validate_features(&self) -> Result<()> {
-        let features = &self.features;
-        require(
-            features.n_fft.is_power_of_two() && N_FFT.contains(&features.n_fft),
-            "features.n_fft",
-            features.n_fft,
-            format_args!("must be a power of two from {} to {}", N_FFT.start(), N_FFT.end()),
-        )?;
-        require(
-            (1..=features.n_fft).contains(&features.hop),
-            "features.hop",
-            features.hop,
-            "must be at least 1 and at most n_fft: a longer one skips samples",
-        )?;
-        require(
-            self.clip_samples() >= features.n_fft,
-            "audio.clip_seconds",
-            self.audio.clip_seconds,
-            format_args!(
-                "the clip's {} samples are fewer than one frame of n_fft = {}",
-                self.clip_samples(),
-                features.n_fft
-            ),
-        )?;
-        size("features.mels", features.mels)?;
-        let nyquist = f64::from(self.audio.sample_rate) / 2.0;
-        require(
-            features.fmin >= 0.0 && features.fmin < features.fmax,
-            "features.fmin",
-            features.fmin,
-            format_args!("must be at least 0 and below fmax = {} Hz", features.fmax),
-        )?;
-        require(
-            features.fmax <= nyquist,
-            "features.fmax",
-            features.fmax,
-            format_args!("must be at most half of audio.sample_rate, {nyquist} Hz"),
-        )?;
-        require(
-            features.top_db > 0.0 && features.top_db.is_finite(),
-            "features.top_db",
-            features.top_db,
-            "must be above 0 dB",
         )
     }
 
@@ -153,12 +92,7 @@ impl Preset {
         }
         if let Some(handcrafted) = &model.handcrafted {
             sizes("model.handcrafted.hidden", &handcrafted.hidden)?;
-            require(
-                handcrafted.rolloff > 0.0 && handcrafted.rolloff < 1.0,
-                "model.handcrafted.rolloff",
-                handcrafted.rolloff,
-                "must lie between 0 and 1",
-            )?;
+            validate_rolloff(handcrafted.rolloff)?;
         }
         let parameters: usize =
             parameter_shapes(self).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
@@ -299,6 +233,96 @@ impl Preset {
         }
         Ok(())
     }
+}
+
+impl Audio {
+    /// Refuses a clip that no model can hear.
+    ///
+    /// # Errors
+    /// As [`Preset::validate`].
+    pub fn validate(&self) -> Result<()> {
+        require(
+            (1_000..=384_000).contains(&self.sample_rate),
+            "audio.sample_rate",
+            self.sample_rate,
+            "must be between 1000 and 384000 Hz",
+        )?;
+        require(
+            self.clip_seconds > 0.0 && self.clip_seconds <= MAX_CLIP_SECONDS,
+            "audio.clip_seconds",
+            self.clip_seconds,
+            format_args!("must be above 0 and at most {MAX_CLIP_SECONDS} s"),
+        )
+    }
+}
+
+impl Features {
+    /// Refuses a recipe that makes no spectrogram of such a clip.
+    ///
+    /// # Errors
+    /// As [`Preset::validate`].
+    pub fn validate(&self, audio: &Audio) -> Result<()> {
+        let samples = audio.clip_samples();
+        require(
+            self.n_fft.is_power_of_two() && N_FFT.contains(&self.n_fft),
+            "features.n_fft",
+            self.n_fft,
+            format_args!("must be a power of two from {} to {}", N_FFT.start(), N_FFT.end()),
+        )?;
+        require(
+            (1..=self.n_fft).contains(&self.hop),
+            "features.hop",
+            self.hop,
+            "must be at least 1 and at most n_fft: a longer one skips samples",
+        )?;
+        require(
+            samples >= self.n_fft,
+            "audio.clip_seconds",
+            audio.clip_seconds,
+            format_args!(
+                "the clip's {samples} samples are fewer than one frame of n_fft = {}",
+                self.n_fft
+            ),
+        )?;
+        require(
+            (1..=MAX_MELS).contains(&self.mels),
+            "features.mels",
+            self.mels,
+            format_args!("must be between 1 and {MAX_MELS}"),
+        )?;
+        let nyquist = f64::from(audio.sample_rate) / 2.0;
+        require(
+            self.fmin >= 0.0 && self.fmin < self.fmax,
+            "features.fmin",
+            self.fmin,
+            format_args!("must be at least 0 and below fmax = {} Hz", self.fmax),
+        )?;
+        require(
+            self.fmax <= nyquist,
+            "features.fmax",
+            self.fmax,
+            format_args!("must be at most half of audio.sample_rate, {nyquist} Hz"),
+        )?;
+        require(
+            self.top_db > 0.0 && self.top_db.is_finite(),
+            "features.top_db",
+            self.top_db,
+            "must be above 0 dB",
+        )
+    }
+}
+
+/// Refuses a share of magnitudes that no rolloff has.
+///
+/// # Errors
+/// As [`Preset::validate`].
+pub(crate) fn validate_rolloff(share: f64) -> Result<()> {
+    require(
+        share > 0.0 && share < 1.0,
+        "model.handcrafted.rolloff",
+        share,
+        "must lie between 0 and 1",
+    )
 }
 
 fn require(holds: bool, key: &str, value: impl Display, reason: impl Display) -> Result<()> {
