@@ -229,7 +229,8 @@ fn a_clip_has_the_same_features_in_any_company() {
 #[test]
 fn recipes_that_make_no_spectrogram_are_refused() {
     let good = Fixture::open().description.recipes["standard"].features();
-    let cases: [(fn(&mut FeatureRecipe), &str); 17] = [
+    type Change = fn(&mut FeatureRecipe);
+    let cases: [(Change, &str); 17] = [
         (|r| r.features.n_fft = 1000, "n_fft"),
         (|r| r.features.n_fft = 8192, "n_fft"),
         (|r| r.features.hop = 0, "hop"),

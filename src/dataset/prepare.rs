@@ -271,3 +271,30 @@ pub fn prepare(
         Ok(corpus)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::preset::Preset;
+
+    #[test]
+    fn presets_with_hand_crafted_features_and_without_share_spectrograms() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = FeatureCache::open(Some(folder.path().to_owned())).unwrap();
+        let content = blake3::hash(b"song");
+        let [plain, both] = ["paper", "paper-handcrafted"].map(|name| {
+            let recipe = FeatureRecipe::of(&Preset::named(name).unwrap());
+            Keys::new(content, &recipe, "GPU")
+        });
+        let six = Features { log_mel: vec![-40.0; 3], handcrafted: Some([0.5; HANDCRAFTED]) };
+        let none = Features { handcrafted: None, ..six.clone() };
+
+        plain.put(&cache, &none).unwrap();
+        assert_eq!(plain.get(&cache), Some(none.clone()));
+        assert_eq!(both.get(&cache), None);
+        both.put(&cache, &six).unwrap();
+        assert_eq!(both.get(&cache), Some(six));
+        assert_eq!(plain.get(&cache), Some(none));
+        assert_eq!(cache.size().unwrap().entries, 2);
+    }
+}

@@ -144,8 +144,8 @@ impl Features {
             "audio.clip_seconds",
             audio.clip_seconds,
             format_args!(
-                "the clip's {} samples are fewer than one frame of n_fft = {}",
-                samples, self.n_fft
+                "the clip's {samples} samples are fewer than one frame of n_fft = {}",
+                self.n_fft
             ),
         )?;
         require(
