@@ -7,7 +7,9 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, sigmoid}
 kernel! {
     "loss/positive_weights",
     params {
+        /// Clips.
         batch: u32,
+        /// Moods.
         moods: u32,
         /// Whether the probabilities are a softmax's (1); else each is a sigmoid's (0).
         softmax: u32,

@@ -6,7 +6,12 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "loss/sigmoid_bce",
-    params { batch: u32, moods: u32 },
+    params {
+        /// Clips.
+        batch: u32,
+        /// Moods.
+        moods: u32,
+    },
     tensors {
         /// [batch, moods]
         logits: read f32,

@@ -10,11 +10,15 @@ kernel! {
     params {
         /// Elements of a spectrogram.
         plane: u32,
+        /// Clips.
         clips: u32,
         /// Of the input: see [`Spectrograms`].
         start: u32,
+        /// Elements of a clip in the input.
         stride: u32,
+        /// Of the training clips, in dB.
         mean: f32,
+        /// Of the training clips, in 1/dB.
         inverse_deviation: f32,
     },
     tensors {
