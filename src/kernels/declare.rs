@@ -205,9 +205,17 @@ impl<K: Kernel> AnyKernel for K {
 ///
 /// ```ignore
 /// kernel! {
-///     "layers/dense/forward",
-///     params { batch: u32, inputs: u32, outputs: u32 },
-///     tensors { input: read f32, weight: read f32, bias: read f32, output: write f32 },
+///     "layers/relu/forward",
+///     params {
+///         /// Numbers in the tensors.
+///         elements: u32,
+///     },
+///     tensors {
+///         /// \[elements\]
+///         input: read f32,
+///         /// \[elements\]
+///         output: write f32,
+///     },
 /// }
 /// ```
 macro_rules! kernel {
@@ -218,7 +226,6 @@ macro_rules! kernel {
         tensors { $($(#[$tensor_doc:meta])* $tensor:ident: $access:ident $element:ident),+ $(,)? } $(,)?
     ) => {
         /// The uniform block, and with it the launch.
-        #[allow(missing_docs)] // The shader's names.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
         pub struct Params {
@@ -226,16 +233,14 @@ macro_rules! kernel {
         }
 
         /// One value for each tensor.
-        #[allow(missing_docs)]
         #[derive(Clone, Debug)]
         pub struct Tensors<H> {
             $($(#[$tensor_doc])* pub $tensor: H,)+
         }
 
         /// The tensors' elements, for the CPU reference.
-        #[allow(missing_docs)]
         pub struct Slices<'a, T: $crate::kernels::Real> {
-            $(pub $tensor: kernel!(@slice 'a T $access $element),)+
+            $($(#[$tensor_doc])* pub $tensor: kernel!(@slice 'a T $access $element),)+
         }
 
         impl $crate::kernels::Declaration for Params {

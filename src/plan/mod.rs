@@ -290,3 +290,94 @@ impl Plan {
             .map_or(0, |end: usize| end.next_multiple_of(ALIGNMENT))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::verify::{Case, Draw};
+    use crate::kernels::{Cost, Grid, Real, Schedule, Shader, kernel};
+
+    // The sum of the items. The shader's text does not matter here.
+    kernel! {
+        "bench/copy",
+        params { items: u32 },
+        tensors { input: read f32, partial: shares f32 },
+    }
+
+    impl Params {
+        fn grid(&self, lanes: u32) -> Grid {
+            let shares = self.items.div_ceil(lanes);
+            Grid { shares, ..Grid::of([shares, 1, 1]) }
+        }
+    }
+
+    impl Kernel for Params {
+        const SCHEDULES: &'static [Schedule<Self>] = &[
+            Schedule {
+                shader: Shader {
+                    name: "bench/copy@wide",
+                    source: Self::SOURCE,
+                    runs_on: |facts| facts.workgroup_threads >= 1024,
+                },
+                grid: |params| params.grid(1024),
+            },
+            Schedule::general(|params| params.grid(64)),
+        ];
+
+        fn lengths(&self) -> Tensors<usize> {
+            Tensors { input: self.items as usize, partial: 1 }
+        }
+
+        fn cost(&self) -> Cost {
+            Cost::default()
+        }
+
+        fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
+            tensors.partial[0] = tensors.input.iter().copied().sum();
+        }
+
+        fn draw(&self) -> Tensors<Draw> {
+            Tensors { input: Draw::NORMAL, partial: Draw::Poison }
+        }
+
+        fn cases() -> Vec<Case<Self>> {
+            Vec::new()
+        }
+    }
+
+    const SUM: Params = Params { items: 2048 };
+    const WIDE: Facts = Facts { workgroup_threads: 1024, ..Facts::PORTABLE };
+
+    /// A plan of the sum, into so many shares.
+    fn plan(facts: &Facts, shares: usize) -> Plan {
+        let mut plan = Plan::new(facts);
+        let input = plan.scratch("input", 2048);
+        let partial = plan.scratch("partial", shares);
+        plan.step(SUM, Tensors { input, partial });
+        plan
+    }
+
+    #[test]
+    fn a_schedule_is_chosen_by_facts_and_says_how_many_shares_there_are() {
+        for (facts, name, shares) in
+            [(Facts::PORTABLE, "bench/copy", 32), (WIDE, "bench/copy@wide", 2)]
+        {
+            assert_eq!(Plan::new(&facts).shares(SUM), shares);
+            let plan = plan(&facts, shares as usize);
+            let launch = &plan.steps()[0].launch;
+            assert_eq!((launch.shader.name, launch.grid.workgroups), (name, [shares, 1, 1]));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "partial wants 2 × F32, partial has 32 × F32")]
+    fn shares_of_another_schedule_are_refused() {
+        plan(&WIDE, 32);
+    }
+
+    #[test]
+    fn a_case_is_verified_on_every_schedule() {
+        let names = Launch::every(SUM).map(|launch| launch.shader.name);
+        assert_eq!(names.collect::<Vec<_>>(), ["bench/copy@wide", "bench/copy"]);
+    }
+}

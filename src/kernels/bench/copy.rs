@@ -6,6 +6,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel, rows};
 kernel! {
     "bench/copy",
     params {
+        /// Groups of four numbers.
         quads: u32,
     },
     tensors {

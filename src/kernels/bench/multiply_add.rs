@@ -5,7 +5,16 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "bench/multiply_add",
-    params { threads: u32, rounds: u32, factor: f32, term: f32 },
+    params {
+        /// Threads.
+        threads: u32,
+        /// Multiply-adds of each of a thread's numbers.
+        rounds: u32,
+        /// What each round multiplies by.
+        factor: f32,
+        /// What each round adds.
+        term: f32,
+    },
     tensors {
         /// \[threads\]
         input: read f32,

@@ -12,9 +12,11 @@ const FLOOR: f64 = 1e-10;
 kernel! {
     "features/decibels",
     params {
+        /// Clips.
         clips: u32,
         /// Elements of a clip.
         size: u32,
+        /// dB below the peak that are kept.
         top_db: f32,
     },
     tensors {

@@ -6,7 +6,12 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "features/frame_statistics",
-    params { clips: u32, frames: u32 },
+    params {
+        /// Clips.
+        clips: u32,
+        /// Frames of a clip.
+        frames: u32,
+    },
     tensors {
         /// [clips, frames]
         rates: read f32,

@@ -12,9 +12,13 @@ kernel! {
         first: u32,
         /// Clips of the output.
         clips: u32,
+        /// Mel bands.
         mels: u32,
+        /// Frames of a clip.
         frames: u32,
+        /// Of the training clips, in dB.
         mean: f32,
+        /// Of the training clips, in 1/dB.
         inverse_deviation: f32,
     },
     tensors {

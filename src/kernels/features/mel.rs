@@ -8,7 +8,18 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "features/mel",
-    params { clips: u32, frames: u32, bins: u32, mels: u32, weights: u32 },
+    params {
+        /// Clips.
+        clips: u32,
+        /// Frames of a clip.
+        frames: u32,
+        /// Bins of a frame, n_fft / 2 + 1.
+        bins: u32,
+        /// Mel bands.
+        mels: u32,
+        /// Weights of all bands together.
+        weights: u32,
+    },
     tensors {
         /// [clips, frames, bins]
         power: read f32,

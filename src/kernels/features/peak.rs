@@ -6,6 +6,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 kernel! {
     "features/peak",
     params {
+        /// Clips.
         clips: u32,
         /// Elements of a clip.
         size: u32,

@@ -12,8 +12,11 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 kernel! {
     "features/spectral_shape",
     params {
+        /// Clips.
         clips: u32,
+        /// Frames of a clip.
         frames: u32,
+        /// Bins of a frame, n_fft / 2 + 1.
         bins: u32,
         /// Hz from a bin to the next.
         bin_hz: f32,

@@ -7,18 +7,31 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "features/standardise_handcrafted",
     params {
+        /// Clips.
         clips: u32,
+        /// Of feature 0 over the training clips.
         mean_0: f32,
+        /// Of feature 1 over the training clips.
         mean_1: f32,
+        /// Of feature 2 over the training clips.
         mean_2: f32,
+        /// Of feature 3 over the training clips.
         mean_3: f32,
+        /// Of feature 4 over the training clips.
         mean_4: f32,
+        /// Of feature 5 over the training clips.
         mean_5: f32,
+        /// 1 / the deviation of feature 0 over the training clips.
         inverse_0: f32,
+        /// 1 / the deviation of feature 1 over the training clips.
         inverse_1: f32,
+        /// 1 / the deviation of feature 2 over the training clips.
         inverse_2: f32,
+        /// 1 / the deviation of feature 3 over the training clips.
         inverse_3: f32,
+        /// 1 / the deviation of feature 4 over the training clips.
         inverse_4: f32,
+        /// 1 / the deviation of feature 5 over the training clips.
         inverse_5: f32,
     },
     tensors {

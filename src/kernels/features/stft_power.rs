@@ -13,7 +13,16 @@ pub const N_FFT: std::ops::RangeInclusive<usize> = 64..=4096;
 
 kernel! {
     "features/stft_power",
-    params { clips: u32, samples: u32, n_fft: u32, hop: u32 },
+    params {
+        /// Clips.
+        clips: u32,
+        /// Samples of a clip.
+        samples: u32,
+        /// Samples of a frame.
+        n_fft: u32,
+        /// Samples from a frame to the next.
+        hop: u32,
+    },
     tensors {
         /// [clips, samples]
         samples: read f32,

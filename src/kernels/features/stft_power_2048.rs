@@ -13,7 +13,14 @@ const FRAMES: u32 = 2;
 
 kernel! {
     "features/stft_power_2048",
-    params { clips: u32, samples: u32, hop: u32 },
+    params {
+        /// Clips.
+        clips: u32,
+        /// Samples of a clip.
+        samples: u32,
+        /// Samples from a frame to the next.
+        hop: u32,
+    },
     tensors {
         /// [clips, samples]
         samples: read f32,

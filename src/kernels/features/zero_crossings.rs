@@ -12,10 +12,13 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 kernel! {
     "features/zero_crossings",
     params {
+        /// Clips.
         clips: u32,
+        /// Samples of a clip.
         samples: u32,
         /// Samples of a frame, even.
         n_fft: u32,
+        /// Samples from a frame to the next.
         hop: u32,
     },
     tensors {

@@ -14,6 +14,7 @@ pub const ABSENT: u32 = u32::MAX;
 kernel! {
     "layers/pack",
     params {
+        /// Numbers to pack from.
         parameters: u32,
         /// Groups of four elements of the table.
         quads: u32,

@@ -5,11 +5,14 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "loss/accumulate",
-    params { batch: u32 },
+    params {
+        /// Clips.
+        batch: u32,
+    },
     tensors {
         /// \[batch\]
         loss: read f32,
-        /// One number.
+        /// \[1\]
         total: update f32,
     },
 }

@@ -8,7 +8,9 @@ kernel! {
     "loss/positive_weights",
     pieces ["softmax", "sigmoid", "log_one_plus"],
     params {
+        /// Clips.
         batch: u32,
+        /// Moods.
         moods: u32,
         /// Whether the probabilities are a softmax's (1); else each is a sigmoid's (0).
         softmax: u32,

@@ -7,7 +7,12 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "loss/sigmoid_bce",
     pieces ["sigmoid", "log_one_plus"],
-    params { batch: u32, moods: u32 },
+    params {
+        /// Clips.
+        batch: u32,
+        /// Moods.
+        moods: u32,
+    },
     tensors {
         /// [batch, moods]
         logits: read f32,

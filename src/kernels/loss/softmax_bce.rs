@@ -10,7 +10,12 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "loss/softmax_bce",
     pieces ["softmax"],
-    params { batch: u32, moods: u32 },
+    params {
+        /// Clips.
+        batch: u32,
+        /// Moods.
+        moods: u32,
+    },
     tensors {
         /// [batch, moods]
         logits: read f32,

@@ -5,8 +5,16 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "optim/accumulate",
-    params { elements: u32 },
-    tensors { part: read f32, gradient: update f32 },
+    params {
+        /// Numbers in the tensors.
+        elements: u32,
+    },
+    tensors {
+        /// \[elements\]
+        part: read f32,
+        /// \[elements\]
+        gradient: update f32,
+    },
 }
 
 impl Kernel for Params {

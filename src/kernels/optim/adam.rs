@@ -7,21 +7,31 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "optim/adam",
     params {
+        /// Groups of four parameters.
         quads: u32,
+        /// β1, the decay of the first moment.
         beta1: f32,
+        /// β2, the decay of the second moment.
         beta2: f32,
         /// 1 − β1, rounded once: in f32, 1 − 0.999 is off by 1.3e-5.
         rest1: f32,
         /// 1 − β2
         rest2: f32,
+        /// ε, added to the root of the second moment.
         epsilon: f32,
     },
     tensors {
+        /// \[CONTROL_WORDS\], see [`control()`]
         control: read u32,
+        /// [quads, 4]
         gradient: read f32,
+        /// [quads, 4]: the first moment
         exp_avg: update f32,
+        /// [quads, 4]: the second moment
         exp_avg_sq: update f32,
+        /// [quads, 4]
         parameter: update f32,
+        /// \[1\]: the number of the first update whose gradient was not finite, if any
         status: update u32,
     },
 }

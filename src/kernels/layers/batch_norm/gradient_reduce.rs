@@ -6,6 +6,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, over_sha
 kernel! {
     "layers/batch_norm/gradient_reduce",
     params {
+        /// Channels.
         channels: u32,
         /// Shares of `partial`.
         shares: u32,

@@ -5,7 +5,14 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/batch_norm/gradient_sums",
-    params { clips: u32, quads: u32, plane: u32 },
+    params {
+        /// Clips.
+        clips: u32,
+        /// Quads of channels.
+        quads: u32,
+        /// Positions of the pooled plane.
+        plane: u32,
+    },
     tensors {
         /// [clips, quads, plane, 4]
         d_output: read f32,

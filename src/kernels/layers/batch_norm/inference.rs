@@ -6,7 +6,12 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/batch_norm/inference",
-    params { channels: u32, epsilon: f32 },
+    params {
+        /// Channels.
+        channels: u32,
+        /// ε, added to the variance.
+        epsilon: f32,
+    },
     tensors {
         /// \[channels\]
         gamma: read f32,

@@ -7,6 +7,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel, over_shares};
 kernel! {
     "layers/batch_norm/statistics",
     params {
+        /// Channels.
         channels: u32,
         /// Shares of `partial`.
         shares: u32,

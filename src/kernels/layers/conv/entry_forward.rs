@@ -12,24 +12,42 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "layers/conv/entry_forward",
     params {
+        /// Clips.
         batch: u32,
+        /// Channels of the output.
         out_channels: u32,
+        /// Positions of a line.
         length: u32,
+        /// Lines of a plane.
         lines: u32,
+        /// Positions in memory from one on a line to the next.
         along: u32,
+        /// Positions in memory from a line to the next.
         across: u32,
+        /// Taps of the kernel.
         taps: u32,
+        /// Taps before the centre.
         before: u32,
+        /// Positions of a pooling window along a line.
         window: u32,
+        /// Lines of a pooling window.
         window_lines: u32,
+        /// What a position along a line adds to a place in a window.
         code_along: u32,
+        /// What a line adds to a place in a window.
         code_across: u32,
+        /// Whole windows along a line.
         windows: u32,
+        /// Whole rows of windows.
         window_rows: u32,
+        /// Positions in the pooled plane from a window to the next along a line.
         pooled_along: u32,
+        /// Positions in the pooled plane from a row of windows to the next.
         pooled_across: u32,
         /// Of the input: see [`Spectrograms`].
+        /// Of the training clips, in dB.
         mean: f32,
+        /// Of the training clips, in 1/dB.
         inverse_deviation: f32,
     },
     tensors {

@@ -6,7 +6,9 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, over_sha
 kernel! {
     "layers/conv/entry_reduce",
     params {
+        /// Channels of the output.
         out_channels: u32,
+        /// Taps of the kernel.
         taps: u32,
         /// Shares of `partial`.
         shares: u32,

@@ -12,20 +12,31 @@ use crate::kernels::{ALIGNMENT, Cost, Grid, Kernel, Real, Schedule, cover, kerne
 kernel! {
     "layers/conv/forward",
     params {
+        /// Clips.
         clips: u32,
+        /// Quads of input channels.
         in_quads: u32,
+        /// Channels of the output.
         out_channels: u32,
+        /// Positions of a line.
         length: u32,
+        /// Lines of a plane.
         lines: u32,
+        /// Positions in memory from one on a line to the next.
         along: u32,
+        /// Positions in memory from a line to the next.
         across: u32,
+        /// Groups of three taps along a line.
         groups: u32,
+        /// Taps before the centre.
         before: u32,
-        /// Lines that the kernel spans, and those before the centre.
+        /// Lines that the kernel spans.
         rows: u32,
+        /// Lines before the centre.
         above: u32,
-        /// The first output quad of this launch, and how many there are in it.
+        /// The first output quad of this launch.
         first: u32,
+        /// Output quads of this launch.
         count: u32,
     },
     tensors {
@@ -33,7 +44,8 @@ kernel! {
         input: read f32,
         /// [2, in_quads, 4]: scale, then shift
         affine: read f32,
-        /// In the order of `packing` for the forward pass
+        /// [out_quads, in_quads, rows, 3 · groups, 4 (in), 4 (out)], each output quad filled up to
+        /// [`quad_matrices`]
         weight: uniform f32,
         /// \[out_channels\]
         bias: read f32,

@@ -9,26 +9,38 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "layers/conv/input_gradient",
     params {
+        /// Clips.
         clips: u32,
+        /// Quads of input channels.
         in_quads: u32,
+        /// Quads of output channels.
         out_quads: u32,
+        /// Positions of a line.
         length: u32,
+        /// Lines of a plane.
         lines: u32,
+        /// Positions in memory from one on a line to the next.
         along: u32,
+        /// Positions in memory from a line to the next.
         across: u32,
+        /// Groups of three taps along a line.
         groups: u32,
+        /// Taps before the centre.
         before: u32,
-        /// Lines that the kernel spans, and those before the centre.
+        /// Lines that the kernel spans.
         rows: u32,
+        /// Lines before the centre.
         above: u32,
-        /// The first input quad of this launch, and how many there are in it.
+        /// The first input quad of this launch.
         first: u32,
+        /// Input quads of this launch.
         count: u32,
     },
     tensors {
         /// [clips, out_quads, bands, steps, 4]
         d_output: read f32,
-        /// In the order of `packing`, reversed
+        /// [in_quads, out_quads, rows, 3 · groups, 4 (out), 4 (in)], each input quad filled up to
+        /// [`quad_matrices`]; lines and taps are reversed
         weight: uniform f32,
         /// [clips, in_quads, bands, steps, 4]
         d_input: update f32,

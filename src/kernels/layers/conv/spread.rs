@@ -10,9 +10,12 @@ kernel! {
     params {
         /// Elements of a spectrogram.
         plane: u32,
+        /// Clips.
         clips: u32,
         /// Of the input: see [`Spectrograms`].
+        /// Of the training clips, in dB.
         mean: f32,
+        /// Of the training clips, in 1/dB.
         inverse_deviation: f32,
     },
     tensors {

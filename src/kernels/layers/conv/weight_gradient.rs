@@ -9,16 +9,25 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "layers/conv/weight_gradient",
     params {
+        /// Clips.
         clips: u32,
+        /// Quads of input channels.
         in_quads: u32,
+        /// Quads of output channels.
         out_quads: u32,
+        /// Positions of a line.
         length: u32,
+        /// Lines of a plane.
         lines: u32,
+        /// Positions in memory from one on a line to the next.
         along: u32,
+        /// Positions in memory from a line to the next.
         across: u32,
+        /// Taps before the centre.
         before: u32,
-        /// Lines that the kernel spans, and those before the centre.
+        /// Lines that the kernel spans.
         rows: u32,
+        /// Lines before the centre.
         above: u32,
     },
     tensors {

@@ -7,15 +7,25 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, over_sha
 kernel! {
     "layers/conv/weight_gradient_reduce",
     params {
+        /// Channels of the input.
         in_channels: u32,
+        /// Channels of the output.
         out_channels: u32,
+        /// Used taps along a line.
         taps: u32,
+        /// The first of them in the stored kernel.
         first: u32,
+        /// Taps in the stored kernel from one along a line to the next.
         along_stride: u32,
+        /// Stored taps along a line.
         along_stored: u32,
+        /// Used lines of the kernel.
         rows: u32,
+        /// The first of them in the stored kernel.
         first_row: u32,
+        /// Taps in the stored kernel from a line to the next.
         across_stride: u32,
+        /// Stored lines of the kernel.
         across_stored: u32,
         /// Shares of both.
         shares: u32,

@@ -5,7 +5,14 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/dense/input_gradient",
-    params { batch: u32, inputs: u32, outputs: u32 },
+    params {
+        /// Clips.
+        batch: u32,
+        /// Numbers of a clip in the input.
+        inputs: u32,
+        /// Numbers of a clip in the output.
+        outputs: u32,
+    },
     tensors {
         /// [batch, outputs]
         d_output: read f32,

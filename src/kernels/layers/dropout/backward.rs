@@ -6,8 +6,22 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/dropout/backward",
-    params { elements: u32, keep_below: u32, scale: f32 },
-    tensors { control: read u32, d_output: read f32, d_input: write f32 },
+    params {
+        /// Numbers in the tensors.
+        elements: u32,
+        /// An element is kept where its random word is below this.
+        keep_below: u32,
+        /// 1 / the probability to keep an element.
+        scale: f32,
+    },
+    tensors {
+        /// \[CONTROL_WORDS\], see [`super`]
+        control: read u32,
+        /// \[elements\]
+        d_output: read f32,
+        /// \[elements\]
+        d_input: write f32,
+    },
 }
 
 impl Params {

@@ -6,8 +6,22 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/dropout/forward",
-    params { elements: u32, keep_below: u32, scale: f32 },
-    tensors { control: read u32, input: read f32, output: write f32 },
+    params {
+        /// Numbers in the tensors.
+        elements: u32,
+        /// An element is kept where its random word is below this.
+        keep_below: u32,
+        /// 1 / the probability to keep an element.
+        scale: f32,
+    },
+    tensors {
+        /// \[CONTROL_WORDS\], see [`super`]
+        control: read u32,
+        /// \[elements\]
+        input: read f32,
+        /// \[elements\]
+        output: write f32,
+    },
 }
 
 impl Params {

@@ -7,8 +7,11 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "layers/lstm/last_state_gradient",
     params {
+        /// Clips.
         batch: u32,
+        /// Steps of a sequence.
         steps: u32,
+        /// Units of a direction.
         units: u32,
         /// Rows of d_features: all clips, of which these are a part.
         rows: u32,

@@ -14,7 +14,9 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "layers/lstm/recurrence_backward",
     params {
+        /// Clips.
         batch: u32,
+        /// Steps of a sequence.
         steps: u32,
         /// At most [`MAX_UNITS`].
         units: u32,

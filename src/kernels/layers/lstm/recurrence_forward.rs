@@ -12,7 +12,9 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, sigmoid}
 kernel! {
     "layers/lstm/recurrence_forward",
     params {
+        /// Clips.
         batch: u32,
+        /// Steps of a sequence.
         steps: u32,
         /// At most [`MAX_UNITS`].
         units: u32,

@@ -9,7 +9,14 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/recurrent_gradient",
-    params { batch: u32, steps: u32, units: u32 },
+    params {
+        /// Clips.
+        batch: u32,
+        /// Steps of a sequence.
+        steps: u32,
+        /// Units of a direction.
+        units: u32,
+    },
     tensors {
         /// [2, batch, steps, units, 4]
         d_gates: read f32,

@@ -12,7 +12,9 @@ kernel! {
     params {
         /// batch · steps
         rows: u32,
+        /// Numbers of a step in the input.
         features: u32,
+        /// Units of a direction.
         units: u32,
     },
     tensors {

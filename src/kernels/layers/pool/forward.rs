@@ -8,11 +8,17 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "layers/pool/forward",
     params {
+        /// Clips.
         batch: u32,
+        /// Channels.
         channels: u32,
+        /// Bands of a plane.
         bands: u32,
+        /// Steps of a plane.
         steps: u32,
+        /// Bands of a pooling window.
         window_bands: u32,
+        /// Steps of a pooling window.
         window_steps: u32,
     },
     tensors {

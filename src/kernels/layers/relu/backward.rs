@@ -6,7 +6,9 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "layers/relu/backward",
     params {
+        /// Clips.
         batch: u32,
+        /// Numbers of a clip.
         columns: u32,
         /// Columns of d_output.
         width: u32,

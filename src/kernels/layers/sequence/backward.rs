@@ -5,7 +5,16 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/sequence/backward",
-    params { batch: u32, channels: u32, bands: u32, steps: u32 },
+    params {
+        /// Clips.
+        batch: u32,
+        /// Channels.
+        channels: u32,
+        /// Bands of a plane.
+        bands: u32,
+        /// Steps of a plane.
+        steps: u32,
+    },
     tensors {
         /// [batch, steps, channels · bands]
         d_output: read f32,

@@ -7,8 +7,11 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 kernel! {
     "layers/sequence/mean_max",
     params {
+        /// Clips.
         batch: u32,
+        /// Steps of a sequence.
         steps: u32,
+        /// Numbers of a step.
         columns: u32,
         /// Columns of features.
         width: u32,

@@ -9,6 +9,7 @@ kernel! {
     params {
         /// Clips.
         batch: u32,
+        /// Moods.
         moods: u32,
     },
     tensors {
