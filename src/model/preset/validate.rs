@@ -1,20 +1,17 @@
-//! Whether a preset can work: each check names the key, the value and the reason.
+//! Whether a preset can work, beyond the limits of single keys: each check names the key, the value and the reason.
 
 use std::fmt::Display;
 
+use super::keys::Keyed;
 use super::{Branch, Loss, Output, Preset, Summary};
 use crate::error::{Error, Result};
 use crate::kernels::layers::conv;
 use crate::kernels::layers::lstm::MAX_UNITS;
 use crate::model::parameters::parameter_shapes;
 
-/// The FFT of one frame runs in workgroup memory, which holds no longer one.
-const N_FFT: std::ops::RangeInclusive<usize> = 64..=4096;
 /// Beyond any network that is trained on clips; keeps every product of sizes far from overflow.
-const MAX_WIDTH: usize = 1 << 14;
+pub(super) const MAX_WIDTH: usize = 1 << 14;
 const MAX_KERNEL: usize = 255;
-const MAX_CLIP_SECONDS: f64 = 3600.0;
-const MAX_EPOCHS: u64 = 1_000_000;
 /// 1 GiB of f32, four times with gradients and Adam's moments.
 const MAX_PARAMETERS: usize = 1 << 28;
 /// First parts of tensor names that are taken.
@@ -26,8 +23,8 @@ impl Preset {
     /// # Errors
     /// The first key that is wrong, with its value and the reason.
     pub fn validate(&self) -> Result<()> {
+        self.check("")?;
         self.validate_moods()?;
-        self.validate_audio()?;
         self.validate_features()?;
         self.validate_model()?;
         self.validate_train()
@@ -59,36 +56,8 @@ impl Preset {
         )
     }
 
-    fn validate_audio(&self) -> Result<()> {
-        let audio = &self.audio;
-        require(
-            (1_000..=384_000).contains(&audio.sample_rate),
-            "audio.sample_rate",
-            audio.sample_rate,
-            "must be between 1000 and 384000 Hz",
-        )?;
-        require(
-            audio.clip_seconds > 0.0 && audio.clip_seconds <= MAX_CLIP_SECONDS,
-            "audio.clip_seconds",
-            audio.clip_seconds,
-            format_args!("must be above 0 and at most {MAX_CLIP_SECONDS} s"),
-        )
-    }
-
     fn validate_features(&self) -> Result<()> {
         let features = &self.features;
-        require(
-            features.n_fft.is_power_of_two() && N_FFT.contains(&features.n_fft),
-            "features.n_fft",
-            features.n_fft,
-            format_args!("must be a power of two from {} to {}", N_FFT.start(), N_FFT.end()),
-        )?;
-        require(
-            (1..=features.n_fft).contains(&features.hop),
-            "features.hop",
-            features.hop,
-            "must be at least 1 and at most n_fft: a longer one skips samples",
-        )?;
         require(
             self.clip_samples() >= features.n_fft,
             "audio.clip_seconds",
@@ -99,25 +68,12 @@ impl Preset {
                 features.n_fft
             ),
         )?;
-        size("features.mels", features.mels)?;
         let nyquist = f64::from(self.audio.sample_rate) / 2.0;
-        require(
-            features.fmin >= 0.0 && features.fmin < features.fmax,
-            "features.fmin",
-            features.fmin,
-            format_args!("must be at least 0 and below fmax = {} Hz", features.fmax),
-        )?;
         require(
             features.fmax <= nyquist,
             "features.fmax",
             features.fmax,
             format_args!("must be at most half of audio.sample_rate, {nyquist} Hz"),
-        )?;
-        require(
-            features.top_db > 0.0 && features.top_db.is_finite(),
-            "features.top_db",
-            features.top_db,
-            "must be above 0 dB",
         )
     }
 
@@ -256,18 +212,6 @@ impl Preset {
 
     fn validate_train(&self) -> Result<()> {
         let train = &self.train;
-        require(
-            (1..=MAX_EPOCHS).contains(&train.epochs),
-            "train.epochs",
-            train.epochs,
-            format_args!("must be between 1 and {MAX_EPOCHS}"),
-        )?;
-        require(
-            (1..=MAX_WIDTH).contains(&train.batch),
-            "train.batch",
-            train.batch,
-            format_args!("must be between 1 and {MAX_WIDTH} clips"),
-        )?;
         let most = u32::MAX as usize / self.largest_tensor().max(1);
         require(
             train.batch <= most,
@@ -275,14 +219,6 @@ impl Preset {
             train.batch,
             format_args!("32 bits count a tensor's elements, which allows {most} of these clips"),
         )?;
-        for (key, value) in [
-            ("train.learning_rate", train.learning_rate),
-            ("train.decay_rate", train.decay_rate),
-            ("train.decay_epochs", train.decay_epochs),
-            ("train.epsilon", train.epsilon),
-        ] {
-            require(value > 0.0 && value.is_finite(), key, value, "must be above 0 and finite")?;
-        }
         require(
             train.decay_updates != Some(0),
             "train.decay_updates",
@@ -301,7 +237,12 @@ impl Preset {
     }
 }
 
-fn require(holds: bool, key: &str, value: impl Display, reason: impl Display) -> Result<()> {
+pub(super) fn require(
+    holds: bool,
+    key: &str,
+    value: impl Display,
+    reason: impl Display,
+) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::input(format!("{key} = {value}: {reason}"))) }
 }
 
