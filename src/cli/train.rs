@@ -15,7 +15,7 @@ use crate::train::{Outcome, Until, finished, resume, start};
 
 /// Train a model; without data, on a synthetic corpus.
 #[derive(Args, Debug)]
-#[command(after_long_help = PRESET_KEYS)]
+#[command(after_long_help = Preset::help())]
 pub struct Train {
     /// A built-in preset, listed at the end of --help. Without data demo is the default, with data paper.
     #[arg(long, conflicts_with = "config")]
@@ -45,15 +45,12 @@ pub struct Train {
     /// Stop after this many updates in all, as Ctrl-C would.
     #[arg(long, value_name = "N")]
     max_steps: Option<u64>,
-    /// Of the split, the first weights, the order of the clips, dropout and the synthetic corpus.
+    /// Seed of the split, the first weights, the order of the clips, dropout and the synthetic corpus.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=SEED_LIMIT))]
     seed: u64,
     #[command(flatten)]
     common: Common,
 }
-
-/// The built-in presets and the keys of a preset; a test holds it against the keys themselves.
-const PRESET_KEYS: &str = include_str!("../../assets/preset-keys.txt");
 
 /// The largest integer that config.toml can hold.
 const SEED_LIMIT: u64 = i64::MAX as u64;

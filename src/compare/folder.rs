@@ -146,7 +146,7 @@ impl Folder {
         self.path.join("throughput.json")
     }
 
-    /// Of every run, by `PRESET/seed-N`.
+    /// The throughput of every run, by `PRESET/seed-N`.
     pub fn throughput(&self) -> Result<BTreeMap<String, Throughput>> {
         let path = self.throughput_file();
         match fs::read_to_string(&path) {

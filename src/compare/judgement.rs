@@ -26,11 +26,11 @@ pub struct Statistic {
 /// A preset's row of the table.
 #[derive(Clone, Debug)]
 pub struct Judgement {
-    /// Of the preset.
+    /// The preset's.
     pub name: String,
     /// Trained numbers.
     pub parameters: usize,
-    /// Of training, over all seeds, where it was measured.
+    /// Pace of training over all seeds, where it was measured.
     pub clips_per_second: Option<f64>,
     /// The adapters that trained.
     pub devices: BTreeSet<String>,
@@ -44,9 +44,9 @@ pub struct Judgement {
     pub validation_loss: Statistic,
     /// Validation loss minus training loss.
     pub gap: Statistic,
-    /// Of the macro means.
+    /// Macro mean of ROC-AUC.
     pub roc_auc: Option<Statistic>,
-    /// Of the macro means.
+    /// Macro mean of average precision.
     pub pr_auc: Option<Statistic>,
     /// In the order of the moods.
     pub mood_roc_auc: Vec<Option<Statistic>>,

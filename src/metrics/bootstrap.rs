@@ -42,16 +42,16 @@ pub struct Interval(
 pub struct Intervals {
     /// In the order of the labels; `None` where no resample defines the metric.
     pub moods: Vec<Option<Interval>>,
-    /// Of the macro mean.
+    /// The macro mean's.
     pub macro_mean: Option<Interval>,
 }
 
 /// The intervals of both ranking metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bootstrap {
-    /// Of ROC-AUC.
+    /// ROC-AUC's.
     pub roc_auc: Intervals,
-    /// Of average precision.
+    /// Average precision's.
     pub pr_auc: Intervals,
 }
 
@@ -67,9 +67,9 @@ pub struct Difference {
 /// Both metrics, second minus first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Differences {
-    /// Of ROC-AUC.
+    /// ROC-AUC's.
     pub roc_auc: Difference,
-    /// Of average precision.
+    /// Average precision's.
     pub pr_auc: Difference,
 }
 

@@ -33,12 +33,6 @@ impl Graph {
     /// The first key of `[model]` that cannot work, with its value and the reason.
     pub fn of(preset: &Preset) -> Result<Self> {
         let model = &preset.model;
-        require(
-            (0.0..1.0).contains(&model.dropout),
-            "model.dropout",
-            model.dropout,
-            "must be at least 0 and below 1",
-        )?;
         let mut graph = Self::default();
         let (mels, frames) = (preset.features.mels, preset.frames());
         let log_mel = graph.add("", LogMel { mels, frames }, &[]);

@@ -2,9 +2,11 @@
 //! to Adam's epsilon. The same file is kept in the checkpoint and used again at prediction.
 //!
 //! The structs mirror the file key by key, so `train.batch` in a file, in `--set train.batch=16`
-//! and in Rust is one thing. [`keys`] knows the names, [`validate`] the limits, and [`shapes`] the
-//! sizes that follow.
+//! and in Rust is one thing, and a key is said once: `keys!` takes its name, its type, its meaning as
+//! `--help` and the README show it, and the limit of its value. [`validate`] has the limits that hold
+//! between keys, and [`shapes`] the sizes that follow.
 
+#[macro_use]
 mod keys;
 mod shapes;
 mod validate;
@@ -14,12 +16,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::kernels::features::stft_power::N_FFT;
 use crate::spelling::nearest_first;
+use keys::{Key, Keyed, Node, dotted};
+use validate::MAX_WIDTH;
 
 pub(crate) use validate::validate_rolloff;
 pub(super) use validate::{require, size};
 
-/// The embedded presets, by name. `paper` comes first: the others take from it what they leave out.
+/// The embedded presets, by name; the first line of each says what it is. `paper` comes first: the
+/// others take from it what they leave out.
 const EMBEDDED: [(&str, &str); 8] = [
     ("paper", include_str!("../../assets/presets/paper.toml")),
     ("paper-sigmoid", include_str!("../../assets/presets/paper-sigmoid.toml")),
@@ -31,67 +37,87 @@ const EMBEDDED: [(&str, &str); 8] = [
     ("mtg-12k", include_str!("../../assets/presets/mtg-12k.toml")),
 ];
 
-/// A whole preset. Reading one checks names and types; [`Preset::validate`] checks that it can work.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Preset {
-    /// The labels, in the order of the model's outputs.
-    pub moods: Vec<String>,
-    /// What a clip is.
-    pub audio: Audio,
-    /// The log-mel recipe (librosa's definitions).
-    pub features: Features,
-    /// The network.
-    pub model: Model,
-    /// Loss, optimiser and schedule.
-    pub train: Train,
+/// Even at the longest transform, most of more bands would lie between two bins.
+const MAX_MELS: usize = 4096;
+const MAX_CLIP_SECONDS: f64 = 3600.0;
+const MAX_EPOCHS: u64 = 1_000_000;
+const ABOVE_ZERO: &str = "must be above 0 and finite";
+
+fn above_zero(value: f64) -> bool {
+    value > 0.0 && value.is_finite()
 }
 
-/// `[audio]`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Audio {
-    /// Hz; every file is resampled to it.
-    pub sample_rate: u32,
-    /// Length of one clip in seconds.
-    pub clip_seconds: f64,
+keys! {
+    /// A whole preset. Reading one checks names and types; [`Preset::validate`] checks that it can
+    /// work.
+    Preset {
+        /// Labels, in the order of the model's outputs.
+        moods: Vec<String>,
+        /// What a clip is.
+        audio: Audio,
+        /// The log-mel recipe (librosa's definitions).
+        features: Features,
+        /// The network.
+        model: Model,
+        /// Loss, optimiser and schedule.
+        train: Train,
+    }
 }
 
-/// `[features]`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Features {
-    /// Window and transform length in samples, a power of two.
-    pub n_fft: usize,
-    /// Samples from one frame to the next.
-    pub hop: usize,
-    /// Mel bands.
-    pub mels: usize,
-    /// Lower edge of the lowest band, Hz.
-    pub fmin: f64,
-    /// Upper edge of the highest band, Hz.
-    pub fmax: f64,
-    /// How far below a clip's maximum its values may lie, dB.
-    pub top_db: f64,
+keys! {
+    /// `[audio]`
+    Audio {
+        /// Hz; every file is resampled to it.
+        sample_rate: u32 where (1_000..=384_000).contains(sample_rate)
+            => "must be between 1000 and 384000 Hz",
+        /// Length of a clip in seconds.
+        clip_seconds: f64 where *clip_seconds > 0.0 && *clip_seconds <= MAX_CLIP_SECONDS
+            => format_args!("must be above 0 and at most {MAX_CLIP_SECONDS} s"),
+    }
 }
 
-/// `[model]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    /// Share of the head's inputs that training drops, in [0, 1).
-    pub dropout: f64,
-    /// What turns logits into probabilities.
-    pub output: Output,
-    /// `[[model.branch]]`, in the order in which the head concatenates them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub branch: Vec<Branch>,
-    /// `[model.rnn]`, in place of the branches: LSTMs on the log-mel frames themselves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rnn: Option<Rnn>,
-    /// `[model.handcrafted]`: an embedding of the hand-crafted features, concatenated last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handcrafted: Option<Handcrafted>,
+keys! {
+    /// `[features]`
+    Features {
+        /// Window and transform length in samples, a power of two from 64 to 4096.
+        n_fft: usize where n_fft.is_power_of_two() && N_FFT.contains(n_fft)
+            => format_args!("must be a power of two from {} to {}", N_FFT.start(), N_FFT.end()),
+        /// Samples from one frame to the next.
+        hop: usize where (1..=*n_fft).contains(hop)
+            => "must be at least 1 and at most n_fft: a longer one skips samples",
+        /// Mel bands.
+        mels: usize where (1..=MAX_MELS).contains(mels)
+            => format_args!("must be between 1 and {MAX_MELS}"),
+        /// Lower edge of the lowest band, Hz.
+        fmin: f64 where *fmin >= 0.0 && fmin < fmax
+            => format_args!("must be at least 0 and below fmax = {fmax} Hz"),
+        /// Upper edge of the highest band, Hz.
+        fmax: f64,
+        /// How far below a clip's maximum its values may lie, dB; what is lower is raised.
+        top_db: f64 where *top_db > 0.0 && top_db.is_finite() => "must be above 0 dB",
+    }
+}
+
+impl Copy for Audio {}
+impl Copy for Features {}
+
+keys! {
+    /// `[model]`
+    Model {
+        /// Share of the head's inputs that training drops, at least 0 and below 1.
+        dropout: f64 where (0.0..1.0).contains(dropout) => "must be at least 0 and below 1",
+        /// "softmax": the moods share a probability of 1; "sigmoid": each has its own.
+        output: Output,
+        /// `[[model.branch]]`, in the order in which the head concatenates them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        branch: Vec<Branch>,
+        /// `[model.rnn]`, in place of the branches: LSTMs on the log-mel frames themselves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rnn: Option<Rnn>,
+        /// `[model.handcrafted]`: an embedding of the hand-crafted features, concatenated last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        handcrafted: Option<Handcrafted>,
+    }
 }
 
 /// What turns logits into probabilities.
@@ -104,24 +130,25 @@ pub enum Output {
     Sigmoid,
 }
 
-/// `[[model.branch]]`: blocks of convolution → ReLU → batch norm → max pool, then bidirectional
-/// LSTMs, or a summary over time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Branch {
-    /// First part of the branch's tensor names.
-    pub name: String,
-    /// Frequency × time, both odd.
-    pub kernel: [usize; 2],
-    /// Output channels of each block.
-    pub channels: Vec<usize>,
-    /// Frequency × time, after every block but the last.
-    pub pool: [usize; 2],
-    /// Units of each LSTM in one direction; the last returns its final states only.
-    pub lstm: Vec<usize>,
-    /// Takes the LSTMs' place where `lstm = []`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub summary: Option<Summary>,
+keys! {
+    /// `[[model.branch]]`: blocks of convolution → ReLU → batch norm → max pool, then bidirectional
+    /// LSTMs, or a summary over time.
+    Branch {
+        /// First part of the branch's tensor names.
+        name: String,
+        /// Frequency × time of every convolution, both odd.
+        kernel: [usize; 2],
+        /// Output channels of each block: convolution, ReLU, batch norm, max pool.
+        channels: Vec<usize>,
+        /// Frequency × time, after every block but the last.
+        pool: [usize; 2],
+        /// Units of each bidirectional LSTM in one direction, the last of which returns its final
+        /// states only; `[]` with a summary.
+        lstm: Vec<usize>,
+        /// "mean_max", with `lstm = []`: means, then maxima over time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<Summary>,
+    }
 }
 
 /// How a branch without LSTMs ends.
@@ -132,23 +159,24 @@ pub enum Summary {
     MeanMax,
 }
 
-/// `[model.rnn]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rnn {
-    /// As [`Branch::lstm`].
-    pub lstm: Vec<usize>,
+keys! {
+    /// `[model.rnn]`
+    Rnn {
+        /// Units of LSTMs on the log-mel frames, in place of the branches.
+        lstm: Vec<usize>,
+    }
 }
 
-/// `[model.handcrafted]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Handcrafted {
-    /// Units of the dense layers with ReLU.
-    pub hidden: Vec<usize>,
-    /// Share of a frame's magnitudes at or below the spectral rolloff.
-    #[serde(default = "Handcrafted::rolloff")]
-    pub rolloff: f64,
+keys! {
+    /// `[model.handcrafted]`
+    Handcrafted {
+        /// Units of dense layers with ReLU on mean and deviation of zero crossing rate, spectral
+        /// centroid and rolloff; joined to the head's inputs.
+        hidden: Vec<usize>,
+        /// Share of a frame's magnitudes at or below the spectral rolloff; 0.85 if left out.
+        #[serde(default = "Handcrafted::rolloff")]
+        rolloff: f64,
+    }
 }
 
 impl Handcrafted {
@@ -158,34 +186,39 @@ impl Handcrafted {
     }
 }
 
-/// `[train]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Train {
-    /// Passes over the training clips.
-    pub epochs: u64,
-    /// Clips an update.
-    pub batch: usize,
-    /// Adam's step size at update 0.
-    pub learning_rate: f64,
-    /// What the learning rate is multiplied with, smoothly, over each decay period.
-    pub decay_rate: f64,
-    /// The decay period in epochs.
-    pub decay_epochs: f64,
-    /// The decay period in updates; where set, `decay_epochs` is not used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decay_updates: Option<u64>,
-    /// Adam's decay rates of the first and second moment.
-    pub betas: [f64; 2],
-    /// Adam's epsilon, outside the square root.
-    pub epsilon: f64,
-    /// Goes with [`Model::output`], and follows it where a text or a `--set` names only the output.
-    pub loss: Loss,
-    /// Weights of the moods' positive terms in training.
-    #[serde(default)]
-    pub class_weights: ClassWeights,
-    /// Whether each epoch has an order of its own; if not, the manifest's.
-    pub shuffle: bool,
+keys! {
+    /// `[train]`
+    Train {
+        /// Passes over the training clips.
+        epochs: u64 where (1..=MAX_EPOCHS).contains(epochs)
+            => format_args!("must be between 1 and {MAX_EPOCHS}"),
+        /// Clips an update.
+        batch: usize where (1..=MAX_WIDTH).contains(batch)
+            => format_args!("must be between 1 and {MAX_WIDTH} clips"),
+        /// Adam's step size at update 0.
+        learning_rate: f64 where above_zero(*learning_rate) => ABOVE_ZERO,
+        /// Factor of the learning rate over each decay period, smoothly.
+        decay_rate: f64 where above_zero(*decay_rate) => ABOVE_ZERO,
+        /// The decay period in epochs.
+        decay_epochs: f64 where above_zero(*decay_epochs) => ABOVE_ZERO,
+        /// The decay period in updates, in place of `decay_epochs`; with 1, "×0.3 every training
+        /// step" taken literally, the rate is nothing after a dozen updates.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decay_updates: Option<u64>,
+        /// Adam's decay rates of the first and second moment.
+        betas: [f64; 2],
+        /// Adam's epsilon, outside the square root.
+        epsilon: f64 where above_zero(*epsilon) => ABOVE_ZERO,
+        /// Binary cross-entropy: "softmax_bce" on the softmax's outputs, "sigmoid_bce" from the
+        /// logits of sigmoids; follows `model.output`.
+        loss: Loss,
+        /// "balanced": in training, a mood's positive term is multiplied with negatives ÷ positives
+        /// of the training clips, as PyTorch's `pos_weight`; losses on validation clips are without.
+        #[serde(default)]
+        class_weights: ClassWeights,
+        /// A new order for each epoch; false is the manifest's.
+        shuffle: bool,
+    }
 }
 
 /// Binary cross-entropy against multi-hot targets, mean over batch × labels.
@@ -304,6 +337,19 @@ impl Preset {
         }
         *self = preset;
         Ok(())
+    }
+
+    /// The embedded presets, and every key with its meaning and `paper`'s value, for `--help`.
+    pub fn help() -> String {
+        let mut text = "Presets\n".to_owned();
+        for (name, preset) in EMBEDDED {
+            let about = preset.lines().next().unwrap_or_default().trim_start_matches("# ");
+            text.push_str(&format!("  {name:<17}  {about}\n"));
+        }
+        text.push_str("\nKeys of a preset, for --set and --config (paper's value in brackets)\n");
+        text + &keys::help()
+            + "\nA preset file takes paper's value for every key that it leaves out, but a file with \
+               a\n[[model.branch]] or a [model.rnn] takes none of paper's branches."
     }
 
     /// The whole preset as TOML, in a fixed order, with no value left to a default. Parsing it

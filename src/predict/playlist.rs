@@ -17,7 +17,7 @@ pub struct Entry {
     pub path: PathBuf,
     /// In seconds.
     pub duration: f64,
-    /// Of the playlist's mood.
+    /// Probability of the playlist's mood.
     pub probability: f32,
 }
 

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 pub struct Config {
     /// The preset's name, or the file it was read from.
     pub preset_name: String,
-    /// Of everything that is drawn.
+    /// Seed of everything that is drawn.
     pub seed: u64,
     /// As asked for.
     pub device: String,

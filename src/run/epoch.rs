@@ -13,7 +13,7 @@ pub struct EpochMetrics {
     pub epoch: u64,
     /// Updates in all.
     pub update: u64,
-    /// Of the next update.
+    /// Learning rate of the next update.
     pub learning_rate: f64,
     /// Mean over the epoch's clips, with dropout, as training saw them.
     pub train_loss: f64,

@@ -22,10 +22,10 @@ pub(crate) use tracks::{track_changes, write_tracks};
 pub struct Pace {
     /// Counted from 1.
     pub epoch: u64,
-    /// Trained on by this process.
+    /// Clips trained on by this process.
     pub clips: usize,
-    /// That this took.
+    /// Seconds that this took.
     pub seconds: f64,
-    /// Of these, seconds in which no batch was ready: the adapter had at most what was under way.
+    /// Those of the seconds in which no batch was ready: the adapter had at most what was under way.
     pub waited: f64,
 }

@@ -34,7 +34,7 @@ pub struct Clips {
     pub test: Arc<Vec<Prepared>>,
     pub normalization: Normalization,
     pub split: String,
-    /// Of all manifests.
+    /// Files of all manifests that could not be used.
     pub broken: Vec<Broken>,
 }
 

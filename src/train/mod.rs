@@ -33,9 +33,9 @@ pub struct Outcome {
     pub pace: Vec<Pace>,
     /// In the order of the model's outputs.
     pub moods: Vec<String>,
-    /// Of the best model on the validation clips, once an epoch has ended.
+    /// Scores of the best model on the validation clips, once an epoch has ended.
     pub validation: Option<Scores>,
-    /// Of the best model on the test manifest, if one was given and the run is finished.
+    /// Scores of the best model on the test manifest, if one was given and the run is finished.
     pub test: Option<Scores>,
     /// Audio files that could not be used.
     pub broken: Vec<Broken>,

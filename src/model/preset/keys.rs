@@ -1,75 +1,111 @@
-//! The names of a preset's keys, and reading, merging and setting values by name.
-//!
-//! The tree below is what a misspelt key is compared with; a test holds it against the structs.
+//! The keys of a preset: declaring them, and reading, merging, setting and showing values by name.
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::Preset;
+use super::{Branch, ClassWeights, Loss, Output, Preset, Summary};
 use crate::error::{Error, Result};
 use crate::spelling::distance;
 
 /// What stands under a key.
 #[derive(Clone, Copy)]
-enum Node {
+pub enum Node {
     Leaf,
-    Table(&'static [(&'static str, Node)]),
+    Table(&'static [Key]),
     /// An array of tables: `model.branch.0.name` is a key of its first entry.
-    Array(&'static [(&'static str, Node)]),
+    Array(&'static [Key]),
 }
 use Node::{Array, Leaf, Table as Section};
 
-const ROOT: Node = Section(&[
-    ("moods", Leaf),
-    ("audio", Section(&[("sample_rate", Leaf), ("clip_seconds", Leaf)])),
-    (
-        "features",
-        Section(&[
-            ("n_fft", Leaf),
-            ("hop", Leaf),
-            ("mels", Leaf),
-            ("fmin", Leaf),
-            ("fmax", Leaf),
-            ("top_db", Leaf),
-        ]),
-    ),
-    (
-        "model",
-        Section(&[
-            ("dropout", Leaf),
-            ("output", Leaf),
-            (
-                "branch",
-                Array(&[
-                    ("name", Leaf),
-                    ("kernel", Leaf),
-                    ("channels", Leaf),
-                    ("pool", Leaf),
-                    ("lstm", Leaf),
-                    ("summary", Leaf),
-                ]),
-            ),
-            ("rnn", Section(&[("lstm", Leaf)])),
-            ("handcrafted", Section(&[("hidden", Leaf), ("rolloff", Leaf)])),
-        ]),
-    ),
-    (
-        "train",
-        Section(&[
-            ("epochs", Leaf),
-            ("batch", Leaf),
-            ("learning_rate", Leaf),
-            ("decay_rate", Leaf),
-            ("decay_epochs", Leaf),
-            ("decay_updates", Leaf),
-            ("betas", Leaf),
-            ("epsilon", Leaf),
-            ("loss", Leaf),
-            ("class_weights", Leaf),
-            ("shuffle", Leaf),
-        ]),
-    ),
-]);
+/// A key of a table.
+#[derive(Clone, Copy)]
+pub struct Key {
+    pub name: &'static str,
+    /// A sentence for people, with Markdown's backticks.
+    pub meaning: &'static str,
+    pub node: Node,
+}
+
+/// What can be a key's value.
+pub trait Keyed {
+    const NODE: Node = Leaf;
+
+    /// Refuses the first value at or under the key `path` that is beyond its limit.
+    fn check(&self, _path: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Declares a table of a preset: the struct that mirrors it, its keys with what they mean (their doc
+/// comments), and their limits: `where` a value is good, and what is said of one that is not. A limit
+/// may look at other keys of the table.
+macro_rules! keys {
+    ($(#[doc = $about:literal])+ $section:ident {
+        $(
+            $(#[doc = $meaning:literal])+
+            $(#[serde($($serde:tt)*)])?
+            $key:ident: $type:ty $(where $holds:expr => $reason:expr)?,
+        )+
+    }) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $section {
+            $($(#[doc = $meaning])+ $(#[serde($($serde)*)])? pub $key: $type,)+
+        }
+
+        impl Keyed for $section {
+            const NODE: Node = Node::Table(&[$(Key {
+                name: stringify!($key),
+                meaning: concat!($($meaning),+),
+                node: <$type>::NODE,
+            }),+]);
+
+            fn check(&self, path: &str) -> Result<()> {
+                let Self { $($key),+ } = self;
+                $(
+                    let key = dotted(path, stringify!($key));
+                    $key.check(&key)?;
+                    $(require($holds, &key, $key, $reason)?;)?
+                )+
+                Ok(())
+            }
+        }
+    };
+}
+
+macro_rules! leaves {
+    ($($type:ty),+) => { $(impl Keyed for $type {})+ };
+}
+leaves!(bool, u32, u64, usize, f64, String, [f64; 2], [usize; 2], Vec<String>, Vec<usize>);
+leaves!(Output, Summary, Loss, ClassWeights);
+
+impl<T: Keyed> Keyed for Option<T> {
+    const NODE: Node = T::NODE;
+
+    fn check(&self, path: &str) -> Result<()> {
+        self.iter().try_for_each(|value| value.check(path))
+    }
+}
+
+impl Keyed for Vec<Branch> {
+    const NODE: Node = match Branch::NODE {
+        Section(keys) => Array(keys),
+        other => other,
+    };
+
+    fn check(&self, path: &str) -> Result<()> {
+        let mut entries = self.iter().enumerate();
+        entries.try_for_each(|(place, entry)| entry.check(&dotted(path, &place.to_string())))
+    }
+}
+
+const ROOT: Node = Preset::NODE;
+
+/// `name` within the table at `path`; the root's path is empty.
+pub(super) fn dotted(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
 
 /// TOML text in which every key is known.
 pub(super) fn parse(text: &str) -> Result<Table> {
@@ -162,8 +198,8 @@ fn no_such_entry(key: &str, name: &str, length: usize) -> Error {
     })
 }
 
-fn child(children: &[(&str, Node)], name: &str) -> Option<Node> {
-    children.iter().find(|(known, _)| *known == name).map(|(_, node)| *node)
+fn child(children: &[Key], name: &str) -> Option<Node> {
+    children.iter().find(|known| known.name == name).map(|known| known.node)
 }
 
 /// Refuses the first key under `value` that the tree does not know, and what is no table where
@@ -189,9 +225,9 @@ fn check(value: &Value, node: Node, path: &str) -> Result<()> {
     }
 }
 
-fn check_table(table: &Table, children: &[(&str, Node)], path: &str) -> Result<()> {
+fn check_table(table: &Table, children: &[Key], path: &str) -> Result<()> {
     for (name, value) in table {
-        let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let key = dotted(path, name);
         let node = child(children, name).ok_or_else(|| unknown(&key))?;
         check(value, node, &key)?;
     }
@@ -202,88 +238,102 @@ fn unknown(key: &str) -> Error {
     // A key is often right but for its section, so its last part counts first.
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_string();
     let mut all = Vec::new();
-    list(ROOT, "", place_in(key), &mut all);
+    list(ROOT, "", &place_in(key), &mut all);
     let nearest = all
         .iter()
+        .map(|(known, _)| known)
         .min_by_key(|known| (distance(&last(known), &last(key)), distance(known, key)))
         .expect("the tree of keys is not empty");
     Error::input(format!("unknown key `{key}`; the nearest is `{nearest}`"))
 }
 
 /// The number in `model.branch.1.lstmm`, so that the suggestion names the same branch.
-fn place_in(key: &str) -> usize {
-    key.split('.').find_map(|part| part.parse().ok()).unwrap_or(0)
+fn place_in(key: &str) -> String {
+    let place = key.split('.').find(|part| part.parse::<usize>().is_ok());
+    place.unwrap_or("0").to_owned()
 }
 
-/// Every dotted key under `node`.
-fn list(node: Node, path: &str, place: usize, keys: &mut Vec<String>) {
+/// Every dotted key under `node`; `place` stands for that of an entry in its array.
+fn list(node: Node, path: &str, place: &str, keys: &mut Vec<(String, Key)>) {
     let (children, path) = match node {
         Leaf => return,
-        Section(children) => (children, path.to_string()),
-        Array(children) => (children, format!("{path}.{place}")),
+        Section(children) => (children, path.to_owned()),
+        Array(children) => (children, dotted(path, place)),
     };
-    for (name, node) in children {
-        let key = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-        keys.push(key.clone());
-        list(*node, &key, place, keys);
+    for key in children {
+        let dotted = dotted(&path, key.name);
+        keys.push((dotted.clone(), *key));
+        list(key.node, &dotted, place, keys);
     }
+}
+
+/// Each key that holds a value, what it means, and `paper`'s value.
+fn table() -> Vec<[String; 3]> {
+    let paper = Preset::named("paper").and_then(|preset| table_of(&preset));
+    let paper = Value::Table(paper.expect("paper is a preset"));
+    let mut keys = Vec::new();
+    list(ROOT, "", ENTRY, &mut keys);
+    keys.retain(|(_, key)| matches!(key.node, Leaf));
+    let row = |(dotted, key): (String, Key)| {
+        let values = values_at(&paper, &dotted);
+        let value = if values.is_empty() { "not set".to_owned() } else { values.join(", ") };
+        [dotted, key.meaning.trim().trim_end_matches('.').to_owned(), value]
+    };
+    keys.into_iter().map(row).collect()
+}
+
+/// Stands for an entry's place where all entries are meant.
+const ENTRY: &str = "N";
+
+/// The distinct values at the dotted `key`, of all entries where an array is in between.
+fn values_at(value: &Value, key: &str) -> Vec<String> {
+    let Some((name, rest)) = key.split_once('.') else {
+        return value.get(key).map(Value::to_string).into_iter().collect();
+    };
+    let mut values: Vec<String> = match (name, value) {
+        (ENTRY, Value::Array(entries)) => {
+            entries.iter().flat_map(|entry| values_at(entry, rest)).collect()
+        }
+        _ => value.get(name).map_or(Vec::new(), |inner| values_at(inner, rest)),
+    };
+    values.dedup();
+    values
+}
+
+/// Columns of a line of help.
+const WIDTH: usize = 100;
+
+/// A line for each key, or several.
+pub(super) fn help() -> String {
+    let table = table();
+    let width = table.iter().map(|[key, ..]| key.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for [key, meaning, value] in table {
+        let mut line = format!("  {key:<width$} ");
+        for word in format!("{} [{value}]", meaning.replace('`', "")).split(' ') {
+            if line.chars().count() + 1 + word.chars().count() > WIDTH {
+                text.push_str(&format!("{line}\n"));
+                line = " ".repeat(width + 3);
+            }
+            line.push_str(&format!(" {word}"));
+        }
+        text.push_str(&format!("{line}\n"));
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::preset::{Handcrafted, Rnn, Summary};
-
-    fn keys_of(value: &Value, path: &str, keys: &mut Vec<String>) {
-        let (table, path) = match value {
-            Value::Table(table) => (table, path.to_string()),
-            Value::Array(entries) if entries[0].is_table() => {
-                (entries[0].as_table().unwrap(), format!("{path}.0"))
-            }
-            _ => return,
-        };
-        for (name, value) in table {
-            let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            keys.push(key.clone());
-            keys_of(value, &key, keys);
-        }
-    }
 
     #[test]
-    fn the_tree_names_every_field_and_nothing_else() {
-        let mut preset = Preset::named("paper").unwrap();
-        preset.model.branch[0].summary = Some(Summary::MeanMax);
-        preset.model.rnn = Some(Rnn { lstm: vec![1] });
-        preset.model.handcrafted = Some(Handcrafted { hidden: vec![1], rolloff: 0.5 });
-        preset.train.decay_updates = Some(1);
-        let mut fields = Vec::new();
-        keys_of(&Value::Table(table_of(&preset).unwrap()), "", &mut fields);
-        let mut known = Vec::new();
-        list(ROOT, "", 0, &mut known);
-        fields.sort();
-        known.sort();
-        assert_eq!(fields, known);
-    }
-
-    #[test]
-    fn help_names_every_preset_and_every_key() {
-        let help = include_str!("../../../assets/preset-keys.txt");
-        let mut known = Vec::new();
-        list(ROOT, "", 0, &mut known);
-        let sections = |key: &String| known.iter().any(|k| k.starts_with(&format!("{key}.")));
-        for key in known.iter().filter(|key| !sections(key)) {
-            let key = key.replace(".0.", ".N.");
-            let (section, last) = key.rsplit_once('.').unwrap_or(("", &key));
-            let named = help.lines().any(|line| {
-                let mut words = line.split_whitespace().map(|word| word.trim_end_matches(','));
-                words.next().is_some_and(|first| {
-                    first == key || (first.starts_with(section) && words.next() == Some(last))
-                })
-            });
-            assert!(named, "{key} is not in the help");
-        }
-        for name in Preset::names() {
-            assert!(help.split([' ', ',', '\n']).any(|word| word == name), "{name}");
-        }
+    fn the_readme_has_every_key() {
+        let readme = include_str!("../../../README.md");
+        let rows = table().into_iter();
+        let rows = rows.map(|[key, meaning, value]| format!("| `{key}` | {value} | {meaning} |\n"));
+        let table = "| key | `paper` | meaning |\n|---|---|---|\n".to_owned()
+            + &rows.collect::<String>()
+            + "\n";
+        assert!(readme.contains(&table), "README.md lacks this table:\n{table}");
     }
 }

@@ -1,18 +1,15 @@
-//! Whether a preset can work: each check names the key, the value and the reason.
+//! Whether a preset can work, beyond the limits of single keys and of the model's layers: each check
+//! names the key, the value and the reason.
 
 use std::fmt::Display;
 
+use super::keys::Keyed;
 use super::{Audio, Features, Output, Preset};
 use crate::error::{Error, Result};
-use crate::kernels::features::stft_power::N_FFT;
 use crate::model::graph::Graph;
 
-/// Even at the longest transform, most of more bands would lie between two bins.
-const MAX_MELS: usize = 4096;
 /// Beyond any network that is trained on clips; keeps every product of sizes far from overflow.
-const MAX_WIDTH: usize = 1 << 14;
-const MAX_CLIP_SECONDS: f64 = 3600.0;
-const MAX_EPOCHS: u64 = 1_000_000;
+pub(super) const MAX_WIDTH: usize = 1 << 14;
 
 impl Preset {
     /// Refuses a preset that cannot work.
@@ -20,8 +17,8 @@ impl Preset {
     /// # Errors
     /// The first key that is wrong, with its value and the reason.
     pub fn validate(&self) -> Result<()> {
+        self.check("")?;
         self.validate_moods()?;
-        self.audio.validate()?;
         self.features.validate(&self.audio)?;
         self.validate_train(&Graph::of(self)?)
     }
@@ -54,18 +51,6 @@ impl Preset {
 
     fn validate_train(&self, graph: &Graph) -> Result<()> {
         let train = &self.train;
-        require(
-            (1..=MAX_EPOCHS).contains(&train.epochs),
-            "train.epochs",
-            train.epochs,
-            format_args!("must be between 1 and {MAX_EPOCHS}"),
-        )?;
-        require(
-            (1..=MAX_WIDTH).contains(&train.batch),
-            "train.batch",
-            train.batch,
-            format_args!("must be between 1 and {MAX_WIDTH} clips"),
-        )?;
         let most = u32::MAX as usize / graph.largest().max(1);
         require(
             train.batch <= most,
@@ -73,14 +58,6 @@ impl Preset {
             train.batch,
             format_args!("32 bits count a tensor's elements, which allows {most} of these clips"),
         )?;
-        for (key, value) in [
-            ("train.learning_rate", train.learning_rate),
-            ("train.decay_rate", train.decay_rate),
-            ("train.decay_epochs", train.decay_epochs),
-            ("train.epsilon", train.epsilon),
-        ] {
-            require(value > 0.0 && value.is_finite(), key, value, "must be above 0 and finite")?;
-        }
         require(
             train.decay_updates != Some(0),
             "train.decay_updates",
@@ -105,18 +82,7 @@ impl Audio {
     /// # Errors
     /// As [`Preset::validate`].
     pub fn validate(&self) -> Result<()> {
-        require(
-            (1_000..=384_000).contains(&self.sample_rate),
-            "audio.sample_rate",
-            self.sample_rate,
-            "must be between 1000 and 384000 Hz",
-        )?;
-        require(
-            self.clip_seconds > 0.0 && self.clip_seconds <= MAX_CLIP_SECONDS,
-            "audio.clip_seconds",
-            self.clip_seconds,
-            format_args!("must be above 0 and at most {MAX_CLIP_SECONDS} s"),
-        )
+        self.check("audio")
     }
 }
 
@@ -126,19 +92,8 @@ impl Features {
     /// # Errors
     /// As [`Preset::validate`].
     pub fn validate(&self, audio: &Audio) -> Result<()> {
+        self.check("features")?;
         let samples = audio.clip_samples();
-        require(
-            self.n_fft.is_power_of_two() && N_FFT.contains(&self.n_fft),
-            "features.n_fft",
-            self.n_fft,
-            format_args!("must be a power of two from {} to {}", N_FFT.start(), N_FFT.end()),
-        )?;
-        require(
-            (1..=self.n_fft).contains(&self.hop),
-            "features.hop",
-            self.hop,
-            "must be at least 1 and at most n_fft: a longer one skips samples",
-        )?;
         require(
             samples >= self.n_fft,
             "audio.clip_seconds",
@@ -148,30 +103,12 @@ impl Features {
                 self.n_fft
             ),
         )?;
-        require(
-            (1..=MAX_MELS).contains(&self.mels),
-            "features.mels",
-            self.mels,
-            format_args!("must be between 1 and {MAX_MELS}"),
-        )?;
         let nyquist = f64::from(audio.sample_rate) / 2.0;
-        require(
-            self.fmin >= 0.0 && self.fmin < self.fmax,
-            "features.fmin",
-            self.fmin,
-            format_args!("must be at least 0 and below fmax = {} Hz", self.fmax),
-        )?;
         require(
             self.fmax <= nyquist,
             "features.fmax",
             self.fmax,
             format_args!("must be at most half of audio.sample_rate, {nyquist} Hz"),
-        )?;
-        require(
-            self.top_db > 0.0 && self.top_db.is_finite(),
-            "features.top_db",
-            self.top_db,
-            "must be above 0 dB",
         )
     }
 }

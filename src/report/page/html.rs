@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 
 /// A document that needs no network: what it shows, and how it looks, is inside.
 pub struct Document<'a> {
-    /// Of the window and at the top.
+    /// Title of the window, and heading at the top.
     pub title: &'a str,
     /// HTML below the title.
     pub lead: &'a str,

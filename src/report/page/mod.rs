@@ -33,7 +33,7 @@ pub struct Page<'a> {
     pub preset_name: &'a str,
     /// What was trained.
     pub preset: &'a Preset,
-    /// Of everything that is drawn.
+    /// Seed of everything that is drawn.
     pub seed: u64,
     /// Updates done.
     pub update: u64,
@@ -41,7 +41,7 @@ pub struct Page<'a> {
     pub updates_per_epoch: u64,
     /// Nothing is left to do.
     pub finished: bool,
-    /// Of training, validation and test.
+    /// Clips of training, validation and test.
     pub clips: [usize; 3],
     /// What `metrics.jsonl` holds.
     pub epochs: &'a [EpochMetrics],
@@ -51,9 +51,9 @@ pub struct Page<'a> {
     pub validation: Option<&'a Judged>,
     /// The best model's scores on the test manifest, if there is one and the run is finished.
     pub test: Option<&'a Judged>,
-    /// Of [`most_wrong`], in its order.
+    /// The clips of [`most_wrong`], in its order.
     pub exhibits: &'a [Exhibit],
-    /// Of each branch of the best model.
+    /// First-layer kernels of each branch of the best model.
     pub filters: &'a [Filters],
     /// Differs from run to run.
     pub throughput: Throughput<'a>,

@@ -53,7 +53,7 @@ fn row(judged: &Judged, scores: &Scores, top: &[usize], mood: usize) -> Vec<Stri
     ]
 }
 
-/// Of the moods that any clip has.
+/// Mean over the moods that any clip has.
 fn mean_hits(rows: &[Vec<String>]) -> String {
     let shares: Vec<f64> = rows.iter().filter_map(|row| row[5].parse().ok()).collect();
     match shares.len() {
