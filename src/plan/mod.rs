@@ -316,6 +316,7 @@ mod tests {
             Schedule {
                 shader: Shader {
                     name: "bench/copy@wide",
+                    files: &[],
                     source: Self::SOURCE,
                     runs_on: |facts| facts.workgroup_threads >= 1024,
                 },
