@@ -273,6 +273,7 @@ impl Kernel for Params {
             Case::new("minimal", case(1, 1, [1, 1], 1, 1, [1, 1])),
             Case::new("odd, over time", case(3, 7, [1, 5], 11, 137, [2, 3])),
             Case::new("odd, over frequency", case(2, 6, [7, 1], 19, 67, [3, 2])),
+            Case::new("segments over frequency", case(2, 4, [3, 1], 100, 6, [2, 1])),
             Case::new("typical, over time", case(1, 16, [1, 9], 32, 1292, [2, 2])),
             Case::new("typical, over frequency", case(1, 16, [9, 1], 128, 323, [4, 4])),
         ]

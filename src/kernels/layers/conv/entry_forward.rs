@@ -260,7 +260,7 @@ impl Kernel for Params {
         vec![
             Case::new("minimal", case(1, 1, [1, 1], 1, 1, [1, 1])),
             Case::new("odd, over time", case(3, 7, [1, 5], 11, 37, [2, 3])),
-            Case::new("odd, over frequency", case(2, 6, [7, 1], 19, 67, [3, 2])),
+            Case::new("odd, over frequency", case(2, 6, [7, 1], 19, 79, [3, 2])),
             Case::new("one short of whole tiles", case(2, 4, [1, 3], 4, 31, [2, 2])),
             Case::new("windows of one position", case(1, 5, [1, 3], 3, 29, [2, 1])),
             Case::new("typical, over time", case(1, 16, [1, 9], 32, 1292, [2, 2])),

@@ -221,7 +221,7 @@ impl Kernel for Params {
             Case::new("whole tiles", case(1, [4, 4], [1, 3], 16, 64)),
             Case::new("taps that only meet padding", case(2, [64, 64], [9, 1], 2, 20)),
             Case::new("odd, over both", case(2, [6, 5], [3, 5], 7, 21)),
-            Case::new("odd, over both, higher than long", case(2, [6, 5], [11, 3], 17, 9)),
+            Case::new("odd, over both, higher than long", case(2, [6, 5], [11, 3], 17, 10)),
             Case::new("rows that only meet padding", case(1, [4, 4], [9, 9], 2, 21)),
             Case::new("last of three launches", case(1, [61, 62], [1, 9], 3, 21)),
         ]
