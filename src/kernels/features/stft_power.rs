@@ -12,6 +12,7 @@ pub const N_FFT: std::ops::RangeInclusive<usize> = 64..=4096;
 
 kernel! {
     "features/stft_power",
+    pieces ["fourier"],
     params { clips: u32, samples: u32, n_fft: u32, hop: u32 },
     tensors {
         /// [clips, samples]
