@@ -5,6 +5,7 @@ use crate::kernels::{Cost, Kernel, Real, kernel};
 
 kernel! {
     "layers/batch_norm/gradient_sums",
+    pieces ["pair_sums"],
     params { clips: u32, quads: u32, plane: u32 },
     tensors {
         /// [clips, quads, plane, 4]

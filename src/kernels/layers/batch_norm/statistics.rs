@@ -6,6 +6,7 @@ use crate::kernels::{Cost, Kernel, Real, kernel};
 
 kernel! {
     "layers/batch_norm/statistics",
+    pieces ["pair_sums"],
     params { channels: u32, rows: u32, elements: f32, epsilon: f32, momentum: f32 },
     tensors {
         /// [rows, quads, 2, 4]: Σ (x − pivot), Σ (x − pivot)², the pivot being the running mean

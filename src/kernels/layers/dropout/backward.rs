@@ -6,6 +6,7 @@ use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "layers/dropout/backward",
+    pieces ["dropout"],
     params { elements: u32, keep_below: u32, scale: f32 },
     tensors { control: read u32, d_output: read f32, d_input: write f32 },
 }

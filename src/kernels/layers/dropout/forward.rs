@@ -6,6 +6,7 @@ use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "layers/dropout/forward",
+    pieces ["dropout"],
     params { elements: u32, keep_below: u32, scale: f32 },
     tensors { control: read u32, input: read f32, output: write f32 },
 }
