@@ -13,6 +13,7 @@ use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "layers/lstm/recurrence_backward",
+    pieces ["lstm_gate_pairs", "hyperbolic_tangent"],
     params {
         batch: u32,
         steps: u32,

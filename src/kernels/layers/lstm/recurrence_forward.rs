@@ -11,6 +11,7 @@ use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel, sigmoid};
 
 kernel! {
     "layers/lstm/recurrence_forward",
+    pieces ["hyperbolic_tangent"],
     params {
         batch: u32,
         steps: u32,

@@ -9,6 +9,7 @@ use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "layers/lstm/recurrent_gradient",
+    pieces ["lstm_weight_gradient"],
     params { batch: u32, steps: u32, units: u32 },
     tensors {
         /// [2, batch, steps, units, 4]
