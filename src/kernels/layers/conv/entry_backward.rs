@@ -11,6 +11,7 @@ use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "layers/conv/entry_backward",
+    pieces ["entry", "quads"],
     params {
         batch: u32,
         out_channels: u32,

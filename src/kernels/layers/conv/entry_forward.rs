@@ -11,6 +11,7 @@ use crate::kernels::{Constants, Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "layers/conv/entry_forward",
+    pieces ["entry", "quads", "activation_sums"],
     params {
         batch: u32,
         out_channels: u32,

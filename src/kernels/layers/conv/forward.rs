@@ -11,6 +11,7 @@ use crate::plan::ALIGNMENT;
 
 kernel! {
     "layers/conv/forward",
+    pieces ["convolution", "lines", "scaled_input", "quads", "activation_sums"],
     params {
         clips: u32,
         in_quads: u32,

@@ -8,6 +8,7 @@ use crate::kernels::{Cost, Kernel, Real, cover, kernel};
 
 kernel! {
     "layers/conv/input_gradient",
+    pieces ["convolution", "lines"],
     params {
         clips: u32,
         in_quads: u32,

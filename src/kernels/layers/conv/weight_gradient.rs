@@ -8,6 +8,7 @@ use crate::kernels::{Constants, Cost, Kernel, Real, kernel};
 
 kernel! {
     "layers/conv/weight_gradient",
+    pieces ["lines", "scaled_input"],
     params {
         clips: u32,
         in_quads: u32,
