@@ -1,13 +1,15 @@
-//! Every schedule of every kernel against the CPU reference: on the adapter that `auto` takes with the driver's checks
-//! of every index, and on every adapter of the machine as programs run, without.
+//! Every schedule of every kernel against the CPU reference: on the adapter that `auto` takes with the
+//! driver's checks of every index, and on every adapter of the machine as programs run, without.
 
 mod support;
 
 use moodshader::exec::verification::{Report, cases, verify};
 use moodshader::exec::{Gpu, GpuOptions, adapters};
 use moodshader::kernels::Launch;
+use moodshader::kernels::layers::{sigmoid, softmax};
+use moodshader::kernels::loss::{sigmoid_bce, softmax_bce};
 use moodshader::kernels::optim::adam;
-use moodshader::kernels::verify::Values;
+use moodshader::kernels::verify::{Values, inputs};
 use moodshader::plan::STATUS_CLEAR;
 
 #[test]
@@ -32,6 +34,31 @@ fn agree(gpu: &Gpu) {
         .map(|report: Report| report.to_string())
         .collect();
     assert!(failures.is_empty(), "{}:\n{}", gpu.summary(), failures.join("\n"));
+}
+
+/// A clip is predicted as it was evaluated in training, to the bit.
+#[test]
+fn probabilities_do_not_depend_on_whether_a_loss_is_computed() {
+    let (batch, moods) = (67, 7);
+    let agree = |alone: Launch, loss: Launch| {
+        let run = |launch: &Launch, inputs: &[Values]| {
+            support::gpu().launch_once(launch, inputs).expect("the kernel runs")
+        };
+        let mut drawn = inputs(&alone, 1);
+        let before = inputs(&loss, 1);
+        drawn[0] = before[0].clone();
+        let (alone, loss) = (run(&alone, &drawn), run(&loss, &before));
+        assert_eq!(alone[1].bytes(), loss[2].bytes());
+    };
+    let facts = support::gpu().facts();
+    agree(
+        Launch::new(softmax::forward::Params { batch, moods }, facts),
+        Launch::new(softmax_bce::Params { batch, moods }, facts),
+    );
+    agree(
+        Launch::new(sigmoid::forward::Params { elements: batch * moods }, facts),
+        Launch::new(sigmoid_bce::Params { batch, moods }, facts),
+    );
 }
 
 /// Infinities and NaN leave the number of the first bad update behind; finite gradients do not.

@@ -52,12 +52,6 @@ const THIRTY_SECOND = array(
     vec2f(0.83146961, -0.55557023),
 );
 
-// Four complex numbers.
-struct Four {
-    re: vec4f,
-    im: vec4f,
-}
-
 // The packed frame; n_fft is at most 4096.
 var<workgroup> z: array<vec2f, 2048>;
 
@@ -81,36 +75,9 @@ fn store_four(p: u32, stride: u32, x: Four) {
     z[place(p + 3u * stride)] = vec2f(x.re.w, x.im.w);
 }
 
-fn product(a: vec2f, b: vec2f) -> vec2f {
-    return vec2f(a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x);
-}
-
-fn products(a: Four, b: Four) -> Four {
-    return Four(a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re);
-}
-
-fn scaled(a: Four, b: vec2f) -> Four {
-    return Four(a.re * b.x - a.im * b.y, a.re * b.y + a.im * b.x);
-}
-
-fn sum(a: Four, b: Four) -> Four {
-    return Four(a.re + b.re, a.im + b.im);
-}
-
-fn difference(a: Four, b: Four) -> Four {
-    return Four(a.re - b.re, a.im - b.im);
-}
-
 // The transform of four numbers: outputs 0, 2, 1, 3.
 fn transformed(x: Four) -> Four {
-    let sum_re = x.re.xy + x.re.zw;
-    let sum_im = x.im.xy + x.im.zw;
-    let dif_re = x.re.xy - x.re.zw;
-    let dif_im = x.im.xy - x.im.zw;
-    return Four(
-        vec4f(sum_re.x + sum_re.y, sum_re.x - sum_re.y, dif_re.x + dif_im.y, dif_re.x - dif_im.y),
-        vec4f(sum_im.x + sum_im.y, sum_im.x - sum_im.y, dif_im.x - dif_re.y, dif_im.x + dif_re.y),
-    );
+    return ordered(within(x));
 }
 
 // Powers 0, 2, 1, 3 of a twiddle.
@@ -118,12 +85,6 @@ fn powers(w: vec2f) -> Four {
     let w2 = product(w, w);
     let w3 = product(w2, w);
     return Four(vec4f(1.0, w2.x, w.x, w3.x), vec4f(0.0, w2.y, w.y, w3.y));
-}
-
-// A sample of a clip; zero outside of it. A negative `at` has wrapped.
-fn sample(clip: u32, at: u32) -> f32 {
-    let inside = at < params.samples;
-    return select(0.0, samples[clip + select(0u, at, inside)], inside);
 }
 
 // x[2m] + i·x[2m + 1] of the frame whose first sample is at `start`, before the window.
@@ -236,7 +197,7 @@ fn middle_pass(n: u32, stride: u32, thread: u32) {
     }
 }
 
-// Four outputs with lanes put from 0, 2, 1, 3 into order.
+// Four outputs with lanes put from 0, 2, 1, 3 into order, or back.
 fn ordered(x: Four) -> Four {
     return Four(x.re.xzyw, x.im.xzyw);
 }

@@ -34,12 +34,6 @@ struct Params {
 const BINS = 1025u;
 const SQRT_HALF = 0.70710678;
 
-// Four complex numbers.
-struct Four {
-    re: vec4f,
-    im: vec4f,
-}
-
 // Powers 0 … 3 of e^(−2πi·n/32), n = 1 … 7.
 const TURN_1 = Four(
     vec4f(1.0, 0.98078528, 0.92387953, 0.83146961),
@@ -81,26 +75,6 @@ const STEP_7 = vec2f(0.77301045, -0.63439328);
 // Of each of two frames, the real parts [q, j], then the imaginary parts.
 var<workgroup> exchange: array<f32, 4096>;
 
-fn product(a: vec2f, b: vec2f) -> vec2f {
-    return vec2f(a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x);
-}
-
-fn products(a: Four, b: Four) -> Four {
-    return Four(a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re);
-}
-
-fn scaled(a: Four, b: vec2f) -> Four {
-    return Four(a.re * b.x - a.im * b.y, a.re * b.y + a.im * b.x);
-}
-
-fn sum(a: Four, b: Four) -> Four {
-    return Four(a.re + b.re, a.im + b.im);
-}
-
-fn difference(a: Four, b: Four) -> Four {
-    return Four(a.re - b.re, a.im - b.im);
-}
-
 // a − i·b and a + i·b
 fn clockwise(a: Four, b: Four) -> Four {
     return Four(a.re + b.im, a.im - b.re);
@@ -112,18 +86,6 @@ fn counterclockwise(a: Four, b: Four) -> Four {
 
 fn reversed(x: Four) -> Four {
     return Four(x.re.wzyx, x.im.wzyx);
-}
-
-// The transform of the four numbers themselves.
-fn within(x: Four) -> Four {
-    let sum_re = x.re.xy + x.re.zw;
-    let sum_im = x.im.xy + x.im.zw;
-    let dif_re = x.re.xy - x.re.zw;
-    let dif_im = x.im.xy - x.im.zw;
-    return Four(
-        vec4f(sum_re.x + sum_re.y, dif_re.x + dif_im.y, sum_re.x - sum_re.y, dif_re.x - dif_im.y),
-        vec4f(sum_im.x + sum_im.y, dif_im.x - dif_re.y, sum_im.x - sum_im.y, dif_im.x + dif_re.y),
-    );
 }
 
 // The transform of 32 numbers: lane l of row a is number 4a + l, lane d of the result's row b is
@@ -168,12 +130,6 @@ fn even_part(a: Four, b: Four) -> Four {
 // e^(−2πi·q/64)·O[q] from the same, q = b + 8d, given the power b of e^(−2πi/64).
 fn odd_part(a: Four, b: Four, step: vec2f) -> Four {
     return products(Four(a.im + b.im, b.re - a.re), scaled(TURN_4, step));
-}
-
-// A sample of a clip; zero outside of it. A negative `at` has wrapped.
-fn sample(clip: u32, at: u32) -> f32 {
-    let inside = at < params.samples;
-    return select(0.0, samples[clip + select(0u, at, inside)], inside);
 }
 
 // Samples at + 64·(0 … 3).

@@ -21,10 +21,6 @@ struct Params {
 // [shares, quads, 2]
 @group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;
 
-const LANES = 64u;
-
-var<workgroup> sums: array<vec4f, 128>;
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
@@ -40,16 +36,7 @@ fn main(
         first += d;
         second += d * (pooled[start + p] - mean);
     }
-    sums[lane] = first;
-    sums[LANES + lane] = second * inverse;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half {
-            sums[lane] += sums[lane + half];
-            sums[LANES + lane] += sums[LANES + lane + half];
-        }
-        workgroupBarrier();
-    }
+    add_up(lane, first, second * inverse);
     if lane < 2u {
         partial[(group.y * params.quads + group.x) * 2u + lane] = sums[lane * LANES];
     }

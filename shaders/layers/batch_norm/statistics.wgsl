@@ -28,10 +28,6 @@ struct Params {
 // [2, quads]: scale, then shift.
 @group(0) @binding(7) var<storage, read_write> affine: array<vec4f>;
 
-const LANES = 64u;
-
-var<workgroup> sums: array<vec4f, 128>;
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
@@ -46,16 +42,7 @@ fn main(
         first += partial[(share * quads + quad) * 2u];
         second += partial[(share * quads + quad) * 2u + 1u];
     }
-    sums[lane] = first;
-    sums[LANES + lane] = second;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half {
-            sums[lane] += sums[lane + half];
-            sums[LANES + lane] += sums[LANES + lane + half];
-        }
-        workgroupBarrier();
-    }
+    add_up(lane, first, second);
     if lane > 0u {
         return;
     }

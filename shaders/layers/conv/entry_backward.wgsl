@@ -65,30 +65,6 @@ const SEGMENT = 64u;
 
 var<workgroup> sums: array<vec4f, 640>;
 
-fn channels(q: u32) -> vec4u {
-    return vec4u(4u * q) + vec4u(0u, 1u, 2u, 3u);
-}
-
-// Entries of quad q; zero past the last channel.
-fn weight_of(q: u32, tap: u32) -> vec4f {
-    let i = min(channels(q), vec4u(params.out_channels - 1u)) * params.taps + min(tap, params.taps - 1u);
-    let value = vec4f(weight[i.x], weight[i.y], weight[i.z], weight[i.w]);
-    return select(vec4f(), value, (channels(q) < vec4u(params.out_channels)) & vec4<bool>(tap < params.taps));
-}
-
-fn bias_of(q: u32) -> vec4f {
-    let i = min(channels(q), vec4u(params.out_channels - 1u));
-    let value = vec4f(bias[i.x], bias[i.y], bias[i.z], bias[i.w]);
-    return select(vec4f(), value, channels(q) < vec4u(params.out_channels));
-}
-
-// The standardised input at a position of a line; zero outside.
-fn load(row: u32, position: i32) -> f32 {
-    let inside = position >= 0 && position < i32(params.length);
-    let value = input[row + u32(clamp(position, 0, i32(params.length) - 1)) * params.along];
-    return select(0.0, (value - params.mean) * params.inverse_deviation, inside);
-}
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,

@@ -70,54 +70,19 @@ const ROWS = 4u;
 const LANES = 64u;
 const UNSET = 0xffffffffu;
 
-var<workgroup> sums: array<vec4f, 128>;
-
-// What the thread has found so far: by window, the best value and its place; the sums.
+// What the thread has found so far: by window, the best value and its place.
 var<private> best: array<vec4f, 8>;
 var<private> place: array<vec4u, 8>;
-var<private> total: vec4f;
-var<private> squares: vec4f;
 // Where it is: the first position of its tile, how many of them count, the code of the line.
 var<private> first: u32;
 var<private> count: u32;
 var<private> line_code: u32;
 var<private> row_base: u32;
-var<private> center: vec4f;
 var<private> direction: vec4f;
 
-fn channels(q: u32) -> vec4u {
-    return vec4u(4u * q) + vec4u(0u, 1u, 2u, 3u);
-}
-
-// Entries of quad q; zero past the last channel.
-fn weight_of(q: u32, tap: u32) -> vec4f {
-    let i = min(channels(q), vec4u(params.out_channels - 1u)) * params.taps + min(tap, params.taps - 1u);
-    let value = vec4f(weight[i.x], weight[i.y], weight[i.z], weight[i.w]);
-    return select(vec4f(), value, (channels(q) < vec4u(params.out_channels)) & vec4<bool>(tap < params.taps));
-}
-
-fn bias_of(q: u32) -> vec4f {
-    let i = min(channels(q), vec4u(params.out_channels - 1u));
-    let value = vec4f(bias[i.x], bias[i.y], bias[i.z], bias[i.w]);
-    return select(vec4f(), value, channels(q) < vec4u(params.out_channels));
-}
-
 fn gamma_of(q: u32) -> vec4f {
-    let i = min(channels(q), vec4u(params.out_channels - 1u));
+    let i = places(q);
     return vec4f(gamma[i.x], gamma[i.y], gamma[i.z], gamma[i.w]);
-}
-
-fn pivot_of(q: u32) -> vec4f {
-    let i = min(channels(q), vec4u(params.out_channels - 1u));
-    let value = vec4f(pivot[i.x], pivot[i.y], pivot[i.z], pivot[i.w]);
-    return select(vec4f(), value, channels(q) < vec4u(params.out_channels));
-}
-
-// The standardised input at a position of a line; zero outside.
-fn load(row: u32, position: i32) -> f32 {
-    let inside = position >= 0 && position < i32(params.length);
-    let value = input[row + u32(clamp(position, 0, i32(params.length) - 1)) * params.along];
-    return select(0.0, (value - params.mean) * params.inverse_deviation, inside);
 }
 
 // Counts position i of the tile, if it counts, and keeps it if it is the best of its window. Among
@@ -334,16 +299,5 @@ fn main(
         }
     }
 
-    sums[lane] = total;
-    sums[LANES + lane] = squares;
-    workgroupBarrier();
-    // Two lanes add all up: a tree has a barrier a level, and takes a software adapter twice as long
-    // to compile; to a GPU this is a fiftieth of the workgroup's work.
-    if lane < 2u {
-        var sum = vec4f();
-        for (var k = 0u; k < LANES; k++) {
-            sum += sums[lane * LANES + k];
-        }
-        partial[((clip * groups.x + group.x) * groups.y + quad) * 2u + lane] = sum;
-    }
+    put_sums(lane, ((clip * groups.x + group.x) * groups.y + quad) * 2u);
 }

@@ -43,13 +43,6 @@ const SEGMENT = 64u;
 
 var<workgroup> sums: array<vec4f, 576>;
 
-// The scaled input at a position of a line; zero outside.
-fn load(row: u32, position: i32, limit: i32, scale: vec4f, shift: vec4f) -> vec4f {
-    let inside = position >= 0 && position < limit;
-    let value = input[row + u32(clamp(position, 0, i32(params.length) - 1)) * params.along];
-    return select(vec4f(), fma(value, scale, shift), inside);
-}
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
@@ -65,8 +58,6 @@ fn main(
     let run = group.z % runs;
     let r = group.z / runs % params.rows;
     let quad = group.z / runs / params.rows;
-    let scale = affine[quad];
-    let shift = affine[params.in_quads + quad];
     let before = i32(params.before) - i32(3u * GROUPS * run);
 
     var b = vec4f();
@@ -90,26 +81,22 @@ fn main(
         // Neighbouring lanes take neighbouring memory.
         let line = select(i / segments, i % params.lines, params.across == 1u);
         let first = segment * select(i % segments, i / params.lines, params.across == 1u);
-        // A line outside the plane is padding: no position of it is inside.
-        let other = i32(line) + i32(r) - i32(params.above);
-        let limit = select(0, i32(params.length), other >= 0 && other < i32(params.lines));
-        let x_row = (clip * params.in_quads + quad) * plane
-            + u32(clamp(other, 0, i32(params.lines) - 1)) * params.across;
+        let source = line_of(clip, params.in_quads, quad, line, r);
         let d_row = (clip * params.out_quads + group.y) * plane + line * params.across;
         var at = i32(first) - before;
-        var x0 = load(x_row, at, limit, scale, shift);
-        var x1 = load(x_row, at + 1, limit, scale, shift);
+        var x0 = load(source, at);
+        var x1 = load(source, at + 1);
         var x2 = vec4f(); var x3 = vec4f(); var x4 = vec4f();
         var x5 = vec4f(); var x6 = vec4f(); var x7 = vec4f();
         if GROUPS > 1u {
-            x2 = load(x_row, at + 2, limit, scale, shift);
-            x3 = load(x_row, at + 3, limit, scale, shift);
-            x4 = load(x_row, at + 4, limit, scale, shift);
+            x2 = load(source, at + 2);
+            x3 = load(source, at + 3);
+            x4 = load(source, at + 4);
         }
         if GROUPS > 2u {
-            x5 = load(x_row, at + 5, limit, scale, shift);
-            x6 = load(x_row, at + 6, limit, scale, shift);
-            x7 = load(x_row, at + 7, limit, scale, shift);
+            x5 = load(source, at + 5);
+            x6 = load(source, at + 6);
+            x7 = load(source, at + 7);
         }
         at += i32(3u * GROUPS) - 1;
         let end = min(first + segment, params.length);
@@ -120,8 +107,8 @@ fn main(
             let d0 = d_output[d_row + p * params.along];
             let last = min(p + 1u, params.length - 1u);
             let d1 = select(vec4f(), d_output[d_row + last * params.along], p + 1u < end);
-            let n0 = load(x_row, at, limit, scale, shift);
-            let n1 = load(x_row, at + 1, limit, scale, shift);
+            let n0 = load(source, at);
+            let n1 = load(source, at + 1);
             b += d0 + d1;
             if GROUPS == 1u {
                 x2 = n0;

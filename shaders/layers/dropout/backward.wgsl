@@ -16,21 +16,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> d_output: array<f32>;
 @group(0) @binding(3) var<storage, read_write> d_input: array<f32>;
 
-// The first word of the hash: the last steps of the other two are left out.
-fn pcg3d(key: vec3u) -> u32 {
-    var v = key * 1664525u + 1013904223u;
-    v.x += v.y * v.z;
-    v.y += v.z * v.x;
-    v.z += v.x * v.y;
-    v ^= v >> vec3u(16u);
-    return v.x + v.y * v.z;
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.elements {
         return;
     }
-    let hash = pcg3d(vec3u(id.x, control[0], control[1])) >> 8u;
-    d_input[id.x] = select(0.0, d_output[id.x] * params.scale, hash < params.keep_below);
+    d_input[id.x] = select(0.0, d_output[id.x] * params.scale, keeps(id.x));
 }

@@ -3,8 +3,7 @@
 // over both directions d and the four gates r of every unit.
 //
 // A thread computes 8 rows (n, t) of the 8 columns j ≡ lane modulo LANES of its tile, two gates at
-// a time: with all four, a software adapter compiles three times as long. A workgroup's threads lie
-// LANES along the columns and 64 / LANES along the rows.
+// a time. A workgroup's threads lie LANES along the columns and 64 / LANES along the rows.
 // Workgroups: x covers the columns in tiles of 8 · LANES, y the rows in tiles of 512 / LANES.
 
 struct Params {
@@ -24,25 +23,8 @@ struct Params {
 override LANES = 16u;
 const ROWS = 8u;
 
-// The weights of one gate for four columns.
-fn load_row(start: u32, j0: u32, j1: u32, j2: u32, j3: u32) -> vec4f {
-    return vec4f(
-        weight_ih[start + j0],
-        weight_ih[start + j1],
-        weight_ih[start + j2],
-        weight_ih[start + j3],
-    );
-}
-
-// The weights of two gates of a unit for four columns, from the row of the first gate on.
-fn load(start: u32, j0: u32, j1: u32, j2: u32, j3: u32) -> mat2x4f {
-    let gate = params.units * params.features;
-    return mat2x4f(load_row(start, j0, j1, j2, j3), load_row(start + gate, j0, j1, j2, j3));
-}
-
-// sum + weight · d_gates, a column of the weights for each gate.
-fn multiply_add(sum: vec4f, weight: mat2x4f, d_gates: vec2f) -> vec4f {
-    return fma(weight[1], d_gates.yyyy, fma(weight[0], d_gates.xxxx, sum));
+fn weight_at(at: u32) -> f32 {
+    return weight_ih[at];
 }
 
 fn store(row: u32, j: u32, a: vec4f, b: vec4f) {
@@ -92,13 +74,14 @@ fn main(
     var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
     var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
 
+    let gate = params.units * params.features;
     for (var pair = 0u; pair < 4u * params.units; pair++) {
         let d = pair / (2u * params.units);
         let u = pair / 2u - d * params.units;
         let gates = pair % 2u;
         let weights = ((4u * d + 2u * gates) * params.units + u) * params.features;
-        let v = load(weights, j0, j1, j2, j3);
-        let w = load(weights, j4, j5, j6, j7);
+        let v = load(weights, gate, j0, j1, j2, j3);
+        let w = load(weights, gate, j4, j5, j6, j7);
         let at = 2u * (d * params.rows * params.units + u) + gates;
         let g0 = d_gates[at + row0];
         a0 = multiply_add(a0, v, g0);

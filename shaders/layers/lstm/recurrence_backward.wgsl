@@ -40,10 +40,6 @@ struct Params {
 override THREADS = 32u;
 const ROWS = 8u;
 
-fn hyperbolic_tangent(x: f32) -> f32 {
-    return 1.0 - 2.0 / (1.0 + exp(2.0 * clamp(x, -15.0, 15.0)));
-}
-
 // One unit of clip n at walk step s; what the step after sends back to h lies in d_gates.
 fn retreat(n: u32, s: u32, d: u32, u: u32) {
     let t = select(s, params.steps - 1u - s, d == 1u);
@@ -54,7 +50,7 @@ fn retreat(n: u32, s: u32, d: u32, u: u32) {
     let f = activated.y;
     let g = activated.z;
     let o = activated.w;
-    let c = hyperbolic_tangent(cells[at]);
+    let c = hyperbolic_tangent(vec4f(cells[at])).x;
     var c_before = 0.0;
     if s > 0u {
         c_before = cells[select(at - params.units, at + params.units, d == 1u)];
@@ -88,25 +84,8 @@ fn leave(n: u32, row: u32, u: u32, a: vec4f, b: vec4f) {
     if u + 7u * THREADS < params.units { d_gates[at + 14u * THREADS].x = b.w; }
 }
 
-// The weights of one gate for four others.
-fn load_row(start: u32, u0: u32, u1: u32, u2: u32, u3: u32) -> vec4f {
-    return vec4f(
-        weight_hh[start + u0],
-        weight_hh[start + u1],
-        weight_hh[start + u2],
-        weight_hh[start + u3],
-    );
-}
-
-// The weights of two gates of a unit for four others, from the row of the first gate on.
-fn load(start: u32, u0: u32, u1: u32, u2: u32, u3: u32) -> mat2x4f {
-    let gate = params.units * params.units;
-    return mat2x4f(load_row(start, u0, u1, u2, u3), load_row(start + gate, u0, u1, u2, u3));
-}
-
-// sum + weight · d_gates, a column of the weights for each gate.
-fn multiply_add(sum: vec4f, weight: mat2x4f, gates: vec2f) -> vec4f {
-    return fma(weight[1], gates.yyyy, fma(weight[0], gates.xxxx, sum));
+fn weight_at(at: u32) -> f32 {
+    return weight_hh[at];
 }
 
 @compute @workgroup_size(THREADS)
@@ -151,8 +130,8 @@ fn main(
         var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
         for (var k = 0u; k < terms; k++) {
             let weights = ((4u * d + 2u * (k % 2u)) * units + k / 2u) * units;
-            let v = load(weights, u0, u1, u2, u3);
-            let w = load(weights, u4, u5, u6, u7);
+            let v = load(weights, units * units, u0, u1, u2, u3);
+            let w = load(weights, units * units, u4, u5, u6, u7);
             let g0 = d_gates[2u * (clip0 + after) + k];
             a0 = multiply_add(a0, v, g0);
             b0 = multiply_add(b0, w, g0);

@@ -40,13 +40,9 @@ const CHANGE = 2u * MAX_UNITS;
 // [2, MAX_UNITS, 2] of four clips each.
 var<workgroup> state: array<vec4f, 1024>;
 
-// exp cannot overflow: beyond ±30 both functions have long been at their bounds in f32.
+// exp cannot overflow: beyond ±30 the function has long been at its bounds in f32.
 fn sigmoid(x: vec4f) -> vec4f {
     return 1.0 / (1.0 + exp(-clamp(x, vec4f(-30.0), vec4f(30.0))));
-}
-
-fn hyperbolic_tangent(x: vec4f) -> vec4f {
-    return 1.0 - 2.0 / (1.0 + exp(2.0 * clamp(x, vec4f(-15.0), vec4f(15.0))));
 }
 
 fn hidden_index(n: u32, t: u32, d: u32, u: u32) -> u32 {

@@ -1,12 +1,7 @@
 // Gradient of an LSTM's recurrent weights in both directions d:
 //     d_weight_hh[d, r, j] = Σ_n,t d_gates[d, n, t, r] · h[n, t', d, j]
 // with t' the step walked before t (t − 1 forward, t + 1 in reverse); the first step has none.
-//
-// A thread computes the four gates r of two units for the 8 columns j ≡ lane modulo LANES of its
-// tile, and walks over the clips n and steps t. A workgroup's threads lie LANES along the
-// columns and 64 / LANES along the units.
-// Workgroups: x covers the columns in tiles of 8 · LANES, y the units in tiles of 128 / LANES, z
-// is d.
+// The work is laid out in the piece; a clip's steps from the second on are a span.
 
 struct Params {
     batch: u32,
@@ -22,17 +17,21 @@ struct Params {
 // [2, 4, units, units]
 @group(0) @binding(3) var<storage, read_write> d_weight_hh: array<f32>;
 
-override LANES = 16u;
+// Upwards, the gates of step turn + 1 meet h of step turn; downwards, those of turn h of turn + 1.
+fn gates_row(d: u32, n: u32, turn: u32) -> u32 {
+    return ((d * params.batch + n) * params.steps + turn + 1u - d) * params.units;
+}
 
-fn store(d: u32, u: u32, j: u32, sum: vec4f) {
-    if u < params.units && j < params.units {
-        let gate = params.units * params.units;
-        let first = (4u * d * params.units + u) * params.units + j;
-        d_weight_hh[first] = sum.x;
-        d_weight_hh[first + gate] = sum.y;
-        d_weight_hh[first + 2u * gate] = sum.z;
-        d_weight_hh[first + 3u * gate] = sum.w;
-    }
+fn input_row(d: u32, n: u32, turn: u32) -> u32 {
+    return (2u * (n * params.steps + turn + d) + d) * params.units;
+}
+
+fn input_at(at: u32) -> f32 {
+    return hidden[at];
+}
+
+fn put(at: u32, sum: f32) {
+    d_weight_hh[at] = sum;
 }
 
 @compute @workgroup_size(64)
@@ -40,78 +39,5 @@ fn main(
     @builtin(workgroup_id) group: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let d = group.z;
-    let u = 2u * (64u / LANES * group.y + lane / LANES);
-    let j = 8u * LANES * group.x + lane % LANES;
-    // A tile's missing units and columns repeat the last one.
-    let u0 = min(u, params.units - 1u);
-    let u1 = min(u + 1u, params.units - 1u);
-    let last = params.units - 1u;
-    let j0 = min(j, last);
-    let j1 = min(j + LANES, last);
-    let j2 = min(j + 2u * LANES, last);
-    let j3 = min(j + 3u * LANES, last);
-    let j4 = min(j + 4u * LANES, last);
-    let j5 = min(j + 5u * LANES, last);
-    let j6 = min(j + 6u * LANES, last);
-    let j7 = min(j + 7u * LANES, last);
-
-    // The gates' sums of units u (a) and u + 1 (b) in each column.
-    var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
-    var a4 = vec4f(); var a5 = vec4f(); var a6 = vec4f(); var a7 = vec4f();
-    var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
-    var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
-
-    for (var n = 0u; n < params.batch; n++) {
-        for (var s = 1u; s < params.steps; s++) {
-            // Upwards, row s takes h of row s − 1; downwards, row s − 1 that of row s.
-            let row = n * params.steps + s - d;
-            let before = n * params.steps + s - 1u + d;
-            let at = (d * params.batch * params.steps + row) * params.units;
-            let h = (2u * before + d) * params.units;
-            let g = d_gates[at + u0];
-            let e = d_gates[at + u1];
-            let x0 = vec4f(hidden[h + j0]);
-            let x1 = vec4f(hidden[h + j1]);
-            let x2 = vec4f(hidden[h + j2]);
-            let x3 = vec4f(hidden[h + j3]);
-            let x4 = vec4f(hidden[h + j4]);
-            let x5 = vec4f(hidden[h + j5]);
-            let x6 = vec4f(hidden[h + j6]);
-            let x7 = vec4f(hidden[h + j7]);
-            a0 = fma(g, x0, a0);
-            b0 = fma(e, x0, b0);
-            a1 = fma(g, x1, a1);
-            b1 = fma(e, x1, b1);
-            a2 = fma(g, x2, a2);
-            b2 = fma(e, x2, b2);
-            a3 = fma(g, x3, a3);
-            b3 = fma(e, x3, b3);
-            a4 = fma(g, x4, a4);
-            b4 = fma(e, x4, b4);
-            a5 = fma(g, x5, a5);
-            b5 = fma(e, x5, b5);
-            a6 = fma(g, x6, a6);
-            b6 = fma(e, x6, b6);
-            a7 = fma(g, x7, a7);
-            b7 = fma(e, x7, b7);
-        }
-    }
-
-    store(d, u, j, a0);
-    store(d, u, j + LANES, a1);
-    store(d, u, j + 2u * LANES, a2);
-    store(d, u, j + 3u * LANES, a3);
-    store(d, u, j + 4u * LANES, a4);
-    store(d, u, j + 5u * LANES, a5);
-    store(d, u, j + 6u * LANES, a6);
-    store(d, u, j + 7u * LANES, a7);
-    store(d, u + 1u, j, b0);
-    store(d, u + 1u, j + LANES, b1);
-    store(d, u + 1u, j + 2u * LANES, b2);
-    store(d, u + 1u, j + 3u * LANES, b3);
-    store(d, u + 1u, j + 4u * LANES, b4);
-    store(d, u + 1u, j + 5u * LANES, b5);
-    store(d, u + 1u, j + 6u * LANES, b6);
-    store(d, u + 1u, j + 7u * LANES, b7);
+    _ = outer_product(group, lane, params.units, params.batch, params.steps - 1u);
 }

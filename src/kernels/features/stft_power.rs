@@ -13,6 +13,7 @@ pub const N_FFT: std::ops::RangeInclusive<usize> = 64..=4096;
 
 kernel! {
     "features/stft_power",
+    pieces ["fourier"],
     params {
         /// Clips.
         clips: u32,

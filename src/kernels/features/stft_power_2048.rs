@@ -13,6 +13,7 @@ const FRAMES: u32 = 2;
 
 kernel! {
     "features/stft_power_2048",
+    pieces ["fourier"],
     params {
         /// Clips.
         clips: u32,

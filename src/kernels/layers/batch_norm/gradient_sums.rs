@@ -5,6 +5,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/batch_norm/gradient_sums",
+    pieces ["pair_sums"],
     params {
         /// Clips.
         clips: u32,

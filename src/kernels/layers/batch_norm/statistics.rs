@@ -6,6 +6,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel, over_shares};
 
 kernel! {
     "layers/batch_norm/statistics",
+    pieces ["pair_sums"],
     params {
         /// Channels.
         channels: u32,

@@ -8,6 +8,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/entry_backward",
+    pieces ["entry", "quads"],
     params {
         /// Clips.
         batch: u32,

@@ -11,6 +11,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/entry_forward",
+    pieces ["entry", "quads", "activation_sums"],
     params {
         /// Clips.
         batch: u32,

@@ -8,6 +8,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/input_gradient",
+    pieces ["convolution", "lines"],
     params {
         /// Clips.
         clips: u32,

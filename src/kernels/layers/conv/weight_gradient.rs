@@ -8,6 +8,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/weight_gradient",
+    pieces ["lines", "scaled_input"],
     params {
         /// Clips.
         clips: u32,

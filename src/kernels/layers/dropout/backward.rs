@@ -6,6 +6,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/dropout/backward",
+    pieces ["dropout"],
     params {
         /// Numbers in the tensors.
         elements: u32,

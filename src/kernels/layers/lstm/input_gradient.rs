@@ -8,6 +8,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/input_gradient",
+    pieces ["lstm_gate_pairs"],
     params {
         /// batch · steps
         rows: u32,

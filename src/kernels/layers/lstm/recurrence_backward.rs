@@ -13,6 +13,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/recurrence_backward",
+    pieces ["lstm_gate_pairs", "hyperbolic_tangent"],
     params {
         /// Clips.
         batch: u32,

@@ -11,6 +11,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, sigmoid}
 
 kernel! {
     "layers/lstm/recurrence_forward",
+    pieces ["hyperbolic_tangent"],
     params {
         /// Clips.
         batch: u32,

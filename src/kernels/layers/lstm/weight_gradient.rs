@@ -9,6 +9,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/weight_gradient",
+    pieces ["lstm_weight_gradient"],
     params {
         /// batch · steps
         rows: u32,
