@@ -27,7 +27,7 @@ fn assert_has(message: &str, parts: &[&str]) {
 }
 
 #[test]
-fn paper_is_the_report() {
+fn paper_is_the_study() {
     let paper = paper();
     paper.validate().unwrap();
     assert_eq!(paper.moods.len(), 10);

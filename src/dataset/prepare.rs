@@ -31,7 +31,7 @@ pub struct Prepared {
     pub log_mel: Key,
     /// The hand-crafted features, where the recipe has them.
     pub handcrafted: Option<[f32; HANDCRAFTED]>,
-    /// Of the log-mel spectrogram, for the normalisation.
+    /// Sums over the log-mel spectrogram, for the normalisation.
     moments: Moments,
 }
 

@@ -37,7 +37,7 @@ struct Program {
     /// What the plan's constants hold, where it has any; programs may share it.
     constants: Option<Arc<wgpu::Buffer>>,
     steps: Vec<Recorded>,
-    /// Of the buffer with the steps' parameters.
+    /// Size of the buffer with the steps' parameters.
     parameter_bytes: u64,
 }
 

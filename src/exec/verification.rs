@@ -26,7 +26,7 @@ pub struct Report {
     pub tolerance: f64,
     /// The element that is furthest off, or why the kernel did not run.
     pub worst: String,
-    /// Of the GPU's side: upload, launch, download, and compilation where it was not done before.
+    /// Time on the GPU's side: upload, launch, download, and compilation where it was not done before.
     pub seconds: f64,
 }
 

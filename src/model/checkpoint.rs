@@ -100,7 +100,7 @@ pub struct Normalization {
     pub mean: f64,
     /// Population standard deviation, dB.
     pub std: f64,
-    /// Of the hand-crafted features, where the model reads them.
+    /// Standardisation of the hand-crafted features, where the model reads them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handcrafted: Option<HandcraftedNormalization>,
 }
@@ -316,7 +316,7 @@ impl Checkpoint {
 }
 
 impl Description {
-    /// Of a model of `preset` that no data was seen with yet: update 0, mean 0 and deviation 1.
+    /// Metadata of a model that has seen no data yet: update 0, mean 0 and deviation 1.
     pub fn untrained(preset: &Preset) -> Self {
         Self {
             labels: preset.moods.clone(),

@@ -6,12 +6,14 @@ use crate::kernels::ALIGNMENT;
 use crate::kernels::layers::pack;
 use crate::plan::{Layout, Plan, Storage, TensorId};
 
-/// Weights in the order in which a layer's kernels read them.
+/// Weights of a layer in the order in which its kernels read them.
 pub struct Packed {
-    /// What [`Builder::packed`](super::planning::Builder::packed) finds them by.
-    pub name: String,
-    /// The tensor whose elements they are. `NAME` of an LSTM stands for both directions.
-    pub parameter: String,
+    /// The layer.
+    pub owner: String,
+    /// What they are called, for [`Builder::packed`](super::planning::Builder::packed).
+    pub what: &'static str,
+    /// The layer's tensor whose elements they are. `NAME` of an LSTM stands for both directions.
+    pub parameter: &'static str,
     /// For each packed element its place in the parameter, or [`pack::ABSENT`].
     pub places: Vec<u32>,
 }
@@ -30,13 +32,15 @@ impl Packing {
     ///
     /// # Panics
     /// When the model has no such parameter: a planning error.
-    pub fn add(&mut self, layout: &Layout, Packed { name, parameter, places }: Packed) {
+    pub fn add(&mut self, layout: &Layout, packed: Packed) {
+        let Packed { owner, what, parameter, places } = packed;
+        let name = format!("{owner}.{parameter}");
         let (offset, _) =
-            layout.get(&parameter).unwrap_or_else(|| panic!("the model has no tensor {parameter}"));
+            layout.get(&name).unwrap_or_else(|| panic!("the model has no tensor {name}"));
         let start = self.table.len();
         // The sum passes over `ABSENT`, which stays past every parameter.
         self.table.extend(places.iter().map(|&place| place.saturating_add(offset as u32)));
-        self.parts.push((name, start, places.len()));
+        self.parts.push((format!("{owner}.{what}"), start, places.len()));
         self.table.resize(self.table.len().next_multiple_of(ALIGNMENT), pack::ABSENT);
     }
 

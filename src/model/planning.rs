@@ -279,25 +279,30 @@ impl<'a> Builder<'a> {
         self.plan.stored(format!("{storage:?}.{name}"), storage, offset, length)
     }
 
-    pub fn parameter(&mut self, name: &str) -> TensorId {
-        self.stored(Storage::Parameters, name)
+    /// The parameter `what` of the layer `owner`, and so below.
+    pub fn parameter(&mut self, owner: &str, what: &str) -> TensorId {
+        self.stored(Storage::Parameters, &format!("{owner}.{what}"))
     }
 
-    pub fn gradient(&mut self, name: &str) -> TensorId {
-        self.stored(Storage::Gradients, name)
+    pub fn gradient(&mut self, owner: &str, what: &str) -> TensorId {
+        self.stored(Storage::Gradients, &format!("{owner}.{what}"))
     }
 
-    pub fn buffer(&mut self, name: &str) -> TensorId {
-        self.stored(Storage::Buffers, name)
+    pub fn buffer(&mut self, owner: &str, what: &str) -> TensorId {
+        self.stored(Storage::Buffers, &format!("{owner}.{what}"))
     }
 
-    /// Weights in the order that a layer's kernels read, by the name under which the layer had them
-    /// packed.
+    pub fn scratch(&mut self, owner: &str, what: &str, length: u32) -> TensorId {
+        self.plan.scratch(format!("{owner}.{what}"), length as usize)
+    }
+
+    /// Weights in the order that a layer's kernels read.
     ///
     /// # Panics
-    /// When no layer did: a planning error.
-    pub fn packed(&self, name: &str) -> TensorId {
-        *self.packed.get(name).unwrap_or_else(|| panic!("nothing is packed as {name}"))
+    /// When the layer had none packed under this name: a planning error.
+    pub fn packed(&self, owner: &str, what: &str) -> TensorId {
+        let name = format!("{owner}.{what}");
+        *self.packed.get(&name).unwrap_or_else(|| panic!("nothing is packed as {name}"))
     }
 
     /// Appends a step.

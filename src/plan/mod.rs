@@ -20,7 +20,7 @@ use crate::kernels::{ALIGNMENT, Access, Declaration, Element, Facts, Kernel, Lau
 pub enum Storage {
     /// Trained tensors.
     Parameters,
-    /// Of the parameters.
+    /// What the loss says of the parameters.
     Gradients,
     /// Adam's first moment.
     ExpAvg,

@@ -20,7 +20,7 @@ pub struct Span {
     pub start: f64,
     /// Seconds from the start of the recording; no later than its end.
     pub end: f64,
-    /// Of this clip alone.
+    /// Probabilities of this clip alone.
     pub moods: Moods,
 }
 

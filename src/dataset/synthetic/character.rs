@@ -20,7 +20,7 @@ const LOYALTY: f64 = 0.85;
 /// The moods of a song count with weights drawn from this range.
 const WEIGHTS: std::ops::Range<f64> = 0.7..1.3;
 
-/// In the order of the report the program reproduces.
+/// The ten moods of the study that the program reproduces, in its order.
 pub const MOODS: [&str; 10] = [
     "happy",
     "film",

@@ -38,7 +38,7 @@ pub use stored::{Stored, clear, stored};
 /// Part of the cache key: goes up with every change to what a corpus contains.
 pub const GENERATOR_VERSION: u32 = 1;
 
-/// Of the corpus, in Hz.
+/// Sample rate of the corpus, in Hz.
 pub const SAMPLE_RATE: u32 = 22_050;
 
 /// The manifest's name in the corpus folder.

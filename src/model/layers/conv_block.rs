@@ -124,35 +124,22 @@ impl ConvBlock {
         f64::from(batch) * f64::from(self.plane[0]) * f64::from(self.plane[1])
     }
 
-    fn scratch(&self, b: &mut Builder<'_>, what: &str, length: u32) -> TensorId {
-        b.plan.scratch(format!("{}.{what}", self.name), length as usize)
-    }
-
-    fn parameter(&self, b: &mut Builder<'_>, what: &str) -> TensorId {
-        b.parameter(&format!("{}.{what}", self.name))
-    }
-
     fn gradients<const N: usize>(&self, b: &mut Builder<'_>, what: [&str; N]) -> [TensorId; N] {
-        what.map(|what| b.gradient(&format!("{}.{what}", self.name)))
-    }
-
-    /// The name of the packed weights for the forward pass or, "reversed", the input gradient.
-    fn packed(&self, what: &str) -> String {
-        format!("{}.{what}", self.name)
+        what.map(|what| b.gradient(&self.name, what))
     }
 
     fn pooled(&self, b: &mut Builder<'_>) -> TensorId {
-        self.scratch(b, "pooled", 4 * b.batch * self.quads()[1] * self.pooled_plane())
+        b.scratch(&self.name, "pooled", 4 * b.batch * self.quads()[1] * self.pooled_plane())
     }
 
     /// Appends what turns the convolution's sums, or the running statistics, into scale and shift.
     fn normalise(&self, b: &mut Builder<'_>, partial: TensorId, shares: u32) -> Norm {
         let channels = self.channels[1];
-        let gamma = self.parameter(b, "bn.weight");
-        let beta = self.parameter(b, "bn.bias");
-        let running_mean = b.buffer(&format!("{}.bn.running_mean", self.name));
-        let running_var = b.buffer(&format!("{}.bn.running_var", self.name));
-        let affine = self.scratch(b, "affine", 8 * self.quads()[1]);
+        let gamma = b.parameter(&self.name, "bn.weight");
+        let beta = b.parameter(&self.name, "bn.bias");
+        let running_mean = b.buffer(&self.name, "bn.running_mean");
+        let running_var = b.buffer(&self.name, "bn.running_var");
+        let affine = b.scratch(&self.name, "affine", 8 * self.quads()[1]);
         if !b.trains() {
             b.step(
                 batch_norm::inference::Params::new(channels),
@@ -160,7 +147,7 @@ impl ConvBlock {
             );
             return Norm { affine, moments: None };
         }
-        let moments = self.scratch(b, "moments", 12 * self.quads()[1]);
+        let moments = b.scratch(&self.name, "moments", 12 * self.quads()[1]);
         b.step(
             batch_norm::statistics::Params::new(channels, shares, self.elements(b.batch)),
             batch_norm::statistics::Tensors {
@@ -193,13 +180,13 @@ impl ConvBlock {
         let pooled = self.pooled(b);
         let codes = b.batch * self.quads()[1] * self.pooled_plane();
         let code = b.plan.scratch_words(format!("{}.code", self.name), codes as usize);
-        let partial = self.scratch(b, "sums", 8 * self.quads()[1] * shares);
+        let partial = b.scratch(&self.name, "sums", 8 * self.quads()[1] * shares);
         let tensors = conv::entry_forward::Tensors {
             input,
-            weight: self.parameter(b, "conv.weight"),
-            bias: self.parameter(b, "conv.bias"),
-            gamma: self.parameter(b, "bn.weight"),
-            pivot: b.buffer(&format!("{}.bn.running_mean", self.name)),
+            weight: b.parameter(&self.name, "conv.weight"),
+            bias: b.parameter(&self.name, "conv.bias"),
+            gamma: b.parameter(&self.name, "bn.weight"),
+            pivot: b.buffer(&self.name, "bn.running_mean"),
             pooled,
             code,
             partial,
@@ -253,11 +240,12 @@ impl ConvBlock {
                     self.window,
                 );
                 let shares = b.plan.shares(params);
-                let partial = self.scratch(b, "shares", 4 * shares * self.quads()[1] * (taps + 1));
+                let partial =
+                    b.scratch(&self.name, "shares", 4 * shares * self.quads()[1] * (taps + 1));
                 let tensors = conv::entry_backward::Tensors {
                     input: b.part(input, clips),
-                    weight: self.parameter(b, "conv.weight"),
-                    bias: self.parameter(b, "conv.bias"),
+                    weight: b.parameter(&self.name, "conv.weight"),
+                    bias: b.parameter(&self.name, "conv.bias"),
                     d_output: b.part(d_output, clips),
                     code: b.part(code, clips),
                     moments: norm.moments(),
@@ -280,8 +268,8 @@ impl ConvBlock {
     /// The planar input in quads, for a first block that the `entry_` kernels do not take.
     fn spread(&self, b: &mut Builder<'_>, planes: TensorId) -> Map {
         let plane = self.plane[0] * self.plane[1];
-        let values = self.scratch(b, "spread", 4 * b.batch * plane);
-        let affine = self.scratch(b, "no affine", 8);
+        let values = b.scratch(&self.name, "spread", 4 * b.batch * plane);
+        let affine = b.scratch(&self.name, "no affine", 8);
         for clips in b.clips([planes, values]) {
             let (input, output) = (b.part(planes, clips), b.part(values, clips));
             b.step(
@@ -299,17 +287,17 @@ impl ConvBlock {
         };
         let [_, quads] = self.quads();
         let [bands, steps] = self.plane;
-        let activation = self.scratch(b, "activation", 4 * b.batch * quads * bands * steps);
+        let activation = b.scratch(&self.name, "activation", 4 * b.batch * quads * bands * steps);
         let parts = b.clips([source.values, activation]);
         let shares: u32 = parts.iter().map(|&[_, clips]| b.plan.shares(launches(clips)[0])).sum();
         let share = 8 * quads;
-        let partial = self.scratch(b, "sums", share * shares);
+        let partial = b.scratch(&self.name, "sums", share * shares);
         let tensors = conv::forward::Tensors {
             input: source.values,
             affine: source.affine,
-            weight: b.packed(&self.packed("forward")),
-            bias: self.parameter(b, "conv.bias"),
-            pivot: b.buffer(&format!("{}.bn.running_mean", self.name)),
+            weight: b.packed(&self.name, "forward"),
+            bias: b.parameter(&self.name, "conv.bias"),
+            pivot: b.buffer(&self.name, "bn.running_mean"),
             output: activation,
             partial,
         };
@@ -331,7 +319,7 @@ impl ConvBlock {
         let norm = self.normalise(b, partial, shares);
 
         let pooled = self.pooled(b);
-        let gamma = self.parameter(b, "bn.weight");
+        let gamma = b.parameter(&self.name, "bn.weight");
         let [window_bands, window_steps] = self.window;
         let channels = self.channels[1];
         for clips in b.clips([activation, pooled]) {
@@ -392,7 +380,7 @@ impl ConvBlock {
         let plane = self.pooled_plane();
         let sums = |clips| batch_norm::gradient_sums::Params { clips, quads, plane };
         let shares = b.plan.shares(sums(batch));
-        let partial = self.scratch(b, "d_sums", 8 * shares * quads);
+        let partial = b.scratch(&self.name, "d_sums", 8 * shares * quads);
         for clips in b.clips([d_output, pooled, partial]) {
             let tensors = batch_norm::gradient_sums::Tensors {
                 d_output: b.part(d_output, clips),
@@ -402,7 +390,7 @@ impl ConvBlock {
             };
             b.step(sums(clips[1]), tensors);
         }
-        let terms = self.scratch(b, "terms", 8 * quads);
+        let terms = b.scratch(&self.name, "terms", 8 * quads);
         let [d_gamma, d_beta] = self.gradients(b, ["bn.weight", "bn.bias"]);
         b.step(
             batch_norm::gradient_reduce::Params {
@@ -431,8 +419,9 @@ impl ConvBlock {
                 self.footprint,
             );
             let (shares, lengths) = (b.plan.shares(params), params.lengths());
-            let partial = self.scratch(b, "shares", shares * lengths.partial as u32);
-            let bias_partial = self.scratch(b, "bias shares", shares * lengths.bias_partial as u32);
+            let partial = b.scratch(&self.name, "shares", shares * lengths.partial as u32);
+            let bias_partial =
+                b.scratch(&self.name, "bias shares", shares * lengths.bias_partial as u32);
             let tensors = conv::weight_gradient::Tensors {
                 d_output: b.part(d_output, clips),
                 input: b.part(values, clips),
@@ -461,8 +450,9 @@ impl ConvBlock {
 
     fn input_gradient(&self, b: &mut Builder<'_>, d_output: TensorId) -> TensorId {
         let [bands, steps] = self.plane;
-        let d_input = self.scratch(b, "d_input", 4 * b.batch * self.quads()[0] * bands * steps);
-        let weight = b.packed(&self.packed("reversed"));
+        let d_input =
+            b.scratch(&self.name, "d_input", 4 * b.batch * self.quads()[0] * bands * steps);
+        let weight = b.packed(&self.name, "reversed");
         for clips in b.clips([d_output, d_input]) {
             let tensors = conv::input_gradient::Tensors {
                 d_output: b.part(d_output, clips),
@@ -521,8 +511,9 @@ impl Layer for ConvBlock {
         }
         let [forward, reversed] = conv::packing(self.channels, self.footprint);
         let packed = |what, places| Packed {
-            name: self.packed(what),
-            parameter: format!("{}.conv.weight", self.name),
+            owner: self.name.clone(),
+            what,
+            parameter: "conv.weight",
             places,
         };
         let mut all = vec![packed("forward", forward)];

@@ -21,10 +21,6 @@ impl Dense {
         let inputs = input.vector() as u32;
         Self { name: name.to_owned(), sums, inputs, outputs: outputs as u32 }
     }
-
-    fn tensor(&self, what: &str) -> String {
-        format!("{}.{what}", self.name)
-    }
 }
 
 impl Layer for Dense {
@@ -48,7 +44,7 @@ impl Layer for Dense {
     fn plan<'a>(&'a self, b: &mut Builder<'a>, inputs: &[Value]) -> (Value, Pullback<'a>) {
         let (&Self { inputs: ins, outputs, .. }, batch) = (self, b.batch);
         let input = inputs[0].whole_vector();
-        let [weight, bias] = ["weight", "bias"].map(|what| b.parameter(&self.tensor(what)));
+        let [weight, bias] = ["weight", "bias"].map(|what| b.parameter(&self.name, what));
         let output = b.plan.scratch(&*self.sums, (batch * outputs) as usize);
         b.step(
             dense::forward::Params { batch, inputs: ins, outputs },
@@ -57,7 +53,7 @@ impl Layer for Dense {
         let wanted = b.trains_below();
         let pullback: Pullback<'a> = Box::new(move |b, d| {
             let d_output = d.whole();
-            let [d_weight, d_bias] = ["weight", "bias"].map(|what| b.gradient(&self.tensor(what)));
+            let [d_weight, d_bias] = ["weight", "bias"].map(|what| b.gradient(&self.name, what));
             b.step(
                 dense::weight_gradient::Params { batch, inputs: ins, outputs },
                 dense::weight_gradient::Tensors { d_output, input, d_weight, d_bias },
@@ -65,7 +61,7 @@ impl Layer for Dense {
             if !wanted {
                 return Vec::new();
             }
-            let d_input = b.plan.scratch(self.tensor("d_input"), (batch * ins) as usize);
+            let d_input = b.scratch(&self.name, "d_input", batch * ins);
             b.step(
                 dense::input_gradient::Params { batch, inputs: ins, outputs },
                 dense::input_gradient::Tensors { d_output, weight, d_input },
@@ -76,7 +72,8 @@ impl Layer for Dense {
     }
 
     fn export(&self, onnx: &mut Export<'_>, inputs: &[String]) -> String {
-        let [weight, bias] = ["weight", "bias"].map(|what| onnx.tensor(&self.tensor(what)));
+        let [weight, bias] =
+            ["weight", "bias"].map(|what| onnx.tensor(&format!("{}.{what}", self.name)));
         let transposed = vec![("transB", Attribute::Int(1))];
         onnx.graph.node(&self.sums, "Gemm", &[&inputs[0], &weight, &bias], transposed)
     }

@@ -66,8 +66,4 @@ impl Layer for Frames {
         let order = vec![("perm", Attribute::Ints(vec![2, 0, 1]))];
         onnx.graph.node(&self.name, "Transpose", &[&inputs[0]], order)
     }
-
-    fn operations(&self) -> Vec<String> {
-        Vec::new()
-    }
 }

@@ -32,8 +32,4 @@ impl Layer for LogMel {
         let normalization = onnx.normalization;
         onnx.standardised("", &log_mel, &[], &[normalization.mean], &[normalization.std])
     }
-
-    fn operations(&self) -> Vec<String> {
-        Vec::new()
-    }
 }

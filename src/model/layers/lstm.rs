@@ -26,7 +26,7 @@ pub struct Lstm {
     name: String,
     steps: u32,
     features: u32,
-    /// Of one direction.
+    /// Units of one direction.
     units: u32,
     returns: Returns,
 }
@@ -64,21 +64,22 @@ impl Lstm {
 
     fn forward(&self, b: &mut Builder<'_>, Part { clips, tensor: input }: Part) -> Walked {
         let &Self { steps, features, units, .. } = self;
-        let [ih, hh] = ["ih", "hh"].map(|kind| b.packed(&self.tensor(&format!("packed_{kind}"))));
+        let [packed_ih, packed_hh] =
+            ["packed_ih", "packed_hh"].map(|what| b.packed(&self.name, what));
         let rows = clips[1] * steps;
-        let walk = (2 * rows * units) as usize;
-        let bias = b.parameter(&self.tensor("bias_ih_l0"));
-        let gates = b.plan.scratch(self.tensor("gates"), 4 * walk);
+        let walk = 2 * rows * units;
+        let bias = b.parameter(&self.name, "bias_ih_l0");
+        let gates = b.scratch(&self.name, "gates", 4 * walk);
         b.step(
             lstm::input_product::Params { rows, features, units },
-            lstm::input_product::Tensors { x: input, packed_ih: ih, bias, gates },
+            lstm::input_product::Tensors { x: input, packed_ih, bias, gates },
         );
-        let cells = b.plan.scratch(self.tensor("cells"), walk);
-        let hidden = b.plan.scratch(self.tensor("hidden"), walk);
+        let cells = b.scratch(&self.name, "cells", walk);
+        let hidden = b.scratch(&self.name, "hidden", walk);
         for [begin, end] in self.launches(b) {
             b.step(
                 lstm::recurrence_forward::Params { batch: clips[1], steps, units, begin, end },
-                lstm::recurrence_forward::Tensors { packed_hh: hh, gates, cells, hidden },
+                lstm::recurrence_forward::Tensors { packed_hh, gates, cells, hidden },
             );
         }
         Walked { clips, input, gates, cells, hidden }
@@ -105,8 +106,7 @@ impl Lstm {
     ) -> TensorId {
         let &Self { steps, units, .. } = self;
         let ([first, batch], rows) = (part.clips, b.batch);
-        let d_hidden =
-            b.plan.scratch(self.tensor("d_hidden"), (2 * batch * steps * units) as usize);
+        let d_hidden = b.scratch(&self.name, "d_hidden", 2 * batch * steps * units);
         let Columns { width, first: offset, .. } = columns;
         b.step(
             lstm::last_state_gradient::Params { batch, steps, units, rows, first, width, offset },
@@ -127,9 +127,9 @@ impl Lstm {
         let &Self { steps, features, units, .. } = self;
         let Walked { clips: [_, batch], input: x, gates, cells, hidden } = part;
         let rows = batch * steps;
-        let weight_hh = b.parameter(&self.tensor("weight_hh_l0"));
-        let d_gates = b.plan.scratch(self.tensor("d_gates"), (8 * rows * units) as usize);
-        let carry = b.plan.scratch(self.tensor("carry"), (2 * batch * units) as usize);
+        let weight_hh = b.parameter(&self.name, "weight_hh_l0");
+        let d_gates = b.scratch(&self.name, "d_gates", 8 * rows * units);
+        let carry = b.scratch(&self.name, "carry", 2 * batch * units);
         for [begin, end] in self.launches(b).rev() {
             b.step(
                 lstm::recurrence_backward::Params { batch, steps, units, begin, end },
@@ -143,8 +143,8 @@ impl Lstm {
                 },
             );
         }
-        let [d_ih, d_bias, d_hh] = ["weight_ih_l0", "bias_ih_l0", "weight_hh_l0"]
-            .map(|what| b.gradient(&self.tensor(what)));
+        let [d_ih, d_bias, d_hh] =
+            ["weight_ih_l0", "bias_ih_l0", "weight_hh_l0"].map(|what| b.gradient(&self.name, what));
         b.gradients_of_part([d_ih, d_bias], adds, |b, [d_weight_ih, d_bias]| {
             b.step(
                 lstm::weight_gradient::Params { rows, features, units },
@@ -163,8 +163,8 @@ impl Lstm {
     fn input_gradient(&self, b: &mut Builder<'_>, part: Walked, d_gates: TensorId) -> TensorId {
         let &Self { steps, features, units, .. } = self;
         let rows = part.clips[1] * steps;
-        let weight_ih = b.parameter(&self.tensor("weight_ih_l0"));
-        let d_x = b.plan.scratch(self.tensor("d_input"), (rows * features) as usize);
+        let weight_ih = b.parameter(&self.name, "weight_ih_l0");
+        let d_x = b.scratch(&self.name, "d_input", rows * features);
         b.step(
             lstm::input_gradient::Params { rows, features, units },
             lstm::input_gradient::Tensors { d_gates, weight_ih, d_x },
@@ -232,12 +232,14 @@ impl Layer for Lstm {
     }
 
     fn packing(&self, _backward: bool) -> Vec<Packed> {
-        let packed = |(kind, inputs)| Packed {
-            name: self.tensor(&format!("packed_{kind}")),
-            parameter: self.tensor(&format!("weight_{kind}_l0")),
+        let packed = |(what, parameter, inputs)| Packed {
+            owner: self.name.clone(),
+            what,
+            parameter,
             places: lstm::packing(self.units, inputs),
         };
-        [("ih", self.features), ("hh", self.units)].map(packed).into()
+        let [ih, hh] = ["weight_ih_l0", "weight_hh_l0"];
+        vec![packed(("packed_ih", ih, self.features)), packed(("packed_hh", hh, self.units))]
     }
 
     fn plan<'a>(&'a self, b: &mut Builder<'a>, inputs: &[Value]) -> (Value, Pullback<'a>) {

@@ -43,8 +43,7 @@ impl Layer for MeanMax {
             mean_max::Tensors { x, features, place },
         );
         let pullback: Pullback<'a> = Box::new(move |b, d| {
-            let length = (batch * steps * columns) as usize;
-            let d_x = b.plan.scratch(format!("{}.d_input", self.name), length);
+            let d_x = b.scratch(&self.name, "d_input", batch * steps * columns);
             b.step(
                 mean_max_gradient::Params { batch, steps, columns, width, offset },
                 mean_max_gradient::Tensors { d_features: d.whole(), place, d_x },

@@ -210,7 +210,9 @@ pub(super) trait Layer: fmt::Debug + Send + Sync {
     fn export(&self, onnx: &mut Export<'_>, inputs: &[String]) -> String;
 
     /// What it does, in words; nothing where it only rearranges.
-    fn operations(&self) -> Vec<String>;
+    fn operations(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Whether people read its operations on the line of the layer before: it works on each number
     /// by itself.

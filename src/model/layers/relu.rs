@@ -38,8 +38,7 @@ impl Layer for Relu {
             relu::forward::Tensors { input, output },
         );
         let pullback: Pullback<'a> = Box::new(move |b, d| {
-            let length = (batch * columns) as usize;
-            let d_input = b.plan.scratch(format!("{}.d_sums", self.name), length);
+            let d_input = b.scratch(&self.name, "d_sums", batch * columns);
             b.step(
                 relu::backward::Params { batch, columns, width, offset },
                 relu::backward::Tensors { input, d_output: d.whole(), d_input },

@@ -42,8 +42,8 @@ impl Layer for Sequence {
             sequence::forward::Tensors { input: map.values, affine: map.affine, output },
         );
         let pullback: Pullback<'a> = Box::new(move |b, d| {
-            let length = 4 * (batch * channels.div_ceil(4) * bands * steps) as usize;
-            let d_input = b.plan.scratch(format!("{}.d_input", self.name), length);
+            let quads = channels.div_ceil(4);
+            let d_input = b.scratch(&self.name, "d_input", 4 * batch * quads * bands * steps);
             b.step(
                 sequence::backward::Params { batch, channels, bands, steps },
                 sequence::backward::Tensors { d_output: d.whole(), d_input },
@@ -60,9 +60,5 @@ impl Layer for Sequence {
         let turned = onnx.graph.node(&format!("{name}.turned"), "Transpose", &[&inputs[0]], order);
         let joined = onnx.graph.integers(&format!("{name}.shape"), &[3], &[0, 0, -1]);
         onnx.graph.node(name, "Reshape", &[&turned, &joined], vec![])
-    }
-
-    fn operations(&self) -> Vec<String> {
-        Vec::new()
     }
 }

@@ -26,7 +26,7 @@ use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
 /// The first with STFT.
 const OPSET: i64 = 17;
-/// Of the file format, as old as the opset.
+/// Version of the file format, as old as the opset.
 const IR_VERSION: i64 = 8;
 
 /// What a model takes.

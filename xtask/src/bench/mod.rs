@@ -87,11 +87,11 @@ struct Row {
     shape: String,
     /// Launches like this one in an update; 0 for kernels outside it.
     count: usize,
-    /// Of one launch.
+    /// Time of one launch.
     seconds: f64,
     gflops: f64,
     gbytes_per_second: f64,
-    /// Of the ceiling that bounds it: the greater of its shares of both.
+    /// Share of the ceiling that bounds it: the greater of its shares of both.
     share_of_ceiling: f64,
 }
 
@@ -108,7 +108,7 @@ struct Update {
     share_of_ceiling: f64,
     /// What the host spends on writing the inputs and recording and submitting the commands.
     recording_seconds: f64,
-    /// Of the same plan without the backward pass.
+    /// Clips a second of the same plan without the backward pass.
     inference_clips_per_second: f64,
 }
 
