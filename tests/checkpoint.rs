@@ -240,6 +240,28 @@ fn broken_contents_are_named() {
     assert_has(&refused(set("preset", "[train]\nbatch = 0")), &["train.batch"]);
 }
 
+/// A shader makes 0 of max(0, NaN), so that such weights would give plausible moods.
+#[test]
+fn numbers_that_no_training_keeps_are_refused() {
+    for name in small().tensors.keys() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let message = refused(|c| {
+                let values = &mut c.tensors.get_mut(name).unwrap().values;
+                *values.last_mut().unwrap() = bad;
+            });
+            assert_has(&message, &[name, "not finite"]);
+        }
+    }
+    let variance = "tall.blocks.0.bn.running_var";
+    let negative = refused(|c| c.tensors.get_mut(variance).unwrap().values[0] = -1e-3);
+    assert_has(&negative, &[variance, "negative"]);
+    for (mean, std) in [("1e39", "1.0"), ("0.0", "1e39"), ("0.0", "1e-46"), ("0.0", "-1.0")] {
+        let normalization = format!(r#"{{"mean": {mean}, "std": {std}}}"#);
+        let message = refused(|c| drop(c.metadata.insert("normalization".into(), normalization)));
+        assert_has(&message, &["mean", "std", "finite"]);
+    }
+}
+
 #[test]
 fn broken_files_are_named_and_never_panic() {
     let (folder, path) = write(&small());

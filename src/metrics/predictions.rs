@@ -1,7 +1,7 @@
 //! What a model says of clips, beside the truth.
 
 use super::Scores;
-use crate::Result;
+use crate::{Error, Result};
 
 /// Predictions for some clips.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,15 @@ impl Predictions {
         Scores::new(&self.targets, &self.probabilities, moods)
     }
 
-    /// Over the clips, in f64.
-    pub fn mean_loss(&self) -> f64 {
-        self.loss.iter().map(|&loss| f64::from(loss)).sum::<f64>() / self.loss.len() as f64
+    /// Mean over the clips, in f64.
+    ///
+    /// # Errors
+    /// A loss that is not finite.
+    pub fn mean_loss(&self) -> Result<f64> {
+        let sum: f64 = self.loss.iter().map(|&loss| f64::from(loss)).sum();
+        match sum.is_finite() {
+            true => Ok(sum / self.loss.len() as f64),
+            false => Err(Error::failure("the loss of a clip is not finite: the model is broken")),
+        }
     }
 }

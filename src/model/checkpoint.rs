@@ -302,6 +302,18 @@ impl Checkpoint {
                 tensor.shape
             )));
         }
+        // Shaders swallow NaN: max(0, NaN) is 0, and the moods would look like any others.
+        if tensor.values.iter().any(|value| !value.is_finite()) {
+            return Err(Error::input(format!(
+                "tensor `{name}` holds a number that is not finite: the training that wrote it has \
+                 diverged, or the file is damaged; use an earlier checkpoint"
+            )));
+        }
+        if name.ends_with(".running_var") && tensor.values.iter().any(|&value| value < 0.0) {
+            return Err(Error::input(format!(
+                "tensor `{name}` holds a negative variance: the file is damaged"
+            )));
+        }
         Ok(tensor)
     }
 
@@ -383,16 +395,16 @@ impl Description {
             return Err(Error::input("the metadata's `labels` are not the preset's moods"));
         }
         let Normalization { mean, std, handcrafted } = self.normalization;
-        if !(mean.is_finite() && std.is_finite() && std > 0.0) {
+        if !standardises(mean, std) {
             return Err(Error::input(format!(
-                "the normalization's mean {mean} and std {std} must be finite, and std above 0"
+                "the normalization's mean {mean} and std {std} must be finite, and std above 0, in \
+                 single precision too"
             )));
         }
         match (&self.preset.model.handcrafted, handcrafted) {
             (None, None) => {}
             (Some(_), Some(HandcraftedNormalization { mean, std }))
-                if mean.iter().all(|x| x.is_finite())
-                    && std.iter().all(|x| x.is_finite() && *x > 0.0) => {}
+                if mean.iter().zip(std).all(|(&mean, std)| standardises(mean, std)) => {}
             (Some(_), None) => {
                 return Err(Error::input(
                     "the model reads hand-crafted features, and the normalization has no \
@@ -418,6 +430,12 @@ impl Description {
         }
         Ok(())
     }
+}
+
+/// Whether kernels can compute (x − mean) / std, which they do in f32.
+fn standardises(mean: f64, std: f64) -> bool {
+    let inverse = std.recip() as f32;
+    (mean as f32).is_finite() && (std as f32).is_finite() && inverse.is_finite() && inverse > 0.0
 }
 
 /// The last layer has one output a mood, so weights for other moods, or for the same in another

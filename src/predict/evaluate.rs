@@ -158,7 +158,7 @@ impl Evaluation {
             scores: predictions.scores(moods.len())?,
             intervals: bootstrap(table, resampling)?,
             resampling,
-            loss: predictions.mean_loss(),
+            loss: predictions.mean_loss()?,
             f1: PerMood::new(f1),
             top1_hit_rate: top1_hit_rate(table),
             calibration_error,

@@ -9,7 +9,6 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::data::{Clips, Tracks};
-use super::state::not_finite;
 use super::{Outcome, Until};
 use crate::dataset::batches::Batches;
 use crate::dataset::cache::FeatureCache;
@@ -265,7 +264,9 @@ impl Run {
             update: self.update,
             learning_rate: train.learning_rate(self.update, self.updates_per_epoch()),
             train_loss,
-            validation_loss: predictions.mean_loss(),
+            validation_loss: predictions
+                .mean_loss()
+                .map_err(|error| error.followed_by(DIVERGED))?,
             roc_auc,
             pr_auc,
         };
@@ -405,6 +406,12 @@ impl Run {
         self.session.check()?;
         self.checkpoint(Purpose::GoOn)?.write(&self.folder.last())
     }
+}
+
+/// The first tensor with an infinity or a NaN.
+fn not_finite(tensors: &[(String, Vec<f32>)]) -> Option<&str> {
+    let broken = |(_, values): &&(String, Vec<f32>)| values.iter().any(|value| !value.is_finite());
+    tensors.iter().find(broken).map(|(name, _)| name.as_str())
 }
 
 /// The weight of each mood's positive term that makes both of its classes weigh the same: negatives ÷
