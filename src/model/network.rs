@@ -59,6 +59,10 @@ impl Network {
     /// When [`Preset::validate`] refuses the preset.
     pub fn new(preset: &Preset, normalization: Normalization) -> Self {
         let graph = Graph::of(preset).unwrap_or_else(|error| panic!("{error}"));
+        Self::of(graph, preset, normalization)
+    }
+
+    fn of(graph: Graph, preset: &Preset, normalization: Normalization) -> Self {
         let layout = |tensors: Vec<Parameter>| {
             Layout::new(tensors.into_iter().map(|tensor| {
                 let elements = tensor.elements();
@@ -136,6 +140,7 @@ mod tests {
     use crate::exec::{CpuPrograms, Executor, Input};
     use crate::kernels::{features::HANDCRAFTED, optim};
     use crate::model::checkpoint::HandcraftedNormalization;
+    use crate::model::layers::{Concatenation, Dense, Handcrafted, OutputLayer, Relu};
     use crate::model::parameters::initialise;
     use crate::plan::Home;
 
@@ -179,21 +184,32 @@ mod tests {
         Preset::from_toml(text, "test").unwrap()
     }
 
-    /// The gradients of a model, flat, and its plan.
+    fn normalization(preset: &Preset) -> Normalization {
+        let handcrafted = HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] };
+        let handcrafted = preset.model.handcrafted.as_ref().map(|_| handcrafted);
+        Normalization { mean: 0.25, std: 0.5, handcrafted }
+    }
+
+    /// The gradients of a model as it starts, flat, and its plan.
     fn gradients(preset: &Preset, batch: usize, limits: Limits) -> (Vec<f64>, Arc<Plan>) {
-        let handcrafted = preset
-            .model
-            .handcrafted
-            .as_ref()
-            .map(|_| HandcraftedNormalization { mean: [0.0; 6], std: [1.0; 6] });
-        let network = Network::new(preset, Normalization { mean: 0.25, std: 0.5, handcrafted });
+        let network = Network::new(preset, normalization(preset));
+        let layout = network.layout(Storage::Parameters);
+        let parameters = layout.flatten(&initialise(preset, 1)).unwrap();
+        gradients_at(&network, &parameters, batch, limits)
+    }
+
+    fn gradients_at(
+        network: &Network,
+        parameters: &[f32],
+        batch: usize,
+        limits: Limits,
+    ) -> (Vec<f64>, Arc<Plan>) {
+        let preset = &network.preset;
         let Program { plan, handles } =
             network.program_within(batch, Purpose::Training, limits, &Facts::PORTABLE);
         let plan = Arc::new(plan);
         let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);
-        let layout = network.layout(Storage::Parameters);
-        let parameters = layout.flatten(&initialise(preset, 1)).unwrap();
-        programs.upload(Storage::Parameters, &parameters).unwrap();
+        programs.upload(Storage::Parameters, parameters).unwrap();
         let wave = |length: usize| (0..length).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
         let log_mel = wave(plan.tensor(handles.log_mel).length);
         let handcrafted = wave(batch * HANDCRAFTED);
@@ -258,6 +274,58 @@ mod tests {
             for (a, b) in whole.iter().zip(&pieces) {
                 assert!((a - b).abs() < 1e-12, "{a} {b} in parts of {part}");
             }
+        }
+    }
+
+    /// A value with two readers, which a concatenation joins again: its gradient is the sum of
+    /// theirs.
+    #[test]
+    fn gradients_of_all_readers_are_added_up() {
+        let preset = rnn();
+        let network = |readers: usize| {
+            let mut graph = Graph::default();
+            let six = graph.add("", Handcrafted, &[]);
+            let below = Dense::new("below", "sums".to_owned(), graph.shape(six), 3);
+            let below = graph.add("", below, &[six]);
+            let relu = |name: &str, graph: &Graph| Relu::new(name, graph.shape(below));
+            let read: Vec<_> = (0..readers)
+                .map(|at| graph.add("", relu(&format!("reader{at}"), &graph), &[below]))
+                .collect();
+            let shapes: Vec<_> = read.iter().map(|&node| graph.shape(node)).collect();
+            let joined = graph.add("", Concatenation::new("joined", shapes), &read);
+            let moods = preset.moods.len();
+            let top = Dense::new("dense", "logits".to_owned(), graph.shape(joined), moods);
+            let top = graph.add("", top, &[joined]);
+            graph.add("", OutputLayer::new(preset.model.output, graph.shape(top)), &[top]);
+            Network::of(graph, &preset, normalization(&preset))
+        };
+        let [one, two] = [1, 2].map(network);
+        // Both readers have the weights that the one has, halved: the model is the same.
+        let weights = |network: &Network, share: f32| -> Vec<f32> {
+            let layout = network.layout(Storage::Parameters);
+            let moods = network.preset.moods.len();
+            let fill = |(name, _, length): (&str, usize, usize)| {
+                let value = |at: usize| match name {
+                    "dense.weight" => {
+                        let (mood, column) = (at / (length / moods), at % (length / moods) % 3);
+                        share * (mood as f32 + 0.7 * column as f32).sin()
+                    }
+                    _ => 0.3 * (at as f32).cos(),
+                };
+                (name.to_owned(), (0..length).map(value).collect::<Vec<_>>())
+            };
+            layout.flatten(&layout.entries().map(fill).collect::<Vec<_>>()).unwrap()
+        };
+        let below = |network: &Network, share| {
+            let weights = weights(network, share);
+            let (all, _) = gradients_at(network, &weights, 3, Limits::PORTABLE);
+            let (offset, length) = network.layout(Storage::Parameters).get("below.weight").unwrap();
+            all[offset..offset + length].to_vec()
+        };
+        let (alone, shared) = (below(&one, 1.0), below(&two, 0.5));
+        assert!(alone.iter().any(|&g| g.abs() > 1e-3));
+        for (a, b) in alone.iter().zip(&shared) {
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
         }
     }
 }
