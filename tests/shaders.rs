@@ -103,21 +103,21 @@ fn every_shader_is_registered_and_every_kernel_has_its_files_and_cases() {
             assert_eq!(uses, 1, "{} is registered twice", path.display());
         }
     }
-    for entry in REGISTRY {
-        let last = (entry.shaders)().pop().expect("there is a schedule");
-        assert_eq!(last.name, entry.id, "the general schedule comes last");
-        let file = repository().join("src/kernels").join(format!("{}.rs", entry.id));
+    for kernel in REGISTRY {
+        let last = (kernel.shaders)().pop().expect("there is a schedule");
+        assert_eq!(last.name, kernel.id, "the general schedule comes last");
+        let file = repository().join("src/kernels").join(format!("{}.rs", kernel.id));
         assert!(file.is_file(), "{} is missing", file.display());
         for kind in ["minimal", "odd", "typical"] {
-            let has = (entry.cases)().iter().any(|case| case.name.starts_with(kind));
-            assert!(has, "{} has no {kind} case", entry.id);
+            let has = (kernel.cases)().iter().any(|case| case.name.starts_with(kind));
+            assert!(has, "{} has no {kind} case", kernel.id);
         }
     }
 }
 
 #[test]
 fn bindings_are_as_declared() {
-    for (entry, shader) in shaders() {
+    for (kernel, shader) in shaders() {
         let (module, _) = parse(shader);
         assert_eq!(module.entry_points.len(), 1, "{}", shader.name);
         assert_eq!(module.entry_points[0].stage, ShaderStage::Compute, "{}", shader.name);
@@ -146,7 +146,7 @@ fn bindings_are_as_declared() {
         reflected.sort_by_key(|&(binding, ..)| binding);
 
         let mut declared = vec![(0, "params".to_owned(), "uniform", None)];
-        for (number, binding) in (1..).zip(entry.bindings) {
+        for (number, binding) in (1..).zip(kernel.bindings) {
             let access = match binding.access {
                 Access::Read => "read",
                 Access::Uniform => "uniform",
@@ -176,7 +176,7 @@ fn element(module: &Module, ty: naga::Handle<naga::Type>) -> Element {
 
 #[test]
 fn parameters_lie_in_the_uniform_block_as_in_the_struct() {
-    for (entry, shader) in shaders() {
+    for (kernel, shader) in shaders() {
         let (module, _) = parse(shader);
         let block = module
             .global_variables
@@ -200,11 +200,11 @@ fn parameters_lie_in_the_uniform_block_as_in_the_struct() {
             .collect();
         let declared: Vec<_> = (0..)
             .step_by(4)
-            .zip(entry.fields)
+            .zip(kernel.fields)
             .map(|(offset, field)| (field.name, field.ty, offset))
             .collect();
         assert_eq!(reflected, declared, "{}", shader.name);
-        for case in (entry.cases)() {
+        for case in (kernel.cases)() {
             let params = case.launch.kernel.params();
             assert_eq!(params.len(), *span as usize, "{}", shader.name);
         }
@@ -233,11 +233,11 @@ fn shaders_stay_within_the_limits_that_they_are_chosen_by() {
         assert!(threads <= LEAST.workgroup_threads, "{id} {constants:?}: {threads} threads");
         assert!(size[2] <= WORKGROUP_DEPTH, "{id} {constants:?}: {size:?}");
     }
-    for entry in REGISTRY {
-        assert!(entry.bindings.len() <= STORAGE_BUFFERS, "{}", entry.id);
-        for case in (entry.cases)() {
+    for kernel in REGISTRY {
+        assert!(kernel.bindings.len() <= STORAGE_BUFFERS, "{}", kernel.id);
+        for case in (kernel.cases)() {
             let most = case.launch.grid.workgroups.into_iter().max();
-            assert!(most <= Some(WORKGROUPS), "{}: {most:?} workgroups", entry.id);
+            assert!(most <= Some(WORKGROUPS), "{}: {most:?} workgroups", kernel.id);
         }
     }
 }

@@ -172,7 +172,8 @@ fn main(
     // segment.
     let busy = min(LANES, params.clips * per_clip - group.x * LANES);
     let row = ((group.x * params.out_quads + group.y) * params.in_quads + quad) * params.rows + r;
-    let tap = 3u * GROUPS * run + lane;
+    let first_tap = 3u * GROUPS * run;
+    let own = min(3u * GROUPS, taps - first_tap);
     for (var c = 0u; c < 4u; c++) {
         switch c {
             case 0u: {
@@ -221,12 +222,12 @@ fn main(
             }
         }
         workgroupBarrier();
-        if lane < 3u * GROUPS && tap < taps {
+        if lane < own {
             var sum = vec4f();
             for (var k = 0u; k < busy; k++) {
                 sum += sums[lane * LANES + k];
             }
-            partial[(row * taps + tap) * 4u + c] = sum;
+            partial[(row * taps + first_tap + lane) * 4u + c] = sum;
         }
         workgroupBarrier();
     }
