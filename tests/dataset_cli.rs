@@ -348,9 +348,9 @@ fn the_cache_is_shown_bounded_and_cleared() {
     let place = Place::new();
     let cache = ["dataset", "cache"];
     let text = place.out(&cache);
-    assert!(text.contains("cache/features\n0 clips, 0 bytes"), "{text}");
+    assert!(text.contains("cache/features\n0 arrays, 0 bytes"), "{text}");
     place.write("cache/features/ab/cd.f32", &"x".repeat(1500));
-    assert!(place.out(&cache).contains("1 clips, 1.5 kB"));
+    assert!(place.out(&cache).contains("1 array, 1.5 kB"));
     assert!(place.out(&["dataset", "cache", "--max-size", "2kB"]).contains("1 clips"));
     assert!(place.out(&["dataset", "cache", "--max-size", "1 KB"]).contains("0 clips"));
     place.write("cache/features/ab/cd.f32", "x");

@@ -91,7 +91,8 @@ pub struct CacheSize {
 
 impl fmt::Display for CacheSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} clips, {}", self.entries, show_bytes(self.bytes))
+        let arrays = if self.entries == 1 { "array" } else { "arrays" };
+        write!(f, "{} {arrays}, {}", self.entries, show_bytes(self.bytes))
     }
 }
 
@@ -505,7 +506,7 @@ mod tests {
         cache.shrink(2 * each - 1).unwrap();
         assert!(cache.get(key("b")).is_some());
         assert_eq!(cache.size().unwrap().entries, 1);
-        assert_eq!(cache.size().unwrap().to_string(), format!("1 clips, {each} bytes"));
+        assert_eq!(cache.size().unwrap().to_string(), format!("1 array, {each} bytes"));
         cache.shrink(0).unwrap();
         assert_eq!(cache.size().unwrap().entries, 0);
     }
