@@ -14,6 +14,7 @@ pub mod files;
 pub mod kernels;
 pub mod metrics;
 pub mod model;
+pub mod output;
 pub mod plan;
 pub mod predict;
 pub mod report;

@@ -100,3 +100,33 @@ fn a_name_that_is_nearly_right_is_suggested() {
         assert!(code == 2 && err.contains(suggested), "{arguments}: {code} {err}");
     }
 }
+
+/// A full disk behind standard output is told; a reader that has closed the pipe has what it wants.
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_cannot_be_written_are_not_lost_in_silence() {
+    let place = Trained::new();
+    for arguments in [
+        "predict --model run/best.safetensors --format csv .",
+        "predict --model run/best.safetensors --format json .",
+        "evaluate --model run/best.safetensors --data validation.csv",
+        "info --model run/best.safetensors",
+        "dataset stats train.csv",
+        "devices",
+        "completions bash",
+    ] {
+        let command = || trained::tones::program(&place.path("."), arguments);
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command().stdout(full).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {err}");
+        assert!(err.contains("standard output"), "{arguments}: {err}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command().stdout(writer).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{arguments}: {err}");
+        assert!(!err.contains("error"), "{arguments}: {err}");
+    }
+}

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::source::{Source, apply, default_out};
-use super::{Common, open_device, print_line, stop_on_interrupt};
+use super::{Common, open_device, stop_on_interrupt};
 use crate::Result;
 use crate::compare::{Candidate, Comparison, Place};
 use crate::model::preset::Preset;
+use crate::output;
 use crate::run::Data;
 use crate::train::Until;
 
@@ -62,8 +63,8 @@ impl Compare {
             progress: &progress,
         };
         let table = comparison.run(&out, place)?;
-        print_line(table.text());
-        print_line(out.display());
+        output::line(table.text());
+        output::line(out.display());
         Ok(())
     }
 

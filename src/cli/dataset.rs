@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Format, print_line, to_json};
+use super::{Format, to_json};
 use crate::audio::{format_of, passed_over};
 use crate::dataset::cache::{FeatureCache, default_root, show_bytes};
 use crate::dataset::check::{Crossing, Findings, check, files};
@@ -14,6 +14,7 @@ use crate::dataset::manifest::{self, Track};
 use crate::dataset::stats::Stats;
 use crate::dataset::synthetic;
 use crate::model::preset::Preset;
+use crate::output;
 use crate::report::Progress;
 use crate::{Error, Result};
 
@@ -151,15 +152,15 @@ impl Counting {
                 Format::Json => all.push(stats_json(&name, &stats, &moods)),
                 Format::Text => {
                     if place > 0 {
-                        print_line("");
+                        output::line("");
                     }
                     let with_files = self.selection.audio_root.is_some();
-                    print_line(stats_text(&name, &stats, &moods, with_files).trim_end());
+                    output::line(stats_text(&name, &stats, &moods, with_files).trim_end());
                 }
             }
         }
         if self.selection.format == Format::Json {
-            print_line(to_json(&Value::Array(all))?);
+            output::line(to_json(&Value::Array(all))?);
         }
         Ok(())
     }
@@ -270,7 +271,7 @@ impl Checking {
         drop(bar);
         match self.selection.format {
             Format::Text => self.print(&findings, clip_seconds),
-            Format::Json => print_line(to_json(&self.json(&findings))?),
+            Format::Json => output::line(to_json(&self.json(&findings))?),
         }
         if findings.serious() {
             return Err(Error::input(format!(
@@ -289,7 +290,7 @@ impl Checking {
             format!("{} {}: {}", crossing.what.name(), crossing.name, places.join(", "))
         };
         let short = |(listed, seconds): &(String, f64)| format!("{listed}: {seconds:.2} s");
-        print_line(format_args!("{} files read", findings.files));
+        output::line(format_args!("{} files read", findings.files));
         list("cannot be used", &findings.unreadable, |(_, error)| error.to_string());
         list("end before their header says", &findings.truncated, String::clone);
         list("have parts that cannot be decoded", &findings.damaged, String::clone);
@@ -332,12 +333,12 @@ impl Checking {
 
 /// A count, then the first of the items.
 fn list<T>(what: &str, items: &[T], line: impl Fn(&T) -> String) {
-    print_line(format_args!("{:>6} {what}", items.len()));
+    output::line(format_args!("{:>6} {what}", items.len()));
     for item in items.iter().take(SHOWN) {
-        print_line(format_args!("         {}", line(item)));
+        output::line(format_args!("         {}", line(item)));
     }
     if items.len() > SHOWN {
-        print_line(format_args!(
+        output::line(format_args!(
             "         and {} more (--format json lists all)",
             items.len() - SHOWN
         ));
@@ -355,11 +356,11 @@ impl Cache {
         if let Some(bytes) = self.max_size {
             cache.shrink(bytes)?;
         }
-        print_line(format_args!("{}\n{}", cache.folder().display(), cache.size()?));
+        output::line(format_args!("{}\n{}", cache.folder().display(), cache.size()?));
         for corpus in synthetic::stored(&root)? {
             let what = if corpus.left_over { "unfinished corpus" } else { "synthetic corpus" };
             let (path, size) = (corpus.folder.display(), show_bytes(corpus.bytes));
-            print_line(format_args!("{path}\n{what}, {size}"));
+            output::line(format_args!("{path}\n{what}, {size}"));
         }
         Ok(())
     }

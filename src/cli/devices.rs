@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::print_line;
 use crate::Result;
 use crate::dataset::cache::default_root;
 use crate::exec::{AdapterSummary, Record, adapters};
+use crate::output;
 
 /// List the adapters of this machine, the one that `auto` takes first.
 ///
@@ -23,8 +23,8 @@ impl Devices {
         for (index, adapter) in adapters.iter().enumerate() {
             let limits = adapter.limits();
             let summary = AdapterSummary::of(&adapter.get_info());
-            print_line(format_args!("{index}  {summary}"));
-            print_line(format_args!(
+            output::line(format_args!("{index}  {summary}"));
+            output::line(format_args!(
                 "   buffers of {} MiB, bindings of {} MiB, {} KiB workgroup memory, {} threads a \
                  workgroup",
                 limits.max_buffer_size >> 20,
@@ -32,17 +32,17 @@ impl Devices {
                 limits.max_compute_workgroup_storage_size >> 10,
                 limits.max_compute_invocations_per_workgroup,
             ));
-            print_line(format_args!(
+            output::line(format_args!(
                 "   {}",
                 verdict(cache.as_deref().and_then(|cache| Record::of(&summary, cache)))
             ));
             kinds.push(summary.kind);
         }
-        print_line(format_args!(
+        output::line(format_args!(
             "cpu  the CPU references of all kernels, {} threads",
             rayon::current_num_threads()
         ));
-        print_line(match &*kinds {
+        output::line(match &*kinds {
             [] => "auto takes cpu: there is no adapter (on Debian and Ubuntu, apt-get install \
                    mesa-vulkan-drivers provides a software one)"
                 .to_owned(),

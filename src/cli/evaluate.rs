@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, Format, open_device, print_line, to_json};
+use super::{Common, Format, open_device, to_json};
 use crate::Result;
 use crate::metrics::Interval;
 use crate::model::checkpoint::Checkpoint;
+use crate::output;
 use crate::predict::evaluate::{Evaluation, evaluate};
 use crate::run::write_predictions;
 
@@ -52,7 +53,7 @@ impl Evaluate {
         let evaluation = &evaluated.evaluation;
         match self.format {
             Format::Text => table(evaluation),
-            Format::Json => print_line(to_json(evaluation)?),
+            Format::Json => output::line(to_json(evaluation)?),
         }
         progress.broken(&evaluated.broken);
         if let Some(path) = &self.predictions {
@@ -77,7 +78,7 @@ fn table(evaluation: &Evaluation) {
         let line = format!(
             "{name:<width$}  {share:>6}  {roc_auc:<21}  {pr_auc:<21}  {f1:>6}  {threshold:>9}"
         );
-        print_line(line.trim_end());
+        output::line(line.trim_end());
     };
     line(["mood", "clips", "ROC-AUC [95 %]", "PR-AUC [95 %]", "F1", "threshold"]);
     for (at, mood) in moods.iter().enumerate() {
@@ -100,7 +101,7 @@ fn table(evaluation: &Evaluation) {
         &number(evaluation.f1.macro_mean),
         "",
     ]);
-    print_line(format_args!(
+    output::line(format_args!(
         "{} clips  loss {:.4}  hit rate of the first mood {}  calibration error {}",
         scores.clips,
         evaluation.loss,
@@ -108,7 +109,7 @@ fn table(evaluation: &Evaluation) {
         number(evaluation.overall_calibration_error)
     ));
     if evaluation.thresholds.is_none() {
-        print_line(
+        output::line(
             "the checkpoint has no thresholds, so there is no F1: best.safetensors of a run has \
              them, last.safetensors has not",
         );

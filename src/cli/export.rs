@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::print_line;
 use crate::files::write_atomically;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::onnx::{Input, export};
+use crate::output;
 use crate::{Error, Result};
 
 /// Write a model as ONNX, for onnxruntime and others.
@@ -43,7 +43,7 @@ impl Export {
         let bytes =
             export(&checkpoint, input).map_err(|error| error.context(self.model.display()))?;
         write_atomically(&self.out, &bytes)?;
-        print_line(self.out.display());
+        output::line(self.out.display());
         Ok(())
     }
 }

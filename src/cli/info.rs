@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, json};
 
-use super::{Format, print_line, to_json};
+use super::{Format, to_json};
 use crate::Result;
 use crate::model::Graph;
 use crate::model::checkpoint::{Checkpoint, Description, FORMAT, Training};
 use crate::model::outline::{Line, outline};
+use crate::output;
 
 /// Show what a checkpoint holds: moods, recipe, layers, training and scores.
 #[derive(Args, Debug)]
@@ -55,7 +56,7 @@ impl Info {
                     })).collect::<Vec<_>>(),
                     "parameters": layers.iter().map(|layer| layer.parameters).sum::<usize>(),
                 });
-                print_line(to_json(&document)?);
+                output::line(to_json(&document)?);
             }
         }
         Ok(())
@@ -63,7 +64,7 @@ impl Info {
 
     fn text(&self, description: &Description, layers: &[Line], resumable: bool) {
         let Description { labels, preset, normalization, .. } = description;
-        let line = |what: &str, text: String| print_line(format_args!("{what:<12}{text}"));
+        let line = |what: &str, text: String| output::line(format_args!("{what:<12}{text}"));
         let optimizer = match resumable {
             true => ", with the optimiser's state: training can go on from here",
             false => "",
@@ -110,7 +111,7 @@ impl Info {
                 normalization.mean, normalization.std
             ),
         );
-        print_line("");
+        output::line("");
         table(layers);
     }
 }
@@ -143,7 +144,7 @@ fn table(layers: &[Line]) {
     let width = layers.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0).max(5);
     let row = |name: &str, output: &str, parameters: &str, operations: &str| {
         let line = format!("{name:<width$}  {output:<15}  {parameters:>10}  {operations}");
-        print_line(line.trim_end());
+        output::line(line.trim_end());
     };
     row("layer", "output", "parameters", "operations");
     for layer in layers {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Cli, print_line};
+use super::Cli;
+use crate::output;
 use crate::{Error, Result};
 
 /// Print a completion script for a shell.
@@ -32,7 +33,7 @@ impl Completions {
     pub fn run(&self) -> Result<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "moodshader", &mut script);
-        print_line(String::from_utf8_lossy(&script).trim_end());
+        output::line(String::from_utf8_lossy(&script).trim_end());
         Ok(())
     }
 }
@@ -42,7 +43,7 @@ impl Man {
         std::fs::create_dir_all(&self.folder)
             .and_then(|()| clap_mangen::generate_to(Cli::command(), &self.folder))
             .map_err(|error| Error::io("write", &self.folder, &error))?;
-        print_line(self.folder.display());
+        output::line(self.folder.display());
         Ok(())
     }
 }

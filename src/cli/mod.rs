@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::error::Kind;
 use crate::exec::{Device, DeviceChoice, GpuOptions};
+use crate::output;
 use crate::report::Progress;
 use crate::{Error, Result};
 
@@ -124,9 +125,18 @@ pub fn main() -> ExitCode {
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    match (output::failure(), result) {
+        // Who closed the pipe has what they want.
+        (Some(failure), _) if output::is_closed(failure) => ExitCode::SUCCESS,
+        (Some(failure), _) => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: standard output cannot take the results: {failure}; write them elsewhere"
+            );
+            ExitCode::FAILURE
+        }
+        (None, Ok(())) => ExitCode::SUCCESS,
+        (None, Err(error)) => {
             let prefix = if error.kind == Kind::Stopped { "" } else { "error: " };
             // Who closed standard error does not want to know.
             let _ = writeln!(std::io::stderr(), "{prefix}{error}");
@@ -157,11 +167,6 @@ enum Format {
 /// A result as indented JSON.
 fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string_pretty(value).map_err(|error| Error::failure(error.to_string()))
-}
-
-/// A line of the result. Whoever reads it may have closed the pipe, as `head` does.
-fn print_line(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// What an error makes of the exit status.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::print_line;
 use crate::dataset::synthetic::{CorpusSpec, MANIFEST, generate};
+use crate::output;
 use crate::report::Progress;
 use crate::{Error, Result};
 
@@ -54,7 +54,7 @@ impl Synth {
             Ok(())
         })?;
 
-        print_line(manifest.display());
+        output::line(manifest.display());
         Ok(())
     }
 }

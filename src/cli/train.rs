@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::source::{Source, absolute, apply, default_out};
-use super::{Common, open_device, print_line, stop_on_interrupt};
+use super::{Common, open_device, stop_on_interrupt};
 use crate::Result;
 use crate::metrics::Scores;
 use crate::model::preset::Preset;
+use crate::output;
 use crate::report::Progress;
 use crate::run::{Config, RunFolder, best};
 use crate::train::{Outcome, Until, finished, resume, start};
@@ -124,8 +125,8 @@ fn report(outcome: &Outcome, progress: &Progress) {
     if let Some(scores) = &outcome.validation {
         let of = format!("of {} epochs", outcome.metrics.len());
         match best(&outcome.metrics) {
-            Some(line) => print_line(format_args!("best model: epoch {} {of}", line.epoch)),
-            None => print_line(format_args!(
+            Some(line) => output::line(format_args!("best model: epoch {} {of}", line.epoch)),
+            None => output::line(format_args!(
                 "best model: epoch 1 {of}, since no mood can be ranked on the validation clips"
             )),
         }
@@ -134,7 +135,7 @@ fn report(outcome: &Outcome, progress: &Progress) {
     if let Some(scores) = &outcome.test {
         table("test", &outcome.moods, scores);
     }
-    print_line(&folder);
+    output::line(&folder);
     progress.broken(&outcome.broken);
     if outcome.interrupted {
         progress.note(&format!(
@@ -152,9 +153,9 @@ fn table(split: &str, moods: &[String], scores: &Scores) {
     let width = width.unwrap_or(0);
     let row = |name: &str, share: &str, [roc_auc, pr_auc]: [Option<f64>; 2]| {
         let (roc_auc, pr_auc) = (number(roc_auc), number(pr_auc));
-        print_line(format_args!("{name:<width$}  {share:>6}  {roc_auc:>7}  {pr_auc:>6}"));
+        output::line(format_args!("{name:<width$}  {share:>6}  {roc_auc:>7}  {pr_auc:>6}"));
     };
-    print_line(format_args!(
+    output::line(format_args!(
         "{:<width$}  {:>6}  {:>7}  {:>6}",
         "mood", "clips", "ROC-AUC", "PR-AUC"
     ));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::dataset::prepare::Broken;
+use crate::output;
 
 /// Between two lines about one task where there is no terminal to draw a bar on.
 const LINE_EVERY: Duration = Duration::from_secs(30);
@@ -49,12 +50,9 @@ impl Progress {
         self.bars.suspend(|| line(text));
     }
 
-    /// A line of the result, on standard output, clear of any bar. Whoever reads it may have closed
-    /// the pipe, as `head` does.
+    /// A line of the result, on standard output, clear of any bar.
     pub fn result(&self, text: impl std::fmt::Display) {
-        self.bars.suspend(|| {
-            let _ = writeln!(std::io::stdout(), "{text}");
-        });
+        self.bars.suspend(|| output::line(text));
     }
 
     /// Shows a task of `parts` parts.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Format, Predict};
 use crate::cli::to_json;
 use crate::model::checkpoint::Description;
+use crate::output;
 use crate::predict::playlist::{self, Entry};
 use crate::predict::{Moods, Prediction, Span, tags};
 use crate::report::{Progress, audio_files, clock, sparkline};
@@ -68,6 +69,9 @@ impl<'a> Results<'a> {
     }
 
     pub fn take(&mut self, path: &Path, result: Result<Prediction>) -> Result<()> {
+        if output::failure().is_some() {
+            return Err(Error::stopped("standard output takes no more results"));
+        }
         let prediction = match result {
             Ok(prediction) => prediction,
             Err(error) => {
