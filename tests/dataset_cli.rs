@@ -351,7 +351,7 @@ fn the_cache_is_shown_bounded_and_cleared() {
     assert!(text.contains("cache/features\n0 arrays, 0 bytes"), "{text}");
     place.write("cache/features/ab/cd.f32", &"x".repeat(1500));
     assert!(place.out(&cache).contains("1 array, 1.5 kB"));
-    assert!(place.out(&["dataset", "cache", "--max-size", "2kB"]).contains("1 clips"));
+    assert!(place.out(&["dataset", "cache", "--max-size", "2kB"]).contains("1 array,"));
     assert!(place.out(&["dataset", "cache", "--max-size", "1 KB"]).contains("0 arrays"));
     place.write("cache/features/ab/cd.f32", "x");
     place.write("cache/synthetic-v1-3s-2-seed0/01/1.wav", &"x".repeat(1200));
