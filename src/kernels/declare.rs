@@ -110,6 +110,8 @@ pub trait Declaration: bytemuck::Pod + std::fmt::Debug + Send + Sync {
     /// Of the uniform block, in order.
     const FIELDS: &'static [Field];
 
+    /// One value for all tensors.
+    fn each<H: Clone>(value: H) -> Self::Tensors<H>;
     /// The values in binding order.
     fn in_order<H>(tensors: Self::Tensors<H>) -> Vec<H>;
     /// The arguments by name. They must come in binding order and of the declared kind.
@@ -138,8 +140,10 @@ pub trait Kernel: Declaration {
     }
     /// The definition: what every schedule must compute. Shares come as one, their sum.
     fn reference<T: Real>(&self, tensors: Self::Slices<'_, T>);
-    /// How to draw the inputs of a verification case; standard normal numbers unless told.
-    fn draw(&self) -> Self::Tensors<Draw>;
+    /// How to draw the inputs of a verification case.
+    fn draw(&self) -> Self::Tensors<Draw> {
+        Self::each(Draw::NORMAL)
+    }
     /// Shapes to verify at: minimal, odd, typical.
     fn cases() -> Vec<Case<Self>>;
 }
@@ -238,6 +242,13 @@ macro_rules! kernel {
             $($(#[$tensor_doc])* pub $tensor: H,)+
         }
 
+        impl<H: Clone> Tensors<H> {
+            /// The same value for every tensor.
+            pub fn each(value: H) -> Self {
+                Self { $($tensor: value.clone(),)+ }
+            }
+        }
+
         /// The tensors' elements, for the CPU reference.
         pub struct Slices<'a, T: $crate::kernels::Real> {
             $($(#[$tensor_doc])* pub $tensor: kernel!(@slice 'a T $access $element),)+
@@ -263,6 +274,10 @@ macro_rules! kernel {
             const FIELDS: &'static [$crate::kernels::Field] = &[
                 $($crate::kernels::Field { name: stringify!($field), ty: stringify!($ty) },)+
             ];
+
+            fn each<H: Clone>(value: H) -> Tensors<H> {
+                Tensors::each(value)
+            }
 
             fn in_order<H>(tensors: Tensors<H>) -> Vec<H> {
                 vec![$(tensors.$tensor,)+]

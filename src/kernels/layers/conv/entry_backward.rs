@@ -257,11 +257,10 @@ impl Kernel for Params {
             input: exact(),
             weight: exact(),
             bias: exact(),
-            d_output: Draw::NORMAL,
             code: Draw::BytesBelow(places as u8),
             moments: Draw::Uniform(0.5, 1.5),
-            terms: Draw::NORMAL,
             partial: Draw::Poison,
+            ..Tensors::each(Draw::NORMAL)
         }
     }
 

@@ -247,9 +247,8 @@ impl Kernel for Params {
             bias: exact(),
             gamma: Draw::Ranges(gamma.collect()),
             pivot: Draw::Uniform(0.0, 1.0),
-            pooled: Draw::NORMAL,
-            code: Draw::NORMAL,
             partial: Draw::Poison,
+            ..Tensors::each(Draw::NORMAL)
         }
     }
 

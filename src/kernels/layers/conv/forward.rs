@@ -197,13 +197,9 @@ impl Kernel for Params {
 
     fn draw(&self) -> Tensors<Draw> {
         Tensors {
-            input: Draw::NORMAL,
-            affine: Draw::NORMAL,
             weight: Draw::Normal(0.0, 0.1),
-            bias: Draw::NORMAL,
             pivot: Draw::Uniform(0.0, 1.0),
-            output: Draw::NORMAL,
-            partial: Draw::NORMAL,
+            ..Tensors::each(Draw::NORMAL)
         }
     }
 

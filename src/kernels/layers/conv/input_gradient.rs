@@ -145,7 +145,7 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        Tensors { d_output: Draw::NORMAL, weight: Draw::Normal(0.0, 0.1), d_input: Draw::NORMAL }
+        Tensors { weight: Draw::Normal(0.0, 0.1), ..Tensors::each(Draw::NORMAL) }
     }
 
     fn cases() -> Vec<Case<Self>> {

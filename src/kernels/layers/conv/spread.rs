@@ -2,7 +2,7 @@
 //! not take.
 
 use super::Spectrograms;
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -64,10 +64,6 @@ impl Kernel for Params {
         let (scale, shift) = tensors.affine.split_at_mut(4);
         scale.fill(T::one());
         shift.fill(T::zero());
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { input: Draw::NORMAL, output: Draw::NORMAL, affine: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

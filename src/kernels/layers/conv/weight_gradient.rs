@@ -162,13 +162,7 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        Tensors {
-            d_output: Draw::NORMAL,
-            input: Draw::NORMAL,
-            affine: Draw::NORMAL,
-            partial: Draw::Poison,
-            bias_partial: Draw::Poison,
-        }
+        Tensors { partial: Draw::Poison, bias_partial: Draw::Poison, ..Tensors::each(Draw::NORMAL) }
     }
 
     fn cases() -> Vec<Case<Self>> {
