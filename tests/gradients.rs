@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use moodshader::exec::CpuPrograms;
+use moodshader::kernels::features::Spectrograms;
 use moodshader::kernels::layers::conv::{
-    Footprint, Lines, Spectrograms, entry_backward, entry_forward, entry_reduce, input_gradient,
-    weight_gradient, weight_gradient_reduce,
+    Footprint, Lines, entry_backward, entry_forward, entry_reduce, input_gradient, weight_gradient,
+    weight_gradient_reduce,
 };
 use moodshader::kernels::layers::{batch_norm, conv, dense, dropout, pool, relu, sequence};
 use moodshader::kernels::loss::{positive_weights, sigmoid_bce, softmax_bce};
@@ -250,9 +251,10 @@ impl Entry {
         let taps = kernel[0].max(kernel[1]);
         let (batch, channels) = (ENTRY_BATCH, ENTRY_CHANNELS);
         let input = Spectrograms { mean: 0.25, inverse_deviation: 1.5 };
+        let entry = conv::Entry::new(batch, input, channels, lines, taps, window);
         Self {
-            params: entry_forward::Params::new(batch, input, channels, lines, taps, window),
-            backward: entry_backward::Params::new(batch, input, channels, lines, taps, window),
+            params: entry_forward::Params { entry },
+            backward: entry_backward::Params { entry },
             input: normal((ENTRY_BATCH * bands * steps) as usize, 1),
             elements: f64::from(ENTRY_BATCH * bands * steps),
             pooled_plane: (bands / window[0]) * (steps / window[1]),

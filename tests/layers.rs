@@ -6,9 +6,10 @@ mod support;
 use std::collections::HashMap;
 
 use moodshader::exec::verification::{Expected, reference};
+use moodshader::kernels::features::Spectrograms;
 use moodshader::kernels::layers::conv::{
-    Footprint, Lines, Spectrograms, entry_backward, entry_forward, entry_reduce, input_gradient,
-    weight_gradient, weight_gradient_reduce,
+    Footprint, Lines, entry_backward, entry_forward, entry_reduce, input_gradient, weight_gradient,
+    weight_gradient_reduce,
 };
 use moodshader::kernels::layers::{batch_norm, conv, lstm, pack, pool};
 use moodshader::kernels::loss::softmax_bce;
@@ -406,8 +407,9 @@ fn first_block() {
     let [bands, steps] = norm.plane;
     let lines = Lines::new([1, 5], bands, steps);
     let input = Spectrograms { mean: 0.0, inverse_deviation: 1.0 };
+    let entry = conv::Entry::new(norm.clips, input, CHANNELS, lines, 5, WINDOW);
     for on in BOTH {
-        let forward = entry_forward::Params::new(norm.clips, input, CHANNELS, lines, 5, WINDOW);
+        let forward = entry_forward::Params { entry };
         let code = Values::U32(vec![u32::MAX; Kernel::lengths(&forward).code]);
         let left = on.run(
             &forward,
@@ -423,7 +425,7 @@ fn first_block() {
         let pooled = left.get("pooled");
         let moments = norm.forward(on, left.get("partial"), on.shares(&forward), pooled);
         let terms = norm.backward(on, &moments, pooled);
-        let backward = entry_backward::Params::new(norm.clips, input, CHANNELS, lines, 5, WINDOW);
+        let backward = entry_backward::Params { entry };
         let left = on.run(
             &backward,
             &[

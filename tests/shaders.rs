@@ -200,7 +200,7 @@ fn parameters_lie_in_the_uniform_block_as_in_the_struct() {
             .collect();
         let declared: Vec<_> = (0..)
             .step_by(4)
-            .zip(kernel.fields)
+            .zip((kernel.fields)())
             .map(|(offset, field)| (field.name, field.ty, offset))
             .collect();
         assert_eq!(reflected, declared, "{}", shader.name);

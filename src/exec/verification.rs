@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Gpu;
 use crate::kernels::verify::{AnyCase, Values};
-use crate::kernels::{Argument, Binding, Element, Facts, Launch, REGISTRY};
+use crate::kernels::{Argument, Binding, Element, Facts, Field, Launch, REGISTRY};
 use crate::{Error, Result};
 
 /// What verifying one case found.
@@ -126,10 +126,15 @@ fn judge(launch: &Launch, before: &[Values], after: &[Values]) -> (f64, String) 
     (error, worst)
 }
 
-/// The launch's parameters without the struct around them: "batch: 5, inputs: 37".
+/// The launch's parameters: "batch: 5, inputs: 37".
 pub fn shape(launch: &Launch) -> String {
-    let text = format!("{:?}", launch.kernel);
-    text.trim_start_matches("Params { ").trim_end_matches(" }").to_owned()
+    let words = bytemuck::pod_collect_to_vec::<u8, u32>(launch.kernel.params());
+    let parameters = launch.kernel.fields().into_iter().zip(words);
+    let texts = parameters.map(|(Field { name, ty }, word)| match ty {
+        "f32" => format!("{name}: {:?}", f32::from_bits(word)),
+        _ => format!("{name}: {word}"),
+    });
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// What the reference computes, in f64.

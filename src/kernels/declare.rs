@@ -58,8 +58,26 @@ pub struct Binding {
 pub struct Field {
     /// In the shader and in Rust.
     pub name: &'static str,
-    /// `u32`, `i32` or `f32`.
+    /// `u32` or `f32`.
     pub ty: &'static str,
+}
+
+/// What a uniform block is made of: a number, or a group of them.
+pub trait Parameter: bytemuck::Pod + std::fmt::Debug {
+    /// Its numbers in the order of the block. A number alone has the member's name.
+    fn fields(name: &'static str) -> Vec<Field>;
+}
+
+impl Parameter for u32 {
+    fn fields(name: &'static str) -> Vec<Field> {
+        vec![Field { name, ty: "u32" }]
+    }
+}
+
+impl Parameter for f32 {
+    fn fields(name: &'static str) -> Vec<Field> {
+        vec![Field { name, ty: "f32" }]
+    }
 }
 
 /// One of the files that a kernel's source is joined of.
@@ -94,7 +112,7 @@ pub enum Argument<'a, T> {
 }
 
 /// The part of a kernel that [`kernel!`] writes.
-pub trait Declaration: bytemuck::Pod + std::fmt::Debug + Send + Sync {
+pub trait Declaration: Parameter + Send + Sync {
     /// One value for each tensor, by name.
     type Tensors<H>;
     /// The tensors' elements, by name.
@@ -107,9 +125,9 @@ pub trait Declaration: bytemuck::Pod + std::fmt::Debug + Send + Sync {
     const FILES: &'static [File];
     /// In binding order, from 1.
     const BINDINGS: &'static [Binding];
-    /// Of the uniform block, in order.
-    const FIELDS: &'static [Field];
 
+    /// One value for all tensors.
+    fn each<H: Clone>(value: H) -> Self::Tensors<H>;
     /// The values in binding order.
     fn in_order<H>(tensors: Self::Tensors<H>) -> Vec<H>;
     /// The arguments by name. They must come in binding order and of the declared kind.
@@ -138,8 +156,10 @@ pub trait Kernel: Declaration {
     }
     /// The definition: what every schedule must compute. Shares come as one, their sum.
     fn reference<T: Real>(&self, tensors: Self::Slices<'_, T>);
-    /// How to draw the inputs of a verification case; standard normal numbers unless told.
-    fn draw(&self) -> Self::Tensors<Draw>;
+    /// How to draw the inputs of a verification case.
+    fn draw(&self) -> Self::Tensors<Draw> {
+        Self::each(Draw::NORMAL)
+    }
     /// Shapes to verify at: minimal, odd, typical.
     fn cases() -> Vec<Case<Self>>;
 }
@@ -154,6 +174,8 @@ pub trait AnyKernel: std::fmt::Debug + Send + Sync {
     fn lengths(&self) -> Vec<usize>;
     /// The uniform block.
     fn params(&self) -> &[u8];
+    /// [`Parameter::fields`] of it.
+    fn fields(&self) -> Vec<Field>;
     /// [`Kernel::cost`].
     fn cost(&self) -> Cost;
     /// [`Kernel::serial_steps`].
@@ -181,6 +203,9 @@ impl<K: Kernel> AnyKernel for K {
     fn params(&self) -> &[u8] {
         bytemuck::bytes_of(self)
     }
+    fn fields(&self) -> Vec<Field> {
+        K::fields("params")
+    }
     fn cost(&self) -> Cost {
         Kernel::cost(self)
     }
@@ -199,6 +224,30 @@ impl<K: Kernel> AnyKernel for K {
     fn reference_f64(&self, arguments: Vec<Argument<'_, f64>>) {
         self.reference(K::by_name(arguments));
     }
+}
+
+/// Declares parameters that follow one another in uniform blocks: those of a kernel, or a group that
+/// several kernels have. In WGSL, a group's members are the block's own.
+macro_rules! parameters {
+    (
+        $(#[$doc:meta])*
+        pub struct $name:ident {
+            $($(#[$field_doc:meta])* pub $field:ident: $ty:ident),+ $(,)?
+        }
+    ) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $ty,)+
+        }
+
+        impl $crate::kernels::Parameter for $name {
+            fn fields(_: &'static str) -> Vec<$crate::kernels::Field> {
+                [$(<$ty as $crate::kernels::Parameter>::fields(stringify!($field)),)+].concat()
+            }
+        }
+    };
 }
 
 /// Declares a kernel in the module of its own; see CONTRIBUTING.md.
@@ -225,17 +274,24 @@ macro_rules! kernel {
         params { $($(#[$field_doc:meta])* $field:ident: $ty:ident),+ $(,)? },
         tensors { $($(#[$tensor_doc:meta])* $tensor:ident: $access:ident $element:ident),+ $(,)? } $(,)?
     ) => {
-        /// The uniform block, and with it the launch.
-        #[repr(C)]
-        #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
-        pub struct Params {
-            $($(#[$field_doc])* pub $field: $ty,)+
+        $crate::kernels::parameters! {
+            /// The uniform block, and with it the launch.
+            pub struct Params {
+                $($(#[$field_doc])* pub $field: $ty,)+
+            }
         }
 
         /// One value for each tensor.
         #[derive(Clone, Debug)]
         pub struct Tensors<H> {
             $($(#[$tensor_doc])* pub $tensor: H,)+
+        }
+
+        impl<H: Clone> Tensors<H> {
+            /// The same value for every tensor.
+            pub fn each(value: H) -> Self {
+                Self { $($tensor: value.clone(),)+ }
+            }
         }
 
         /// The tensors' elements, for the CPU reference.
@@ -260,9 +316,10 @@ macro_rules! kernel {
                     element: kernel!(@element $element),
                 },)+
             ];
-            const FIELDS: &'static [$crate::kernels::Field] = &[
-                $($crate::kernels::Field { name: stringify!($field), ty: stringify!($ty) },)+
-            ];
+
+            fn each<H: Clone>(value: H) -> Tensors<H> {
+                Tensors::each(value)
+            }
 
             fn in_order<H>(tensors: Tensors<H>) -> Vec<H> {
                 vec![$(tensors.$tensor,)+]
@@ -306,4 +363,4 @@ macro_rules! kernel {
     (@pattern $slice:ident $access:ident u32) => { $crate::kernels::Argument::WriteWords($slice) };
 }
 
-pub(crate) use kernel;
+pub(crate) use {kernel, parameters};

@@ -6,11 +6,11 @@ mod real;
 mod schedule;
 pub mod verify;
 
-pub(crate) use declare::kernel;
 pub use declare::{
     Access, AnyKernel, Argument, Binding, Cost, Declaration, Element, Field, File, Kernel,
-    UNIFORM_WINDOW,
+    Parameter, UNIFORM_WINDOW,
 };
+pub(crate) use declare::{kernel, parameters};
 pub use real::{Real, over_shares, sigmoid};
 pub use schedule::{Constants, Facts, Grid, Launch, Schedule, Shader};
 
@@ -29,7 +29,7 @@ pub struct Listed {
     /// In binding order, from 1.
     pub bindings: &'static [Binding],
     /// Of the uniform block, in order.
-    pub fields: &'static [Field],
+    pub fields: fn() -> Vec<Field>,
     /// Of its schedules, in the order of preference.
     pub shaders: fn() -> Vec<Shader>,
     /// What its schedules are verified at.
@@ -40,7 +40,7 @@ const fn listed<K: Kernel>() -> Listed {
     Listed {
         id: K::ID,
         bindings: K::BINDINGS,
-        fields: K::FIELDS,
+        fields: || K::fields("params"),
         shaders: || K::SCHEDULES.iter().map(|schedule| schedule.shader).collect(),
         cases: || K::cases().into_iter().flat_map(AnyCase::every).collect(),
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::layers::Map;
 use super::network::Network;
 use super::packing::Packing;
-use crate::kernels::layers::conv::Spectrograms;
+use crate::kernels::features::Spectrograms;
 use crate::kernels::layers::dropout::CONTROL_WORDS;
 use crate::kernels::{ALIGNMENT, Declaration, Element, Facts, Kernel, optim};
 use crate::model::checkpoint::Normalization;

@@ -1,6 +1,6 @@
 //! A copy: the memory ceiling of an adapter.
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel, rows};
 
 kernel! {
@@ -29,7 +29,7 @@ impl Kernel for Params {
         &[Schedule::general(|params| Grid::of(rows(params.quads, 64)))];
 
     fn lengths(&self) -> Tensors<usize> {
-        Tensors { input: 4 * self.quads as usize, output: 4 * self.quads as usize }
+        Tensors::each(4 * self.quads as usize)
     }
 
     fn cost(&self) -> Cost {
@@ -38,10 +38,6 @@ impl Kernel for Params {
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         tensors.output.copy_from_slice(tensors.input);
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { input: Draw::NORMAL, output: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -1,6 +1,6 @@
 //! Multiply-adds without memory: the arithmetic ceiling of an adapter.
 
-use crate::kernels::verify::{Case, Draw, TOLERANCE};
+use crate::kernels::verify::{Case, TOLERANCE};
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -68,10 +68,6 @@ impl Kernel for Params {
                     .sum();
             }
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { input: Draw::NORMAL, output: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

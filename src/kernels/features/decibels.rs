@@ -35,7 +35,7 @@ impl Kernel for Params {
 
     fn lengths(&self) -> Tensors<usize> {
         let (clips, size) = (self.clips as usize, self.size as usize);
-        Tensors { energies: clips * size, peak: clips, decibels: clips * size }
+        Tensors { peak: clips, ..Tensors::each(clips * size) }
     }
 
     fn cost(&self) -> Cost {

@@ -30,12 +30,7 @@ impl Kernel for Params {
 
     fn lengths(&self) -> Tensors<usize> {
         let (clips, frames) = (self.clips as usize, self.frames as usize);
-        Tensors {
-            rates: clips * frames,
-            centroids: clips * frames,
-            rolloffs: clips * frames,
-            statistics: 6 * clips,
-        }
+        Tensors { statistics: 6 * clips, ..Tensors::each(clips * frames) }
     }
 
     fn cost(&self) -> Cost {

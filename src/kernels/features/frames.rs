@@ -1,5 +1,6 @@
 //! output[n, t, m] = (input[first + n, m, t] − mean) · inverse_deviation
 
+use super::Spectrograms;
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
@@ -16,10 +17,8 @@ kernel! {
         mels: u32,
         /// Frames of a clip.
         frames: u32,
-        /// Of the training clips, in dB.
-        mean: f32,
-        /// Of the training clips, in 1/dB.
-        inverse_deviation: f32,
+        /// What standardises the input.
+        spectrograms: Spectrograms,
     },
     tensors {
         /// [batch, mels, frames], in dB
@@ -47,20 +46,21 @@ impl Kernel for Params {
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         let [first, mels, frames] = [self.first, self.mels, self.frames].map(|n| n as usize);
-        let [mean, inverse] = [self.mean, self.inverse_deviation].map(|x| T::of(f64::from(x)));
         let clips = tensors.input.chunks(mels * frames).skip(first);
         for (clip, output) in clips.zip(tensors.output.chunks_mut(frames * mels)) {
+            let clip = self.spectrograms.standardised(clip);
             for (t, frame) in output.chunks_mut(mels).enumerate() {
                 for (m, y) in frame.iter_mut().enumerate() {
-                    *y = (clip[m * frames + t] - mean) * inverse;
+                    *y = clip[m * frames + t];
                 }
             }
         }
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        let (mean, deviation) = (f64::from(self.mean), 1.0 / f64::from(self.inverse_deviation));
-        Tensors { input: Draw::Normal(mean, deviation), output: Draw::NORMAL }
+        let Spectrograms { mean, inverse_deviation } = self.spectrograms;
+        let input = Draw::Normal(f64::from(mean), 1.0 / f64::from(inverse_deviation));
+        Tensors { input, output: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {
@@ -70,8 +70,7 @@ impl Kernel for Params {
             clips,
             mels,
             frames,
-            mean: -37.5,
-            inverse_deviation: 0.0625,
+            spectrograms: Spectrograms { mean: -37.5, inverse_deviation: 0.0625 },
         };
         vec![
             Case::new("minimal", params([1, 0, 1], 1, 1)),

@@ -15,9 +15,29 @@ pub mod zero_crossings;
 
 use std::f64::consts::TAU;
 
+use crate::kernels::{Real, parameters};
+
 /// The hand-crafted features of a clip: mean and population deviation over its frames of zero
 /// crossing rate (a share), spectral centroid and spectral rolloff (Hz), in this order.
 pub const HANDCRAFTED: usize = 6;
+
+parameters! {
+    /// How log-mel spectrograms in dB are standardised: (x − mean) · inverse_deviation.
+    pub struct Spectrograms {
+        /// Of the training clips, in dB.
+        pub mean: f32,
+        /// Of the training clips, in 1/dB.
+        pub inverse_deviation: f32,
+    }
+}
+
+impl Spectrograms {
+    /// A clip's spectrogram.
+    pub(super) fn standardised<T: Real>(&self, clip: &[T]) -> Vec<T> {
+        let [mean, inverse] = [self.mean, self.inverse_deviation].map(|x| T::of(f64::from(x)));
+        clip.iter().map(|&x| (x - mean) * inverse).collect()
+    }
+}
 
 /// e^(−2πik/n) for k below n/2, as pairs of real and imaginary part: `[n / 2, 2]`.
 /// The real parts are also the cosines of the periodic Hann window.

@@ -39,7 +39,7 @@ impl Kernel for Params {
 
     fn lengths(&self) -> Tensors<usize> {
         let rows = self.clips as usize * self.frames as usize;
-        Tensors { power: rows * self.bins as usize, centroids: rows, rolloffs: rows }
+        Tensors { power: rows * self.bins as usize, ..Tensors::each(rows) }
     }
 
     fn cost(&self) -> Cost {
@@ -75,7 +75,7 @@ impl Kernel for Params {
         // Squares of small integers: their roots' sums are exact in f32, in any order, and so is
         // whether they reach a share that is a power of two. Zeros make silent ends and frames.
         let power = vec![0.0, 0.0, 0.0, 1.0, 4.0, 9.0, 144.0];
-        Tensors { power: Draw::Among(power), centroids: Draw::NORMAL, rolloffs: Draw::NORMAL }
+        Tensors { power: Draw::Among(power), ..Tensors::each(Draw::NORMAL) }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -1,7 +1,7 @@
 //! output[clip, i] = (input[clip, i] − mean_i) · inverse_i
 
 use super::HANDCRAFTED;
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -83,8 +83,7 @@ impl Kernel for Params {
         &[Schedule::general(|params| Grid::of([cover(params.clips, 64), 1, 1]))];
 
     fn lengths(&self) -> Tensors<usize> {
-        let elements = self.clips as usize * HANDCRAFTED;
-        Tensors { input: elements, output: elements }
+        Tensors::each(self.clips as usize * HANDCRAFTED)
     }
 
     fn cost(&self) -> Cost {
@@ -100,10 +99,6 @@ impl Kernel for Params {
                 *y = (x - mean) * inverse;
             }
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { input: Draw::NORMAL, output: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -98,9 +98,8 @@ impl Kernel for Params {
     fn draw(&self) -> Tensors<Draw> {
         let table = twiddles(self.n_fft as usize);
         Tensors {
-            samples: Draw::NORMAL,
             twiddles: Draw::Values(table.into_iter().map(|x| x as f32).collect()),
-            power: Draw::NORMAL,
+            ..Tensors::each(Draw::NORMAL)
         }
     }
 

@@ -64,7 +64,7 @@ impl Kernel for Params {
     fn draw(&self) -> Tensors<Draw> {
         // A third of the places points past the last parameter.
         let table = Draw::Below(self.parameters + self.parameters.div_ceil(2));
-        Tensors { parameters: Draw::NORMAL, table, packed: Draw::NORMAL }
+        Tensors { table, ..Tensors::each(Draw::NORMAL) }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -34,14 +34,8 @@ impl Kernel for Params {
         &[Schedule::general(|params| Grid::of([cover(params.batch, 64), 1, 1]))];
 
     fn lengths(&self) -> Tensors<usize> {
-        let elements = (self.batch * self.moods) as usize;
-        Tensors {
-            logits: elements,
-            targets: elements,
-            weights: self.moods as usize,
-            loss: self.batch as usize,
-            d_logits: elements,
-        }
+        let [batch, moods] = [self.batch, self.moods].map(|n| n as usize);
+        Tensors { weights: moods, loss: batch, ..Tensors::each(batch * moods) }
     }
 
     fn cost(&self) -> Cost {

@@ -33,13 +33,7 @@ impl Kernel for Params {
 
     fn lengths(&self) -> Tensors<usize> {
         let elements = (self.batch * self.moods) as usize;
-        Tensors {
-            logits: elements,
-            targets: elements,
-            probabilities: elements,
-            loss: self.batch as usize,
-            d_logits: elements,
-        }
+        Tensors { loss: self.batch as usize, ..Tensors::each(elements) }
     }
 
     fn cost(&self) -> Cost {
@@ -82,9 +76,7 @@ impl Kernel for Params {
         Tensors {
             logits: Draw::Among(logits),
             targets: Draw::Among(vec![0.0, 0.0, 0.0, 1.0]),
-            probabilities: Draw::NORMAL,
-            loss: Draw::NORMAL,
-            d_logits: Draw::NORMAL,
+            ..Tensors::each(Draw::NORMAL)
         }
     }
 

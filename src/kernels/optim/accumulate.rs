@@ -1,6 +1,6 @@
 //! gradient\[e\] ← gradient\[e\] + part\[e\]: gradients of a batch that is worked on in parts
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -22,8 +22,7 @@ impl Kernel for Params {
         &[Schedule::general(|params| Grid::of([cover(params.elements, 64), 1, 1]))];
 
     fn lengths(&self) -> Tensors<usize> {
-        let elements = self.elements as usize;
-        Tensors { part: elements, gradient: elements }
+        Tensors::each(self.elements as usize)
     }
 
     fn cost(&self) -> Cost {
@@ -34,10 +33,6 @@ impl Kernel for Params {
         for (sum, &part) in tensors.gradient.iter_mut().zip(tensors.part) {
             *sum += part;
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { part: Draw::NORMAL, gradient: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -66,15 +66,7 @@ impl Kernel for Params {
         &[Schedule::general(|params| Grid::of([cover(params.quads, 64), 1, 1]))];
 
     fn lengths(&self) -> Tensors<usize> {
-        let elements = 4 * self.quads as usize;
-        Tensors {
-            control: CONTROL_WORDS,
-            gradient: elements,
-            exp_avg: elements,
-            exp_avg_sq: elements,
-            parameter: elements,
-            status: 1,
-        }
+        Tensors { control: CONTROL_WORDS, status: 1, ..Tensors::each(4 * self.quads as usize) }
     }
 
     fn cost(&self) -> Cost {
@@ -106,11 +98,9 @@ impl Kernel for Params {
         let control = vec![(0, 1 << 20), (0, u32::MAX), floats(1e-5, 1e-2), floats(1.0, 32.0)];
         Tensors {
             control: Draw::WordRanges(control),
-            gradient: Draw::NORMAL,
-            exp_avg: Draw::NORMAL,
             exp_avg_sq: Draw::Uniform(0.01, 2.0),
-            parameter: Draw::NORMAL,
             status: Draw::Words(vec![u32::MAX]),
+            ..Tensors::each(Draw::NORMAL)
         }
     }
 

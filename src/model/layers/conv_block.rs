@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use super::{Init, Layer, Parameter, Pullback, Shape};
 use crate::kernels::Kernel;
+use crate::kernels::features::Spectrograms;
 use crate::kernels::layers::{batch_norm, conv, pool};
 use crate::model::onnx::{Attribute, Export};
 use crate::model::packing::Packed;
@@ -163,19 +164,17 @@ impl ConvBlock {
         Norm { affine, moments: Some(moments) }
     }
 
+    /// What the `entry_` kernels know of a first block.
+    fn entry_of(&self, clips: u32, input: Spectrograms) -> conv::Entry {
+        let taps = self.footprint.along.stored;
+        conv::Entry::new(clips, input, self.channels[1], self.lines, taps, self.window)
+    }
+
     /// Convolution, ReLU and pooling of a first block in one pass.
     fn entry_forward(&self, b: &mut Builder<'_>, input: TensorId) -> Kept {
         let spectrograms = b.spectrograms();
-        let params = |clips| {
-            conv::entry_forward::Params::new(
-                clips,
-                spectrograms,
-                self.channels[1],
-                self.lines,
-                self.footprint.along.stored,
-                self.window,
-            )
-        };
+        let params =
+            |clips| conv::entry_forward::Params { entry: self.entry_of(clips, spectrograms) };
         let shares = b.plan.shares(params(b.batch));
         let pooled = self.pooled(b);
         let codes = b.batch * self.quads()[1] * self.pooled_plane();
@@ -231,14 +230,8 @@ impl ConvBlock {
             let taps = self.footprint.along.stored;
             let gradients = self.gradients(b, ["conv.weight", "conv.bias"]);
             for clips in b.clips([input, d_output, code]) {
-                let params = conv::entry_backward::Params::new(
-                    clips[1],
-                    b.spectrograms(),
-                    self.channels[1],
-                    self.lines,
-                    taps,
-                    self.window,
-                );
+                let entry = self.entry_of(clips[1], b.spectrograms());
+                let params = conv::entry_backward::Params { entry };
                 let shares = b.plan.shares(params);
                 let partial =
                     b.scratch(&self.name, "shares", 4 * shares * self.quads()[1] * (taps + 1));
@@ -273,7 +266,7 @@ impl ConvBlock {
         for clips in b.clips([planes, values]) {
             let (input, output) = (b.part(planes, clips), b.part(values, clips));
             b.step(
-                conv::spread::Params::new(clips[1], b.spectrograms(), plane),
+                conv::spread::Params { plane, clips: clips[1], spectrograms: b.spectrograms() },
                 conv::spread::Tensors { input, output, affine },
             );
         }

@@ -36,8 +36,7 @@ impl Layer for Frames {
     fn plan<'a>(&'a self, b: &mut Builder<'a>, inputs: &[Value]) -> (Value, Pullback<'a>) {
         let &Self { mels, frames, .. } = self;
         let (input, batch) = (inputs[0].plane(), b.batch);
-        let normalization = b.network.normalization();
-        let (mean, std) = (normalization.mean, normalization.std);
+        let spectrograms = b.spectrograms();
         let of_a_clip = u32::try_from(b.network.graph().largest()).unwrap_or(u32::MAX);
         let parts = batch.div_ceil((b.limits.part / of_a_clip).max(1));
         let most = batch.div_ceil(parts);
@@ -45,15 +44,7 @@ impl Layer for Frames {
             let clips = most.min(batch - first);
             let output = b.plan.scratch(&*self.name, (clips * frames * mels) as usize);
             b.step(
-                features::frames::Params {
-                    batch,
-                    first,
-                    clips,
-                    mels,
-                    frames,
-                    mean: mean as f32,
-                    inverse_deviation: std.recip() as f32,
-                },
+                features::frames::Params { batch, first, clips, mels, frames, spectrograms },
                 features::frames::Tensors { input, output },
             );
             Part { clips: [first, clips], tensor: output }

@@ -73,13 +73,11 @@ impl Kernel for Params {
 
     fn lengths(&self) -> Tensors<usize> {
         let [batch, quads] = [self.batch, self.quads].map(|n| n as usize);
-        let pooled = batch * quads * self.pooled() * 4;
         Tensors {
-            d_output: pooled,
-            pooled,
             moments: 12 * quads,
             terms: 8 * quads,
             activation: batch * quads * (self.bands * self.steps) as usize * 4,
+            ..Tensors::each(batch * quads * self.pooled() * 4)
         }
     }
 
@@ -127,11 +125,10 @@ impl Kernel for Params {
         let grid =
             || Draw::Among((0..13_u8).map(|i| f32::from(i.saturating_sub(4)) / 4.0).collect());
         Tensors {
-            d_output: Draw::NORMAL,
             pooled: grid(),
             moments: Draw::Uniform(0.5, 1.5),
-            terms: Draw::NORMAL,
             activation: grid(),
+            ..Tensors::each(Draw::NORMAL)
         }
     }
 

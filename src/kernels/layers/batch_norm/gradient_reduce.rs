@@ -1,6 +1,6 @@
 //! Gradients of batch norm's parameters, and the means that its input gradient subtracts.
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, over_shares};
 
 kernel! {
@@ -33,12 +33,8 @@ impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
         let channels = self.channels as usize;
         let padded = channels.next_multiple_of(4);
-        Tensors {
-            partial: self.shares as usize * padded * 2,
-            d_gamma: channels,
-            d_beta: channels,
-            terms: 2 * padded,
-        }
+        let partial = self.shares as usize * padded * 2;
+        Tensors { partial, terms: 2 * padded, ..Tensors::each(channels) }
     }
 
     fn cost(&self) -> Cost {
@@ -58,15 +54,6 @@ impl Kernel for Params {
             }
             tensors.terms[c] = sums[0] / elements;
             tensors.terms[padded + c] = sums[1] / elements;
-        }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors {
-            partial: Draw::NORMAL,
-            d_gamma: Draw::NORMAL,
-            d_beta: Draw::NORMAL,
-            terms: Draw::NORMAL,
         }
     }
 

@@ -36,7 +36,7 @@ impl Kernel for Params {
     fn lengths(&self) -> Tensors<usize> {
         let [clips, quads, plane] = [self.clips, self.quads, self.plane].map(|n| n as usize);
         let elements = clips * quads * plane * 4;
-        Tensors { d_output: elements, pooled: elements, moments: 12 * quads, partial: quads * 8 }
+        Tensors { moments: 12 * quads, partial: quads * 8, ..Tensors::each(elements) }
     }
 
     fn cost(&self) -> Cost {

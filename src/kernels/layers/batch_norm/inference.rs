@@ -40,13 +40,7 @@ impl Kernel for Params {
 
     fn lengths(&self) -> Tensors<usize> {
         let channels = self.channels as usize;
-        Tensors {
-            gamma: channels,
-            beta: channels,
-            running_mean: channels,
-            running_var: channels,
-            affine: 2 * channels.next_multiple_of(4),
-        }
+        Tensors { affine: 2 * channels.next_multiple_of(4), ..Tensors::each(channels) }
     }
 
     fn cost(&self) -> Cost {
@@ -66,13 +60,7 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        Tensors {
-            gamma: Draw::NORMAL,
-            beta: Draw::NORMAL,
-            running_mean: Draw::NORMAL,
-            running_var: Draw::Uniform(0.5, 2.0),
-            affine: Draw::NORMAL,
-        }
+        Tensors { running_var: Draw::Uniform(0.5, 2.0), ..Tensors::each(Draw::NORMAL) }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -53,12 +53,9 @@ impl Kernel for Params {
         let padded = channels.next_multiple_of(4);
         Tensors {
             partial: self.shares as usize * padded * 2,
-            gamma: channels,
-            beta: channels,
-            running_mean: channels,
-            running_var: channels,
             moments: 3 * padded,
             affine: 2 * padded,
+            ..Tensors::each(channels)
         }
     }
 
@@ -105,12 +102,8 @@ impl Kernel for Params {
         });
         Tensors {
             partial: Draw::Ranges(partial.collect()),
-            gamma: Draw::NORMAL,
-            beta: Draw::NORMAL,
-            running_mean: Draw::NORMAL,
             running_var: Draw::Uniform(0.5, 2.0),
-            moments: Draw::NORMAL,
-            affine: Draw::NORMAL,
+            ..Tensors::each(Draw::NORMAL)
         }
     }
 

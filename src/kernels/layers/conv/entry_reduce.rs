@@ -1,6 +1,6 @@
 //! Adds up the shares of the first convolution's weight and bias gradient.
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, over_shares};
 
 kernel! {
@@ -58,10 +58,6 @@ impl Kernel for Params {
         for (o, d) in tensors.d_bias.iter_mut().enumerate() {
             *d = sum(o, taps);
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { partial: Draw::NORMAL, d_weight: Draw::NORMAL, d_bias: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

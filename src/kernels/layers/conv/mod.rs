@@ -7,6 +7,7 @@
 //! step]. The `entry_` kernels standardise it as they read it, and `spread` puts it into quads for
 //! kernels and pools that they do not take.
 
+mod entry;
 pub mod entry_backward;
 pub mod entry_forward;
 pub mod entry_reduce;
@@ -17,27 +18,28 @@ pub mod spread;
 pub mod weight_gradient;
 pub mod weight_gradient_reduce;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use crate::kernels::verify::Draw;
-use crate::kernels::{Real, UNIFORM_WINDOW};
+use crate::kernels::verify::Case;
+use crate::kernels::{Cost, Kernel, Real, UNIFORM_WINDOW, parameters};
 
+pub use entry::{Entry, Windows, entry_takes};
 pub use packing::packing;
 
-/// The largest kernel of the `entry_` kernels: what a thread keeps in registers.
-const MOST_TAPS: u32 = 9;
-
-/// Which way a kernel runs, and over which plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lines {
-    /// Positions along a line.
-    pub length: u32,
-    /// Lines of a plane.
-    pub lines: u32,
-    /// Distance in memory between neighbours on a line.
-    pub along: u32,
-    /// Distance in memory between neighbouring lines.
-    pub across: u32,
+parameters! {
+    /// Which way a kernel runs, and over which plane.
+    pub struct Lines {
+        /// Positions along a line.
+        pub length: u32,
+        /// Lines of a plane.
+        pub lines: u32,
+        /// Distance in memory between neighbours on a line.
+        pub along: u32,
+        /// Distance in memory between neighbouring lines.
+        pub across: u32,
+    }
 }
 
 impl Lines {
@@ -146,6 +148,11 @@ impl Footprint {
         }
     }
 
+    /// How far it reaches.
+    fn reach(&self) -> Reach {
+        Reach { before: self.along.before, rows: self.across.used, above: self.across.before }
+    }
+
     /// Taps that the parameter tensor holds for a pair of channels.
     pub fn stored(&self) -> u32 {
         self.along.stored * self.across.stored
@@ -154,6 +161,26 @@ impl Footprint {
     /// Where the first used tap is stored.
     fn first(&self) -> u32 {
         self.along.first * self.along_stride + self.across.first * self.across_stride
+    }
+}
+
+parameters! {
+    /// The used taps of a kernel.
+    pub struct Reach {
+        /// Taps before the centre.
+        pub before: u32,
+        /// Lines that the kernel spans.
+        pub rows: u32,
+        /// Lines before the centre.
+        pub above: u32,
+    }
+}
+
+impl Reach {
+    /// Multiply-adds of a pair of channels.
+    fn meetings(self, lines: Lines) -> f64 {
+        let taps = |before| Taps { stored: 0, first: 0, used: 2 * before + 1, before };
+        taps(self.before).meetings(lines.length) * taps(self.above).meetings(lines.lines)
     }
 }
 
@@ -166,61 +193,6 @@ pub const fn quad_matrices(quads: u32, rows: u32, groups: u32) -> u32 {
 /// Matrices in a uniform window.
 const WINDOW: u32 = UNIFORM_WINDOW as u32 / 64;
 
-/// The quads of each launch, as (first, count), that together make `quads` with no more weights in
-/// one launch than a uniform window holds; `others` quads are on the other side.
-///
-/// # Panics
-/// When not even one quad's weights fit; presets that ask for that are refused.
-pub fn launches(quads: u32, others: u32, footprint: Footprint) -> Vec<(u32, u32)> {
-    let most = WINDOW / quad_matrices(others, footprint.across.used, footprint.along.groups());
-    assert!(most > 0, "the weights of a quad for {others} others exceed a uniform window");
-    let launches = quads.div_ceil(most);
-    // As even as can be.
-    (0..launches)
-        .map(|launch| {
-            let [first, end] = [launch, launch + 1].map(|n| n * quads / launches);
-            (first, end - first)
-        })
-        .collect()
-}
-
-/// The windows of max pooling, seen along lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Windows {
-    /// Positions of a window along a line.
-    pub along: u32,
-    /// Lines of a window.
-    pub lines: u32,
-    /// What one position adds to a place in a window, counted row by row.
-    pub code_along: u32,
-    /// What one line adds to it.
-    pub code_across: u32,
-    /// Whole windows along a line.
-    pub count: u32,
-    /// Whole rows of windows.
-    pub rows: u32,
-    /// Distance in the pooled plane between neighbours along a line.
-    pub pooled_along: u32,
-    /// The same across lines.
-    pub pooled_across: u32,
-}
-
-/// Positions of a pooling window of the `entry_` kernels at most: a place in it fits a byte.
-const MOST_WINDOW: u32 = 256;
-/// Those along a line: a thread keeps what it computes of a window in registers.
-const MOST_ALONG: u32 = 8;
-
-/// Whether the `entry_` kernels take a first block with this kernel and pooling window, both
-/// [bands, steps].
-pub fn entry_takes(kernel: [u32; 2], window: [u32; 2]) -> bool {
-    let [rows, columns] = kernel;
-    let along = if rows > columns { window[0] } else { window[1] };
-    rows.min(columns) == 1
-        && rows.max(columns) <= MOST_TAPS
-        && along <= MOST_ALONG
-        && window[0].saturating_mul(window[1]) <= MOST_WINDOW
-}
-
 /// Whether the weights of a quad for `channels` channels on the other side fit a uniform window.
 pub fn weights_fit(channels: u32, kernel: [u32; 2]) -> bool {
     let [rows, columns] = kernel.map(u64::from);
@@ -229,147 +201,89 @@ pub fn weights_fit(channels: u32, kernel: [u32; 2]) -> bool {
     matrices <= u64::from(WINDOW)
 }
 
-impl Windows {
-    /// Windows of [bands, steps] positions.
-    pub fn new(lines: Lines, [bands, steps]: [u32; 2]) -> Self {
-        if lines.along == 1 {
-            let count = lines.length / steps;
-            Self {
-                along: steps,
-                lines: bands,
-                code_along: 1,
-                code_across: steps,
-                count,
-                rows: lines.lines / bands,
-                pooled_along: 1,
-                pooled_across: count,
-            }
-        } else {
-            let rows = lines.lines / steps;
-            Self {
-                along: bands,
-                lines: steps,
-                code_along: steps,
-                code_across: 1,
-                count: lines.length / bands,
-                rows,
-                pooled_along: rows,
-                pooled_across: 1,
-            }
-        }
+parameters! {
+    /// One of the launches that make the planes of some quads from those of the other side's, by
+    /// packed weights: forward the output, backward the gradient to the input.
+    pub struct Pass {
+        /// The planes.
+        pub lines: Lines,
+        /// Groups of three taps along a line.
+        pub groups: u32,
+        /// The kernel's taps, reversed where it goes backward: there are as many after its centre as
+        /// before.
+        pub reach: Reach,
+        /// The first quad of this launch.
+        pub first: u32,
+        /// Quads of this launch.
+        pub count: u32,
     }
+}
 
-    /// Windows of a pooled plane.
-    pub fn plane(&self) -> u32 {
-        self.count * self.rows
-    }
-
-    /// The window that a position lies in, as an index into the pooled plane, and its place there;
-    /// none in a remainder.
-    fn locate(&self, line: u32, position: u32) -> Option<(usize, u32)> {
-        let (window, row) = (position / self.along, line / self.lines);
-        (window < self.count && row < self.rows).then(|| {
-            let at = window * self.pooled_along + row * self.pooled_across;
-            let place =
-                position % self.along * self.code_along + line % self.lines * self.code_across;
-            (at as usize, place)
+impl Pass {
+    /// The launches that together make `quads` with no more weights in one than a uniform window
+    /// holds; `others` quads are on the other side.
+    ///
+    /// # Panics
+    /// When not even one quad's weights fit; presets that ask for that are refused.
+    fn launches(
+        quads: u32,
+        others: u32,
+        lines: Lines,
+        footprint: Footprint,
+    ) -> impl Iterator<Item = Self> {
+        let (groups, reach) = (footprint.along.groups(), footprint.reach());
+        let most = WINDOW / quad_matrices(others, reach.rows, groups);
+        assert!(most > 0, "the weights of a quad for {others} others exceed a uniform window");
+        let launches = quads.div_ceil(most);
+        // As even as can be.
+        (0..launches).map(move |launch| {
+            let [first, end] = [launch, launch + 1].map(|n| n * quads / launches);
+            Self { lines, groups, reach, first, count: end - first }
         })
     }
-}
 
-/// How a first block standardises spectrograms in dB: (x − mean) · inverse_deviation.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spectrograms {
-    /// Of the training clips, in dB.
-    pub mean: f32,
-    /// Of the training clips, in 1/dB.
-    pub inverse_deviation: f32,
-}
-
-impl Spectrograms {
-    /// For cases: what is exact stays exact.
-    const EXACT: Self = Self { mean: -1.5, inverse_deviation: 0.5 };
-
-    /// The spectrogram of each clip, \[plane\].
-    fn standardised<T: Real>(&self, input: &[T], plane: usize) -> Vec<Vec<T>> {
-        let [mean, inverse] = [self.mean, self.inverse_deviation].map(|x| T::of(f64::from(x)));
-        let standardise = |clip: &[T]| clip.iter().map(|&x| (x - mean) * inverse).collect();
-        input.chunks(plane).map(standardise).collect()
+    fn quads(&self) -> Range<usize> {
+        self.first as usize..(self.first + self.count) as usize
     }
-}
 
-/// The activation of a branch's first block for one clip and one quad, [plane, 4]; the reference
-/// of both directions.
-fn entry_activation<T: Real>(
-    lines: Lines,
-    taps: u32,
-    quad: usize,
-    input: &[T],
-    weight: &[T],
-    bias: &[T],
-) -> Vec<T> {
-    let weight = |c: usize, tap: u32| {
-        let at = (4 * quad + c) * taps as usize + tap as usize;
-        weight.get(at).copied().unwrap_or_else(T::zero)
-    };
-    let bias = of_quad(bias, quad);
-    let mut output: Vec<T> = (0..lines.plane()).flat_map(|_| bias).collect();
-    for tap in 0..taps {
-        let w = [0, 1, 2, 3].map(|c| weight(c, tap));
-        for (to, from, run) in lines.overlaps(i64::from(tap) - i64::from(taps / 2), 0) {
-            let to = output[4 * to..4 * (to + run)].chunks_exact_mut(4);
-            for (y, &x) in to.zip(&input[from..from + run]) {
-                for (y, &w) in y.iter_mut().zip(&w) {
-                    *y += w * x;
-                }
-            }
+    /// Elements of a quad's packed weights.
+    fn quad_weights(&self, others: u32) -> usize {
+        16 * quad_matrices(others, self.reach.rows, self.groups) as usize
+    }
+
+    /// Where this launch's weights begin.
+    fn weights_start(&self, others: u32) -> usize {
+        self.first as usize * self.quad_weights(others)
+    }
+
+    /// The operations of so many multiply-adds a tap, the bytes of `input` and of this launch's share
+    /// of `weight` and `output`, given in elements.
+    fn cost(&self, products: f64, input: usize, quads: u32, weight_and_output: usize) -> Cost {
+        let share = f64::from(self.count) / f64::from(quads);
+        Cost {
+            flops: 2.0 * products * self.reach.meetings(self.lines),
+            bytes: 4.0 * (input as f64 + share * weight_and_output as f64),
         }
     }
-    for y in &mut output {
-        *y = y.max(T::zero());
-    }
-    output
-}
 
-/// Numbers of which sums of products are exact in f32, so that no rounding decides on which side of
-/// ReLU's kink an activation lies or which of a window is the greatest: multiples of 1/16, whose
-/// products with the nine taps, halved by [`Spectrograms::EXACT`], stay far below 2²⁴ multiples of
-/// 1/512.
-fn exact() -> Draw {
-    Draw::Among((-48_i8..=48).map(|i| f32::from(i) / 16.0).collect())
-}
-
-/// Multiply-adds of a pair of channels for a kernel with these taps and lines before its centre.
-fn meetings(lines: Lines, before: u32, above: u32) -> f64 {
-    let taps = |before| Taps { stored: 0, first: 0, used: 2 * before + 1, before };
-    taps(before).meetings(lines.length) * taps(above).meetings(lines.lines)
-}
-
-/// Convolves planes of quads; the reference of the forward pass and of the input gradient.
-///
-/// `input` holds [in_quads, plane] of one clip, `weight` [in_quads, rows, padded] matrices for the
-/// one output quad that `output` (plane) is for; `before` taps of a row and `above` rows come before
-/// the centre.
-fn convolve<T: Real>(
-    lines: Lines,
-    [before, above]: [u32; 2],
-    [rows, padded]: [usize; 2],
-    input: &[T],
-    weight: &[T],
-    output: &mut [T],
-) {
-    let plane = 4 * lines.plane();
-    for (input, weight) in input.chunks(plane).zip(weight.chunks(16 * rows * padded)) {
-        for (tap, w) in weight.chunks(16).enumerate() {
-            let offset = (tap % padded) as i64 - i64::from(before);
-            let lines_off = (tap / padded) as i64 - i64::from(above);
-            for (to, from, run) in lines.overlaps(offset, lines_off) {
-                let to = &mut output[4 * to..4 * (to + run)];
-                let from = &input[4 * from..4 * (from + run)];
-                for (y, x) in to.chunks_exact_mut(4).zip(from.chunks_exact(4)) {
-                    for (w, &x) in w.chunks_exact(4).zip(x) {
-                        for (y, &w) in y.iter_mut().zip(w) {
-                            *y += w * x;
+    /// Adds to a quad's plane what the other side's planes of the same clip give; the reference of
+    /// both directions.
+    fn convolve<T: Real>(&self, quad: usize, input: &[T], weight: &[T], output: &mut [T]) {
+        let plane = 4 * self.lines.plane();
+        let (rows, padded) = (self.reach.rows as usize, 3 * self.groups as usize);
+        let weight = &weight[quad * self.quad_weights((input.len() / plane) as u32)..];
+        for (input, weight) in input.chunks(plane).zip(weight.chunks(16 * rows * padded)) {
+            for (tap, w) in weight.chunks(16).enumerate() {
+                let offset = (tap % padded) as i64 - i64::from(self.reach.before);
+                let lines_off = (tap / padded) as i64 - i64::from(self.reach.above);
+                for (to, from, run) in self.lines.overlaps(offset, lines_off) {
+                    let to = &mut output[4 * to..4 * (to + run)];
+                    let from = &input[4 * from..4 * (from + run)];
+                    for (y, x) in to.chunks_exact_mut(4).zip(from.chunks_exact(4)) {
+                        for (w, &x) in w.chunks_exact(4).zip(x) {
+                            for (y, &w) in y.iter_mut().zip(w) {
+                                *y += w * x;
+                            }
                         }
                     }
                 }
@@ -427,4 +341,32 @@ struct Walk {
     segment: u32,
     /// Shares at most: workgroups enough for a GPU, shares few enough to add.
     shares: u32,
+}
+
+/// A convolution to verify at: clips, channels [read, written], kernel and plane, both [bands, steps].
+type Shape = (&'static str, u32, [u32; 2], [u32; 2], [u32; 2]);
+
+/// What all kernels of a convolution over quads are verified at.
+const SHAPES: [Shape; 9] = [
+    ("minimal", 1, [1, 1], [1, 1], [1, 1]),
+    ("odd, over time", 3, [5, 7], [1, 5], [3, 37]),
+    ("odd, over frequency", 3, [9, 6], [7, 1], [19, 67]),
+    ("typical, over time", 1, [16, 32], [1, 9], [32, 323]),
+    ("typical, over frequency", 1, [16, 32], [9, 1], [32, 323]),
+    ("whole tiles", 1, [4, 4], [1, 3], [16, 64]),
+    ("taps that only meet padding", 2, [64, 64], [9, 1], [2, 20]),
+    ("odd, over both", 2, [6, 5], [3, 5], [7, 21]),
+    ("rows that only meet padding", 1, [4, 4], [9, 9], [2, 21]),
+];
+
+/// The cases of [`SHAPES`] and of a kernel's own.
+fn cases<K: Kernel>(
+    own: [Shape; 2],
+    params: impl Fn(u32, [u32; 2], Lines, Footprint) -> K,
+) -> Vec<Case<K>> {
+    let case = |(name, clips, channels, kernel, [bands, steps]): Shape| {
+        let lines = Lines::new(kernel, bands, steps);
+        Case::new(name, params(clips, channels, lines, Footprint::new(kernel, lines)))
+    };
+    SHAPES.into_iter().chain(own).map(case).collect()
 }

@@ -1,8 +1,8 @@
 //! A branch's planar input, standardised, as one quad, for a first block that the `entry_` kernels do
 //! not take.
 
-use super::Spectrograms;
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::features::Spectrograms;
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -12,11 +12,8 @@ kernel! {
         plane: u32,
         /// Clips.
         clips: u32,
-        /// Of the input: see [`Spectrograms`].
-        /// Of the training clips, in dB.
-        mean: f32,
-        /// Of the training clips, in 1/dB.
-        inverse_deviation: f32,
+        /// What standardises the input.
+        spectrograms: Spectrograms,
     },
     tensors {
         /// [clips, bands, steps], in dB
@@ -26,19 +23,6 @@ kernel! {
         /// [2, 1, 4]: the scale and the shift that change nothing
         affine: write f32,
     },
-}
-
-impl Params {
-    /// For so many clips of the input, of so many elements each.
-    pub fn new(clips: u32, input: Spectrograms, plane: u32) -> Self {
-        let Spectrograms { mean, inverse_deviation } = input;
-        Self { plane, clips, mean, inverse_deviation }
-    }
-
-    fn spectrograms(&self) -> Spectrograms {
-        let Self { mean, inverse_deviation, .. } = *self;
-        Spectrograms { mean, inverse_deviation }
-    }
 }
 
 impl Kernel for Params {
@@ -57,8 +41,8 @@ impl Kernel for Params {
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         tensors.output.fill(T::zero());
-        let input = self.spectrograms().standardised(tensors.input, self.plane as usize);
-        for (quad, &x) in tensors.output.chunks_exact_mut(4).zip(input.iter().flatten()) {
+        let input = self.spectrograms.standardised(tensors.input);
+        for (quad, x) in tensors.output.chunks_exact_mut(4).zip(input) {
             quad[0] = x;
         }
         let (scale, shift) = tensors.affine.split_at_mut(4);
@@ -66,12 +50,9 @@ impl Kernel for Params {
         shift.fill(T::zero());
     }
 
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { input: Draw::NORMAL, output: Draw::NORMAL, affine: Draw::NORMAL }
-    }
-
     fn cases() -> Vec<Case<Self>> {
-        let case = |clips, plane| Self::new(clips, Spectrograms::EXACT, plane);
+        let spectrograms = Spectrograms { mean: -1.5, inverse_deviation: 0.5 };
+        let case = |clips, plane| Self { plane, clips, spectrograms };
         vec![
             Case::new("minimal", case(1, 1)),
             Case::new("odd", case(3, 1001)),

@@ -1,7 +1,7 @@
 //! Adds up the shares of a convolution's weight and bias gradient.
 
 use super::{Footprint, Lines};
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, over_shares};
 
 kernel! {
@@ -114,15 +114,6 @@ impl Kernel for Params {
         }
         for (o, d) in tensors.d_bias.iter_mut().enumerate() {
             *d = over_shares(tensors.bias_partial, outs.next_multiple_of(4), o);
-        }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors {
-            partial: Draw::NORMAL,
-            bias_partial: Draw::NORMAL,
-            d_weight: Draw::NORMAL,
-            d_bias: Draw::NORMAL,
         }
     }
 

@@ -1,6 +1,6 @@
 //! output[n, o] = bias[o] + Σ_i input[n, i] · weight[o, i]
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -53,15 +53,6 @@ impl Kernel for Params {
             for ((y, w), &b) in y.iter_mut().zip(tensors.weight.chunks(inputs)).zip(tensors.bias) {
                 *y = b + x.iter().zip(w).map(|(&x, &w)| x * w).sum::<T>();
             }
-        }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors {
-            input: Draw::NORMAL,
-            weight: Draw::NORMAL,
-            bias: Draw::NORMAL,
-            output: Draw::NORMAL,
         }
     }
 

@@ -1,6 +1,6 @@
 //! d_input[n, i] = Σ_o d_output[n, o] · weight[o, i]
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -50,10 +50,6 @@ impl Kernel for Params {
                 }
             }
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { d_output: Draw::NORMAL, weight: Draw::NORMAL, d_input: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

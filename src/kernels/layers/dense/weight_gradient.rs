@@ -1,6 +1,6 @@
 //! d_weight[o, i] = Σ_n d_output[n, o] · input[n, i], d_bias[o] = Σ_n d_output[n, o]
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -60,15 +60,6 @@ impl Kernel for Params {
                 }
                 *db += dy;
             }
-        }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors {
-            d_output: Draw::NORMAL,
-            input: Draw::NORMAL,
-            d_weight: Draw::NORMAL,
-            d_bias: Draw::NORMAL,
         }
     }
 

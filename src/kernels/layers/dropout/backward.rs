@@ -51,7 +51,7 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        Tensors { control: Draw::Below(u32::MAX), d_output: Draw::NORMAL, d_input: Draw::NORMAL }
+        Tensors { control: Draw::Below(u32::MAX), ..Tensors::each(Draw::NORMAL) }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -51,7 +51,7 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        Tensors { control: Draw::Below(u32::MAX), input: Draw::NORMAL, output: Draw::NORMAL }
+        Tensors { control: Draw::Below(u32::MAX), ..Tensors::each(Draw::NORMAL) }
     }
 
     fn cases() -> Vec<Case<Self>> {

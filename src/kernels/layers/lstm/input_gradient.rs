@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::layers::lstm::{add_scaled, lanes};
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -58,10 +58,6 @@ impl Kernel for Params {
                 add_scaled(d_x, tensors.d_gates[((d * rows + row) * units + u) * 4 + g], weights);
             }
         });
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { d_gates: Draw::NORMAL, weight_ih: Draw::NORMAL, d_x: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::layers::lstm::add_scaled;
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -65,15 +65,6 @@ impl Kernel for Params {
                 add_scaled(gates, x, &weights[d * 4 * units..][..4 * units]);
             }
         });
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors {
-            x: Draw::NORMAL,
-            packed_ih: Draw::NORMAL,
-            bias: Draw::NORMAL,
-            gates: Draw::NORMAL,
-        }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -1,6 +1,6 @@
 //! features[first + n, offset + u] = h[n, steps − 1, 0, u], features[first + n, offset + units + u] = h[n, 0, 1, u]
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -54,10 +54,6 @@ impl Kernel for Params {
             up.copy_from_slice(&hidden[(steps - 1) * 2 * units..][..units]);
             down.copy_from_slice(&hidden[units..][..units]);
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { hidden: Draw::NORMAL, features: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

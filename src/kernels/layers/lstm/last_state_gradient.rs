@@ -1,7 +1,7 @@
 //! d_h[n, steps − 1, 0, u] = d_features[first + n, offset + u], d_h[n, 0, 1, u] = d_features[first + n, offset +
 //! units + u], and zero at every other step
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -58,10 +58,6 @@ impl Kernel for Params {
             d_hidden[(steps - 1) * 2 * units..][..units].copy_from_slice(up);
             d_hidden[units..][..units].copy_from_slice(down);
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { d_features: Draw::NORMAL, d_hidden: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -141,10 +141,7 @@ impl Kernel for Params {
             weight_hh: Draw::Normal(0.0, deviation),
             // Where activated gates lie.
             gates: Draw::Uniform(0.05, 0.95),
-            cells: Draw::NORMAL,
-            d_hidden: Draw::NORMAL,
-            carry: Draw::NORMAL,
-            d_gates: Draw::NORMAL,
+            ..Tensors::each(Draw::NORMAL)
         }
     }
 

@@ -121,9 +121,8 @@ impl Kernel for Params {
         let deviation = f64::from(self.units).sqrt().recip();
         Tensors {
             packed_hh: Draw::Normal(0.0, deviation),
-            gates: Draw::NORMAL,
-            cells: Draw::NORMAL,
             hidden: Draw::Uniform(-1.0, 1.0),
+            ..Tensors::each(Draw::NORMAL)
         }
     }
 

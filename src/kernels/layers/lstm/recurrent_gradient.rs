@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::layers::lstm::{add_scaled, lanes, visited};
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -69,10 +69,6 @@ impl Kernel for Params {
                 }
             }
         });
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { d_gates: Draw::NORMAL, hidden: Draw::NORMAL, d_weight_hh: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

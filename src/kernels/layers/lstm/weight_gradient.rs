@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::layers::lstm::{add_scaled, lanes};
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -75,15 +75,6 @@ impl Kernel for Params {
                 *sum += d_gates[4 * u + g];
             }
         });
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors {
-            d_gates: Draw::NORMAL,
-            x: Draw::NORMAL,
-            d_weight_ih: Draw::NORMAL,
-            d_bias: Draw::NORMAL,
-        }
     }
 
     fn cases() -> Vec<Case<Self>> {

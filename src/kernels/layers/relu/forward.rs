@@ -1,6 +1,6 @@
 //! output[n, offset + i] = max(0, input[n, i])
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -44,10 +44,6 @@ impl Kernel for Params {
                 *y = x.max(T::zero());
             }
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { input: Draw::NORMAL, output: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

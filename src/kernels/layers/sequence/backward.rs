@@ -1,6 +1,6 @@
 //! Gradient of a sequence as a feature map.
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -53,10 +53,6 @@ impl Kernel for Params {
                 T::zero()
             };
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { d_output: Draw::NORMAL, d_input: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

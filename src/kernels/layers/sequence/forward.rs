@@ -1,6 +1,6 @@
 //! A branch's last feature map, normalised, as a sequence.
 
-use crate::kernels::verify::{Case, Draw};
+use crate::kernels::verify::Case;
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
@@ -54,10 +54,6 @@ impl Kernel for Params {
             let from = (((n * padded / 4 + c / 4) * bands + b) * steps + t) * 4 + c % 4;
             *y = tensors.affine[c] * tensors.input[from] + tensors.affine[padded + c];
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { input: Draw::NORMAL, affine: Draw::NORMAL, output: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -63,7 +63,7 @@ impl Kernel for Params {
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        Tensors { d_features: Draw::NORMAL, place: Draw::Below(self.steps), d_x: Draw::NORMAL }
+        Tensors { place: Draw::Below(self.steps), ..Tensors::each(Draw::NORMAL) }
     }
 
     fn cases() -> Vec<Case<Self>> {

@@ -23,8 +23,7 @@ impl Kernel for Params {
         &[Schedule::general(|params| Grid::of([cover(params.elements, 64), 1, 1]))];
 
     fn lengths(&self) -> Tensors<usize> {
-        let elements = self.elements as usize;
-        Tensors { logits: elements, probabilities: elements }
+        Tensors::each(self.elements as usize)
     }
 
     fn cost(&self) -> Cost {

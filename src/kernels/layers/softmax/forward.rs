@@ -25,8 +25,7 @@ impl Kernel for Params {
         &[Schedule::general(|params| Grid::of([cover(params.batch, 64), 1, 1]))];
 
     fn lengths(&self) -> Tensors<usize> {
-        let elements = (self.batch * self.moods) as usize;
-        Tensors { logits: elements, probabilities: elements }
+        Tensors::each((self.batch * self.moods) as usize)
     }
 
     fn cost(&self) -> Cost {
@@ -40,10 +39,6 @@ impl Kernel for Params {
         for (logits, probabilities) in clips {
             softmax(logits, probabilities);
         }
-    }
-
-    fn draw(&self) -> Tensors<Draw> {
-        Tensors { logits: Draw::NORMAL, probabilities: Draw::NORMAL }
     }
 
     fn cases() -> Vec<Case<Self>> {
