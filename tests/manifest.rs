@@ -64,6 +64,14 @@ fn a_csv_joins_tags_with_bars() {
 }
 
 #[test]
+fn a_quote_that_is_not_closed_swallows_no_rows() {
+    let message =
+        input_error(read("path,tags\na.wav,happy\nb.wav,\"dark\nc.wav,film\nd.wav,epic\n"));
+    assert!(message.contains("line 3") && message.contains("quote"), "{message}");
+    assert_eq!(read("path,tags\n\"a\nb.wav\",\"happy\"\n").unwrap()[0].listed, "a\nb.wav");
+}
+
+#[test]
 fn a_byte_order_mark_is_passed_over() {
     assert_eq!(read("\u{feff}path,tags\r\na.wav,happy\r\n").unwrap()[0].tags, ["happy"]);
     assert_eq!(read(&format!("\u{feff}{HEADER}t\ta\tb\tc.wav\t\thappy")).unwrap()[0].id, "t");

@@ -171,6 +171,10 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         if listed.is_empty() {
             return Err(at(path, line, "the path is empty"));
         }
+        // A quote that is not closed takes in all rows behind it.
+        if record[tags_column].contains('\n') {
+            return Err(at(path, line, "the tags go on over several lines: close the quote"));
+        }
         let track = Track {
             id: listed.to_owned(),
             artist: None,
