@@ -1,5 +1,5 @@
 //! Every backward reference against finite differences of its forward reference, in f64, and the
-//! whole model as one function. The LSTM's kernels have theirs beside them, in `lstm/tests.rs`.
+//! whole model as one function. The LSTM's kernels are tested as a part of it, and in tests/layers.rs.
 
 use std::sync::Arc;
 
