@@ -1,5 +1,5 @@
 //! Every backward reference against finite differences of its forward reference, in f64, and the
-//! whole model as one function. The LSTM's kernels have theirs beside them, in `lstm/tests.rs`.
+//! whole model as one function. The LSTM's kernels are tested as a part of it, and in tests/layers.rs.
 
 use std::sync::Arc;
 
@@ -574,9 +574,8 @@ fn dropout_layer() {
     let control = [4, 9, 0, 0];
     let (x, d_output) = (normal(100, 1), normal(100, 2));
     let mut d_x = vec![f64::NAN; 100];
-    let slices =
-        dropout::backward::Slices { control: &control, d_output: &d_output, d_input: &mut d_x };
-    dropout::backward::Params::new(100, 0.7).reference(slices);
+    let slices = dropout::forward::Slices { control: &control, input: &d_output, output: &mut d_x };
+    dropout::forward::Params::new(100, 0.7).reference(slices);
     assert!(d_x.contains(&0.0), "some elements are dropped");
     check("input", &d_x, &x, |input| {
         let mut output = vec![f64::NAN; 100];

@@ -520,21 +520,14 @@ fn bidirectional_lstm() {
         lstm_backward(on, &fixture, &walked, fixture.get("d_output"), &fixture);
 
         let (width, offset) = (2 * units, 0);
+        let states = lstm::LastStates { batch, steps, units, rows: batch, first: 0, width, offset };
         let ends = on.run(
-            &lstm::last_state::Params { batch, steps, units, rows: batch, first: 0, width, offset },
+            &lstm::last_state::Params { states },
             &[("hidden", numbers(walked.get("hidden")))],
         );
         last.check(on, "output", ends.get("features"));
         let left = on.run(
-            &lstm::last_state_gradient::Params {
-                batch,
-                steps,
-                units,
-                rows: batch,
-                first: 0,
-                width,
-                offset,
-            },
+            &lstm::last_state_gradient::Params { states },
             &[("d_features", numbers(last.get("d_output")))],
         );
         lstm_backward(on, &fixture, &walked, left.get("d_hidden"), &last);

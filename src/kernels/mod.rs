@@ -91,7 +91,6 @@ pub const REGISTRY: &[Listed] = &[
     listed::<layers::dense::input_gradient::Params>(),
     listed::<layers::dense::weight_gradient::Params>(),
     listed::<layers::dropout::forward::Params>(),
-    listed::<layers::dropout::backward::Params>(),
     listed::<layers::softmax::forward::Params>(),
     listed::<layers::sigmoid::forward::Params>(),
     listed::<loss::softmax_bce::Params>(),

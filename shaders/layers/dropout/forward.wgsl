@@ -2,7 +2,8 @@
 //     output[e] = keep(e) ? input[e] / keep_probability : 0
 // keep(e) comes from a counter: the element, the update and the seed, hashed (pcg3d of Jarzynski
 // and Olano, "Hash Functions for GPU Rendering", 2020), so that CPU and GPU drop the same elements
-// and the backward pass needs no stored mask. One thread an element.
+// and the backward pass, which is the same with gradients, needs no stored mask. One thread an
+// element.
 
 struct Params {
     elements: u32,
@@ -17,6 +18,20 @@ struct Params {
 @group(0) @binding(1) var<storage, read> control: array<u32>;
 @group(0) @binding(2) var<storage, read> input: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<f32>;
+
+// The first word of the hash: the last steps of the other two are left out.
+fn pcg3d(key: vec3u) -> u32 {
+    var v = key * 1664525u + 1013904223u;
+    v.x += v.y * v.z;
+    v.y += v.z * v.x;
+    v.z += v.x * v.y;
+    v ^= v >> vec3u(16u);
+    return v.x + v.y * v.z;
+}
+
+fn keeps(element: u32) -> bool {
+    return pcg3d(vec3u(element, control[0], control[1])) >> 8u < params.keep_below;
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {

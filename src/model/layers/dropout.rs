@@ -35,18 +35,14 @@ impl Layer for Dropout {
             return (inputs[0].clone(), Box::new(|_, d| vec![d.clone()]));
         };
         let input = inputs[0].whole_vector();
-        let (elements, keep) = (b.batch * self.features, 1.0 - self.rate);
+        let elements = b.batch * self.features;
+        let params = dropout::forward::Params::new(elements, 1.0 - self.rate);
         let output = b.plan.scratch(&*self.name, elements as usize);
-        b.step(
-            dropout::forward::Params::new(elements, keep),
-            dropout::forward::Tensors { control, input, output },
-        );
+        b.step(params, dropout::forward::Tensors { control, input, output });
         let pullback: Pullback<'a> = Box::new(move |b, d| {
             let d_input = b.plan.scratch(format!("d_{}", self.name), elements as usize);
-            b.step(
-                dropout::backward::Params::new(elements, keep),
-                dropout::backward::Tensors { control, d_output: d.whole(), d_input },
-            );
+            let tensors = dropout::forward::Tensors { control, input: d.whole(), output: d_input };
+            b.step(params, tensors);
             vec![d_input.into()]
         });
         (Value::Vector(Columns::all_of(output, self.features)), pullback)

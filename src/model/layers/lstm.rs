@@ -85,14 +85,19 @@ impl Lstm {
         Walked { clips, input, gates, cells, hidden }
     }
 
+    /// A part's last states among those of the batch.
+    fn states(&self, b: &Builder<'_>, part: Walked, columns: Columns) -> lstm::LastStates {
+        let &Self { steps, units, .. } = self;
+        let ([first, batch], Columns { width, first: offset, .. }) = (part.clips, columns);
+        lstm::LastStates { batch, steps, units, rows: b.batch, first, width, offset }
+    }
+
     /// Writes a part's last states into their rows.
     fn last_states(&self, b: &mut Builder<'_>, part: Walked, to: Columns) {
-        let &Self { steps, units, .. } = self;
-        let ([first, batch], rows) = (part.clips, b.batch);
-        let Columns { tensor: features, width, first: offset, .. } = to;
+        let states = self.states(b, part, to);
         b.step(
-            lstm::last_state::Params { batch, steps, units, rows, first, width, offset },
-            lstm::last_state::Tensors { hidden: part.hidden, features },
+            lstm::last_state::Params { states },
+            lstm::last_state::Tensors { hidden: part.hidden, features: to.tensor },
         );
     }
 
@@ -104,12 +109,11 @@ impl Lstm {
         d_features: TensorId,
         columns: Columns,
     ) -> TensorId {
-        let &Self { steps, units, .. } = self;
-        let ([first, batch], rows) = (part.clips, b.batch);
-        let d_hidden = b.scratch(&self.name, "d_hidden", 2 * batch * steps * units);
-        let Columns { width, first: offset, .. } = columns;
+        let states = self.states(b, part, columns);
+        let length = 2 * states.batch * self.steps * self.units;
+        let d_hidden = b.scratch(&self.name, "d_hidden", length);
         b.step(
-            lstm::last_state_gradient::Params { batch, steps, units, rows, first, width, offset },
+            lstm::last_state_gradient::Params { states },
             lstm::last_state_gradient::Tensors { d_features, d_hidden },
         );
         d_hidden

@@ -1,12 +1,11 @@
-//! output[e] = keep(e) ? input[e] / keep_probability : 0
+//! output[e] = keep(e) ? input[e] / keep_probability : 0, and with gradients for both the backward pass
 
-use super::{CONTROL_WORDS, Mask, hash, keep_below};
+use super::{CONTROL_WORDS, hash, keep_below};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/dropout/forward",
-    pieces ["dropout"],
     params {
         /// Numbers in the tensors.
         elements: u32,
@@ -46,8 +45,10 @@ impl Kernel for Params {
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
-        let mask = Mask { keep_below: self.keep_below, scale: self.scale };
-        mask.apply(tensors.control, tensors.input, tensors.output);
+        for (element, (to, &from)) in (0..).zip(tensors.output.iter_mut().zip(tensors.input)) {
+            let kept = hash(element, tensors.control) < self.keep_below;
+            *to = if kept { from * T::of(f64::from(self.scale)) } else { T::zero() };
+        }
     }
 
     fn draw(&self) -> Tensors<Draw> {

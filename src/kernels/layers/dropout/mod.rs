@@ -1,33 +1,14 @@
 //! Inverted dropout whose mask is a hash of (element, update, seed): nothing is stored, and the
 //! CPU and every GPU drop the same elements.
 
-pub mod backward;
 pub mod forward;
-
-use crate::kernels::Real;
 
 /// Words of the control tensor: update, seed, then what the optimiser reads.
 pub const CONTROL_WORDS: usize = 4;
 
-/// One dropout launch; the forward and the backward pass share it.
-#[derive(Clone, Copy, Debug)]
-struct Mask {
-    keep_below: u32,
-    scale: f32,
-}
-
 /// `keep_below` of a keep probability.
 pub fn keep_below(keep: f64) -> u32 {
     (keep * f64::from(1 << 24)).round() as u32
-}
-
-impl Mask {
-    fn apply<T: Real>(self, control: &[u32], from: &[T], to: &mut [T]) {
-        for (element, (to, &from)) in (0..).zip(to.iter_mut().zip(from)) {
-            let kept = hash(element, control) < self.keep_below;
-            *to = if kept { from * T::of(f64::from(self.scale)) } else { T::zero() };
-        }
-    }
 }
 
 /// 24 bits for an element of an update.

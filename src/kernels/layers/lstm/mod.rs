@@ -19,10 +19,8 @@ pub mod recurrence_forward;
 pub mod recurrent_gradient;
 pub mod weight_gradient;
 
-#[cfg(test)]
-mod tests;
-
-use crate::kernels::Real;
+use crate::kernels::verify::Case;
+use crate::kernels::{Kernel, Real, parameters};
 
 pub use packing::packing;
 
@@ -37,6 +35,47 @@ fn threads(shares: u32) -> u32 {
 /// Threads of a product's workgroup that lie along the columns, each taking 8: few are idle.
 fn lanes(columns: u32) -> u32 {
     columns.div_ceil(8).next_power_of_two().min(16)
+}
+
+parameters! {
+    /// The ends of some clips' walks, and the part of a matrix [rows, width] that they are for.
+    pub struct LastStates {
+        /// Clips.
+        pub batch: u32,
+        /// Steps of a sequence.
+        pub steps: u32,
+        /// Units of a direction.
+        pub units: u32,
+        /// Rows of the matrix: all clips, of which these are a part.
+        pub rows: u32,
+        /// The row of the first clip.
+        pub first: u32,
+        /// Columns of the matrix.
+        pub width: u32,
+        /// The first of the 2 · units columns of the part.
+        pub offset: u32,
+    }
+}
+
+impl LastStates {
+    /// Elements of the states, [batch, steps, 2, units], and of the matrix.
+    fn lengths(&self) -> [usize; 2] {
+        let hidden = 2 * self.batch as usize * self.steps as usize * self.units as usize;
+        [hidden, self.rows as usize * self.width as usize]
+    }
+
+    /// What both directions are verified at.
+    fn cases<K: Kernel>(params: impl Fn(Self) -> K) -> Vec<Case<K>> {
+        let case =
+            |name, [batch, steps, units]: [u32; 3], [rows, first, width, offset]: [u32; 4]| {
+                Case::new(name, params(Self { batch, steps, units, rows, first, width, offset }))
+            };
+        vec![
+            case("minimal", [1, 1, 1], [1, 0, 2, 0]),
+            case("odd", [5, 7, 13], [9, 3, 41, 9]),
+            case("typical", [32, 20, 32], [32, 0, 128, 64]),
+        ]
+    }
 }
 
 /// The step that direction `d` visits at walk step `s`.
