@@ -343,17 +343,10 @@ fn batch_norm_and_max_pool() {
         partial[c / 4 * 8 + 4 + c % 4] += x * x;
     }
     for on in BOTH {
-        let [window_bands, window_steps] = WINDOW;
+        let windows = pool::Windows::new(norm.plane, WINDOW);
         let batch = norm.clips;
         let left = on.run(
-            &pool::forward::Params {
-                batch,
-                channels: CHANNELS,
-                bands,
-                steps,
-                window_bands,
-                window_steps,
-            },
+            &pool::forward::Params { batch, channels: CHANNELS, windows },
             &[("input", numbers(&activation)), ("gamma", numbers(fixture.get("gamma")))],
         );
         let pooled = left.get("output");
@@ -361,14 +354,7 @@ fn batch_norm_and_max_pool() {
         let terms = norm.backward(on, &moments, pooled);
         let quads = CHANNELS.div_ceil(4);
         let left = on.run(
-            &batch_norm::backward::Params {
-                batch,
-                quads,
-                bands,
-                steps,
-                window_bands,
-                window_steps,
-            },
+            &batch_norm::backward::Params { batch, quads, windows },
             &[
                 ("d_output", numbers(&norm.d_output())),
                 ("pooled", numbers(pooled)),

@@ -446,10 +446,7 @@ impl Block {
         let params = pool::forward::Params {
             batch: self.clips,
             channels: self.channels,
-            bands: self.plane[0],
-            steps: self.plane[1],
-            window_bands: self.window[0],
-            window_steps: self.window[1],
+            windows: pool::Windows::new(self.plane, self.window),
         };
         let mut pooled = vec![f64::NAN; params.lengths().output];
         params.reference(pool::forward::Slices { input: &activation, gamma, output: &mut pooled });
@@ -497,10 +494,7 @@ impl Block {
         batch_norm::backward::Params {
             batch: self.clips,
             quads,
-            bands: self.plane[0],
-            steps: self.plane[1],
-            window_bands: self.window[0],
-            window_steps: self.window[1],
+            windows: pool::Windows::new(self.plane, self.window),
         }
         .reference(batch_norm::backward::Slices {
             d_output,

@@ -313,13 +313,12 @@ impl ConvBlock {
 
         let pooled = self.pooled(b);
         let gamma = b.parameter(&self.name, "bn.weight");
-        let [window_bands, window_steps] = self.window;
+        let windows = pool::Windows::new(self.plane, self.window);
         let channels = self.channels[1];
         for clips in b.clips([activation, pooled]) {
             let (input, output) = (b.part(activation, clips), b.part(pooled, clips));
-            let batch = clips[1];
             b.step(
-                pool::forward::Params { batch, channels, bands, steps, window_bands, window_steps },
+                pool::forward::Params { batch: clips[1], channels, windows },
                 pool::forward::Tensors { input, gamma, output },
             );
         }
@@ -337,18 +336,7 @@ impl ConvBlock {
                     terms,
                     activation: b.part(activation, clips),
                 };
-                let batch = clips[1];
-                b.step(
-                    batch_norm::backward::Params {
-                        batch,
-                        quads,
-                        bands,
-                        steps,
-                        window_bands,
-                        window_steps,
-                    },
-                    tensors,
-                );
+                b.step(batch_norm::backward::Params { batch: clips[1], quads, windows }, tensors);
             }
             // What was the activation is now the gradient to the convolution's output.
             self.weight_gradient(b, values, source.affine, activation);

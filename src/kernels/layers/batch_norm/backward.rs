@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::kernels::layers::pool::Windows;
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
@@ -12,14 +13,8 @@ kernel! {
         batch: u32,
         /// Quads of channels.
         quads: u32,
-        /// Bands of a plane.
-        bands: u32,
-        /// Steps of a plane.
-        steps: u32,
-        /// Bands of a pooling window.
-        window_bands: u32,
-        /// Steps of a pooling window.
-        window_steps: u32,
+        /// Planes and windows.
+        windows: Windows,
     },
     tensors {
         /// [batch, quads, bands / window, steps / window, 4]
@@ -36,38 +31,22 @@ kernel! {
 }
 
 impl Params {
-    fn pooled_steps(&self) -> usize {
-        (self.steps / self.window_steps) as usize
-    }
-
-    fn pooled(&self) -> usize {
-        (self.bands / self.window_bands) as usize * self.pooled_steps()
-    }
-
     /// The first position in row-major order of each window that holds the pooled value, by
     /// channel of one quad: [window, 4].
     fn kept<T: Real>(&self, activation: &[T], pooled: &[T]) -> Vec<usize> {
-        let [steps, window_bands, window_steps] =
-            [self.steps, self.window_bands, self.window_steps].map(|n| n as usize);
-        let mut kept = vec![usize::MAX; pooled.len()];
-        for (at, (kept, &pooled)) in kept.iter_mut().zip(pooled).enumerate() {
-            let (window, c) = (at / 4, at % 4);
-            let band = window / self.pooled_steps() * window_bands;
-            let step = window % self.pooled_steps() * window_steps;
-            let mut positions = (band..band + window_bands)
-                .flat_map(|band| (step..step + window_steps).map(move |step| band * steps + step));
-            if let Some(position) = positions.find(|p| activation[4 * p + c] == pooled) {
-                *kept = position;
-            }
-        }
-        kept
+        let position = |(at, &pooled): (usize, &T)| {
+            let mut positions = self.windows.positions(at / 4);
+            positions.find(|p| activation[4 * p + at % 4] == pooled).unwrap_or(usize::MAX)
+        };
+        pooled.iter().enumerate().map(position).collect()
     }
 }
 
 impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
-        let windows =
-            params.bands.div_ceil(params.window_bands) * params.steps.div_ceil(params.window_steps);
+        let Windows { bands, steps, window_bands, window_steps } = params.windows;
+        // Those that are cut off hold positions too.
+        let windows = bands.div_ceil(window_bands) * steps.div_ceil(window_steps);
         Grid::of([cover(windows, 64), params.quads, params.batch])
     })];
 
@@ -76,21 +55,21 @@ impl Kernel for Params {
         Tensors {
             moments: 12 * quads,
             terms: 8 * quads,
-            activation: batch * quads * (self.bands * self.steps) as usize * 4,
-            ..Tensors::each(batch * quads * self.pooled() * 4)
+            activation: batch * quads * self.windows.plane() * 4,
+            ..Tensors::each(batch * quads * self.windows.pooled() * 4)
         }
     }
 
     fn cost(&self) -> Cost {
-        let activation = self.lengths().activation as f64;
-        let pooled = 4.0 * f64::from(self.batch * self.quads) * self.pooled() as f64;
+        let lengths = self.lengths();
+        let (activation, pooled) = (lengths.activation as f64, lengths.pooled as f64);
         Cost { flops: 6.0 * activation, bytes: 8.0 * (activation + pooled) }
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
         let quads = self.quads as usize;
-        let plane = 4 * (self.bands * self.steps) as usize;
-        let pooled = 4 * self.pooled();
+        let plane = 4 * self.windows.plane();
+        let pooled = 4 * self.windows.pooled();
         tensors.activation.par_chunks_mut(plane).enumerate().for_each(|(index, activation)| {
             let at = index * pooled;
             let d_output = &tensors.d_output[at..at + pooled];
@@ -133,19 +112,10 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
-        let case = |batch, quads, plane: [u32; 2], window: [u32; 2]| Self {
+        Windows::cases(|batch, channels, windows| Self {
             batch,
-            quads,
-            bands: plane[0],
-            steps: plane[1],
-            window_bands: window[0],
-            window_steps: window[1],
-        };
-        vec![
-            Case::new("minimal", case(1, 1, [1, 1], [1, 1])),
-            Case::new("odd", case(3, 2, [7, 41], [3, 2])),
-            Case::new("no window", case(2, 16, [2, 20], [1, 1])),
-            Case::new("typical", case(1, 4, [64, 646], [2, 2])),
-        ]
+            quads: channels.div_ceil(4),
+            windows,
+        })
     }
 }
