@@ -552,8 +552,14 @@ impl Layer for ConvBlock {
         let own = |what: &str| format!("{name}.{what}");
         let [weight, bias] = ["conv.weight", "conv.bias"].map(|what| onnx.tensor(&own(what)));
         let [top, left] = self.kernel.map(|n| i64::from(n / 2));
-        let pads = vec![("pads", Attribute::Ints(vec![top, left, top, left]))];
-        let x = onnx.graph.node(&own("conv"), "Conv", &[&input, &weight, &bias], pads);
+        // The default, but not every runtime knows it.
+        let ones = || Attribute::Ints(vec![1, 1]);
+        let settings = vec![
+            ("dilations", ones()),
+            ("pads", Attribute::Ints(vec![top, left, top, left])),
+            ("strides", ones()),
+        ];
+        let x = onnx.graph.node(&own("conv"), "Conv", &[&input, &weight, &bias], settings);
         let x = onnx.graph.node(&own("relu"), "Relu", &[&x], vec![]);
         let [scale, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"]
             .map(|what| onnx.tensor(&own(&format!("bn.{what}"))));

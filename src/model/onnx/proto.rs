@@ -1,4 +1,5 @@
-//! The parts of ONNX's protobuf messages that a network needs; `onnx.proto3` has their meaning.
+//! The parts of ONNX's protobuf messages that a network needs; `onnx.proto` has their meaning. It is
+//! proto2, where whole numbers are not packed, and not every reader takes packed ones.
 
 #![allow(missing_docs, reason = "the names are ONNX's, and its specification documents them")]
 
@@ -81,7 +82,7 @@ pub struct AttributeProto {
     pub i: i64,
     #[prost(bytes = "vec", tag = "4")]
     pub s: Vec<u8>,
-    #[prost(int64, repeated, tag = "8")]
+    #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
     /// `AttributeType`: which of the fields counts.
     #[prost(int32, tag = "20")]
@@ -90,7 +91,7 @@ pub struct AttributeProto {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
+    #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
     #[prost(int32, tag = "2")]
     pub data_type: i32,
