@@ -14,10 +14,10 @@ pub use cpu::CpuPrograms;
 pub use gpu::{Gpu, GpuOptions};
 pub use pipelines::Compilation;
 pub use profile::Profile;
-pub use programs::GpuPrograms;
+pub use programs::{GpuPrograms, fits};
 pub use record::Record;
 
-pub use wgpu::Adapter;
+pub use wgpu::{Adapter, Limits};
 
 use std::sync::Arc;
 
