@@ -1,0 +1,17 @@
+//! Every backward reference against finite differences of its forward reference, in f64, and the
+//! whole model as one function. The LSTM's kernels have theirs beside them, in `lstm/tests.rs`.
+
+mod batch_norm;
+mod convolution;
+mod differences;
+mod entry;
+mod layers;
+mod loss;
+mod model;
+mod optimiser;
+
+#[path = "../support/small.rs"]
+mod small;
+
+/// References leave their sums whole.
+const ONE_SHARE: u32 = 1;
