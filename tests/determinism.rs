@@ -131,15 +131,16 @@ fn an_update_on_the_cpu_has_the_same_bits_on_any_number_of_threads() {
 /// A race hunt: a barrier left out shows as bits that change from run to run, on some run.
 #[test]
 fn kernels_repeat_their_bits() {
-    const RUNS: usize = 50;
     let gpu = gpu();
+    // A software adapter walks the threads of a workgroup in one order: only workgroups race there.
+    let runs = if gpu.facts().software { 10 } else { 50 };
     let cases = cases("", gpu.facts()).expect("there are kernels");
     gpu.compile_all(cases.iter().map(|case| &case.launch));
     for case in &cases {
         let inputs = case.inputs(1);
         let run = || gpu.launch_once(&case.launch, &inputs).expect("the kernel runs");
         let first = run();
-        for repeat in 1..RUNS {
+        for repeat in 1..runs {
             for ((a, b), binding) in first.iter().zip(&run()).zip(case.launch.kernel.bindings()) {
                 assert!(
                     Values::bytes(a) == b.bytes(),

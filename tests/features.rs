@@ -87,7 +87,7 @@ impl Fixture {
 }
 
 fn open(choice: &DeviceChoice) -> Device {
-    Device::open(choice, GpuOptions { checked: true }).expect("the device opens")
+    Device::open(choice, GpuOptions { checked: true }).expect("the device opens").0
 }
 
 /// Every recipe's signals, all in one call, against librosa's frames.

@@ -58,7 +58,8 @@ struct Common {
     /// Where to compute: auto, gpu, cpu, or a part of an adapter's name or its number in `devices`.
     ///
     /// auto prefers a discrete GPU, then an integrated one, then a software adapter, then the CPU
-    /// reference. A device asked for by name is never replaced.
+    /// reference; it and gpu pass over an adapter that cannot be opened. A device asked for by name
+    /// is never replaced.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: String,
     /// Show warnings and errors only.
@@ -75,13 +76,22 @@ impl Common {
 /// Opens a device and says which one it is.
 fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
     let choice: DeviceChoice = choice.parse().unwrap_or_else(|never| match never {});
-    let device = Device::open(&choice, GpuOptions::default())?;
+    let (device, passed_over) = Device::open(&choice, GpuOptions::default())?;
+    for error in &passed_over {
+        progress.note(&format!("warning: {error}: going on to the next device"));
+    }
     if matches!((&device, &choice), (Device::Cpu, DeviceChoice::Auto)) {
-        progress.note(
-            "warning: no Vulkan, Metal, DX12 or OpenGL adapter was found: computing on the CPU reference, \
-             which is slower (on Debian and Ubuntu, apt-get install mesa-vulkan-drivers provides a \
-             software adapter)",
-        );
+        let (missing, remedy) = match &*passed_over {
+            [] => (
+                "no Vulkan, Metal, DX12 or OpenGL adapter was found",
+                " (on Debian and Ubuntu, apt-get install mesa-vulkan-drivers provides a software \
+                 adapter)",
+            ),
+            _ => ("no adapter can be opened", ""),
+        };
+        progress.note(&format!(
+            "warning: {missing}: computing on the CPU reference, which is slower{remedy}"
+        ));
     }
     let line = format!("device: {}", device.describe());
     match choice {

@@ -114,15 +114,50 @@ pub fn adapters() -> Vec<wgpu::Adapter> {
     adapters
 }
 
-/// The adapter to use, or none for the CPU reference.
-pub fn choose(choice: &DeviceChoice) -> Result<Option<wgpu::Adapter>> {
+/// The adapters to try, in this order; none for the CPU references.
+pub(super) fn candidates(choice: &DeviceChoice) -> Result<Vec<wgpu::Adapter>> {
     match choice {
-        DeviceChoice::Cpu => Ok(None),
-        DeviceChoice::Auto => Ok(adapters().into_iter().next()),
-        DeviceChoice::Gpu => {
-            adapters().into_iter().next().map(Some).ok_or_else(|| Error::input(NO_ADAPTER))
+        DeviceChoice::Cpu => Ok(Vec::new()),
+        DeviceChoice::Auto => Ok(adapters()),
+        DeviceChoice::Gpu => match adapters() {
+            all if all.is_empty() => Err(Error::input(NO_ADAPTER)),
+            all => Ok(all),
+        },
+        DeviceChoice::Named(name) => Ok(vec![named(name, adapters())?]),
+    }
+}
+
+/// The first adapter to try, or none for the CPU references.
+///
+/// # Errors
+/// There is no such adapter.
+pub fn choose(choice: &DeviceChoice) -> Result<Option<wgpu::Adapter>> {
+    Ok(candidates(choice)?.into_iter().next())
+}
+
+/// The first of the candidates that opens, or none for the CPU references; and the errors of those
+/// before it.
+pub(super) fn open_first<A, D>(
+    choice: &DeviceChoice,
+    candidates: Vec<A>,
+    open: impl Fn(A) -> Result<D>,
+) -> Result<(Option<D>, Vec<Error>)> {
+    let mut errors = Vec::new();
+    for adapter in candidates {
+        match open(adapter) {
+            Ok(opened) => return Ok((Some(opened), errors)),
+            Err(error) => errors.push(error),
         }
-        DeviceChoice::Named(name) => named(name, adapters()).map(Some),
+    }
+    match choice {
+        DeviceChoice::Auto | DeviceChoice::Cpu => Ok((None, errors)),
+        DeviceChoice::Gpu | DeviceChoice::Named(_) => Err(match errors.len() {
+            1 => errors.remove(0),
+            _ => {
+                let reasons: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
+                Error::failure(format!("no adapter can be opened:{}", reasons.concat()))
+            }
+        }),
     }
 }
 
@@ -174,7 +209,40 @@ fn position(wanted: &str, summaries: &[AdapterSummary]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AdapterSummary, position};
+    use super::{AdapterSummary, DeviceChoice, open_first, position};
+    use crate::error::{Error, Kind, Result};
+
+    /// Adapters are numbers here, and those below the first that works cannot be opened.
+    fn opening(choice: DeviceChoice, working: usize) -> Result<(Option<usize>, Vec<String>)> {
+        let open = |adapter| match adapter {
+            adapter if adapter < working => Err(Error::failure(format!("{adapter} is lost"))),
+            adapter => Ok(adapter),
+        };
+        let (opened, errors) = open_first(&choice, vec![0, 1, 2], open)?;
+        Ok((opened, errors.iter().map(Error::to_string).collect()))
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_passed_over_with_its_reason() {
+        let lost = |count: usize| (0..count).map(|at| format!("{at} is lost")).collect();
+        for choice in [DeviceChoice::Auto, DeviceChoice::Gpu] {
+            assert_eq!(opening(choice.clone(), 0).unwrap(), (Some(0), lost(0)));
+            assert_eq!(opening(choice, 2).unwrap(), (Some(2), lost(2)));
+        }
+        // The CPU references come last, and only where any device will do.
+        assert_eq!(opening(DeviceChoice::Auto, 3).unwrap(), (None, lost(3)));
+        let error = opening(DeviceChoice::Gpu, 3).unwrap_err();
+        assert_eq!(error.kind, Kind::Failure);
+        let lines: Vec<String> = error.to_string().lines().skip(1).map(str::to_owned).collect();
+        assert_eq!(lines, ["  0 is lost", "  1 is lost", "  2 is lost"]);
+    }
+
+    #[test]
+    fn what_was_asked_for_by_name_is_never_replaced() {
+        let named = DeviceChoice::Named("radeon".into());
+        let open = |()| Err::<(), _>(Error::failure("it is lost"));
+        assert_eq!(open_first(&named, vec![()], open).unwrap_err().to_string(), "it is lost");
+    }
 
     #[test]
     fn a_number_is_a_place_or_part_of_a_name_but_no_version() {

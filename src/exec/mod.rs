@@ -14,16 +14,16 @@ pub use cpu::CpuPrograms;
 pub use gpu::{Gpu, GpuOptions};
 pub use pipelines::Compilation;
 pub use profile::Profile;
-pub use programs::GpuPrograms;
+pub use programs::{GpuPrograms, fits};
 pub use record::Record;
 
-pub use wgpu::Adapter;
+pub use wgpu::{Adapter, Limits};
 
 use std::sync::Arc;
 
-use crate::Result;
 use crate::kernels::Facts;
 use crate::plan::{Plan, Storage, TensorId};
+use crate::{Error, Result};
 
 /// Values for a [`crate::plan::Home::Input`] tensor.
 #[derive(Clone, Copy, Debug)]
@@ -74,21 +74,25 @@ pub enum Device {
 }
 
 impl Device {
-    /// Opens what was asked for; `auto` falls back to the CPU, nothing else is ever replaced.
-    pub fn open(choice: &DeviceChoice, options: GpuOptions) -> Result<Self> {
-        Ok(match adapter::choose(choice)? {
-            Some(adapter) => Self::Gpu(Arc::new(Gpu::open(adapter, options)?)),
-            None => Self::Cpu,
-        })
+    /// Opens what was asked for, and returns why adapters that come before it were not taken: where
+    /// any will do, one that cannot be opened is passed over. The CPU references are the last that
+    /// `auto` takes; what was asked for by name is never replaced.
+    ///
+    /// # Errors
+    /// There is no such adapter, or none that can be opened.
+    pub fn open(choice: &DeviceChoice, options: GpuOptions) -> Result<(Self, Vec<Error>)> {
+        let open = |adapter| Gpu::open(adapter, options);
+        let (gpu, passed_over) = adapter::open_first(choice, adapter::candidates(choice)?, open)?;
+        Ok((gpu.map_or(Self::Cpu, |gpu| Self::Gpu(Arc::new(gpu))), passed_over))
     }
 
     /// The best there is: a discrete GPU, then an integrated one, then a software adapter, then the
     /// CPU references.
     ///
     /// # Errors
-    /// The adapter cannot be opened.
+    /// As [`Self::open`].
     pub fn auto() -> Result<Self> {
-        Self::open(&DeviceChoice::Auto, GpuOptions::default())
+        Ok(Self::open(&DeviceChoice::Auto, GpuOptions::default())?.0)
     }
 
     /// One line for people: the adapter's name, type, backend and driver.

@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::adapter::AdapterSummary;
 use super::gpu::{Gpu, WINDOW, bound_range};
 use super::{Arrival, Executor, Input, ProgramIndex};
 use crate::kernels::Element;
@@ -58,7 +57,7 @@ impl GpuPrograms {
     pub fn new(gpu: Arc<Gpu>, plans: Vec<Arc<Plan>>) -> Result<Self> {
         let limits = gpu.limits();
         for plan in &plans {
-            fits(plan, &limits, &gpu.summary)?;
+            fits(plan, &limits, &gpu.summary.name)?;
         }
         gpu.prepare(&plans)?;
 
@@ -216,19 +215,21 @@ impl GpuPrograms {
     }
 }
 
-/// Refuses a plan that the adapter cannot bind, with what to change.
-fn fits(plan: &Plan, limits: &wgpu::Limits, adapter: &AdapterSummary) -> Result<()> {
+/// Refuses a plan that an adapter of these limits cannot bind or dispatch.
+///
+/// # Errors
+/// The first tensor or kernel that is too large, and what to change.
+pub fn fits(plan: &Plan, limits: &wgpu::Limits, adapter: &str) -> Result<()> {
     for step in plan.steps() {
         for &id in &step.tensors {
             let tensor = plan.tensor(id);
             let bytes = 4 * tensor.length as u64;
             if bytes > limits.max_storage_buffer_binding_size {
                 return Err(Error::input(format!(
-                    "{} needs {} MiB in one binding and {} allows {} MiB; use a smaller batch \
-                     (--set train.batch=…) or shorter clips",
+                    "{} needs {} MiB in one binding and {adapter} allows {} MiB; use a smaller \
+                     batch (--set train.batch=…) or shorter clips",
                     tensor.name,
                     bytes.div_ceil(1 << 20),
-                    adapter.name,
                     limits.max_storage_buffer_binding_size >> 20,
                 )));
             }
@@ -236,10 +237,9 @@ fn fits(plan: &Plan, limits: &wgpu::Limits, adapter: &AdapterSummary) -> Result<
         let most = step.launch.grid.workgroups.into_iter().max().unwrap_or(0);
         if most > limits.max_compute_workgroups_per_dimension {
             return Err(Error::input(format!(
-                "{} needs {most} workgroups in one dimension and {} allows {}; use a smaller \
-                 batch (--set train.batch=…)",
+                "{} needs {most} workgroups in one dimension and {adapter} allows {}; use a \
+                 smaller batch (--set train.batch=…)",
                 step.launch.kernel.id(),
-                adapter.name,
                 limits.max_compute_workgroups_per_dimension,
             )));
         }

@@ -124,7 +124,7 @@ impl Session {
         let mut plans: Vec<Arc<Plan>> = Vec::new();
         let [mut training, mut evaluation, mut inference] = [(); 3].map(|()| Vec::new());
         for (index, (purpose, size)) in wanted.enumerate() {
-            let Program { mut plan, handles } = network.program(size, purpose, &facts);
+            let Program { mut plan, handles } = network.program(size, purpose, facts);
             if let Some(before) = plans.last() {
                 plan.share_constants(before);
             }
