@@ -348,11 +348,11 @@ fn the_cache_is_shown_bounded_and_cleared() {
     let place = Place::new();
     let cache = ["dataset", "cache"];
     let text = place.out(&cache);
-    assert!(text.contains("cache/features\n0 arrays, 0 bytes"), "{text}");
+    assert!(text.contains("cache/features\n0 clips, 0 bytes"), "{text}");
     place.write("cache/features/ab/cd.f32", &"x".repeat(1500));
-    assert!(place.out(&cache).contains("1 array, 1.5 kB"));
-    assert!(place.out(&["dataset", "cache", "--max-size", "2kB"]).contains("1 array,"));
-    assert!(place.out(&["dataset", "cache", "--max-size", "1 KB"]).contains("0 arrays"));
+    assert!(place.out(&cache).contains("1 clips, 1.5 kB"));
+    assert!(place.out(&["dataset", "cache", "--max-size", "2kB"]).contains("1 clips"));
+    assert!(place.out(&["dataset", "cache", "--max-size", "1 KB"]).contains("0 clips"));
     place.write("cache/features/ab/cd.f32", "x");
     place.write("cache/synthetic-v1-3s-2-seed0/01/1.wav", &"x".repeat(1200));
     place.write("cache/.building-synthetic-v1-3s-2-seed0-99-0/01/1.wav", "12345");
@@ -360,7 +360,7 @@ fn the_cache_is_shown_bounded_and_cleared() {
     assert!(text.contains("synthetic-v1-3s-2-seed0\nsynthetic corpus, 1.2 kB"), "{text}");
     assert!(text.contains("seed0-99-0\nunfinished corpus, 5 bytes"), "{text}");
     let text = place.out(&["dataset", "cache", "--clear"]);
-    assert!(text.contains("0 arrays") && !text.contains("corpus"), "{text}");
+    assert!(text.contains("0 clips") && !text.contains("corpus"), "{text}");
     let left: Vec<_> =
         fs::read_dir(place.at("cache")).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(left, [place.at("cache/features")]);

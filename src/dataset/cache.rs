@@ -65,10 +65,18 @@ pub fn default_root() -> Result<PathBuf> {
 
 /// What an entry was computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(Hash);
+pub struct Key {
+    hash: Hash,
+    ending: &'static str,
+}
+
+/// The ending of a spectrogram's file; a clip has one.
+const SPECTROGRAM: &str = "f32";
+/// The ending of the hand-crafted features' beside it.
+const HANDCRAFTED: &str = "handcrafted";
 
 impl Key {
-    /// The key of features made by `recipe` on `device` from audio whose content hashes to
+    /// The key of a spectrogram made by `recipe` on `device` from audio whose content hashes to
     /// `content`. The recipe is any text that states every number the features depend on; the device
     /// is [`Device::identity`](crate::exec::Device::identity).
     pub fn new(content: Hash, recipe: &str, device: &str) -> Self {
@@ -76,14 +84,20 @@ impl Key {
         hasher.update(&FORMAT_VERSION.to_le_bytes()).update(content.as_bytes());
         // The length keeps the two texts apart.
         hasher.update(&(recipe.len() as u64).to_le_bytes()).update(recipe.as_bytes());
-        Self(hasher.update(device.as_bytes()).finalize())
+        let hash = hasher.update(device.as_bytes()).finalize();
+        Self { hash, ending: SPECTROGRAM }
+    }
+
+    /// The same of hand-crafted features.
+    pub fn of_handcrafted(content: Hash, recipe: &str, device: &str) -> Self {
+        Self { ending: HANDCRAFTED, ..Self::new(content, recipe, device) }
     }
 }
 
 /// How much the cache holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSize {
-    /// Arrays that are kept: a clip has one or two.
+    /// Clips whose spectrograms are kept.
     pub entries: u64,
     /// What they take on disk.
     pub bytes: u64,
@@ -91,8 +105,7 @@ pub struct CacheSize {
 
 impl fmt::Display for CacheSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let arrays = if self.entries == 1 { "array" } else { "arrays" };
-        write!(f, "{} {arrays}, {}", self.entries, show_bytes(self.bytes))
+        write!(f, "{} clips, {}", self.entries, show_bytes(self.bytes))
     }
 }
 
@@ -205,7 +218,7 @@ impl FeatureCache {
     pub fn size(&self) -> Result<CacheSize> {
         let mut size = CacheSize { entries: 0, bytes: 0 };
         self.for_each_entry(|entry| {
-            size.entries += 1;
+            size.entries += u64::from(has_ending(&entry.path(), &[SPECTROGRAM]));
             size.bytes += entry.metadata()?.len();
             Ok(())
         })?;
@@ -274,7 +287,7 @@ impl FeatureCache {
                 continue;
             }
             for entry in list(&folder)? {
-                if entry.path().extension().is_none_or(|ending| ending != "f32") {
+                if !has_ending(&entry.path(), &[SPECTROGRAM, HANDCRAFTED]) {
                     continue;
                 }
                 match visit(&entry) {
@@ -289,9 +302,9 @@ impl FeatureCache {
     }
 
     fn entry(&self, key: Key) -> PathBuf {
-        let name = key.0.to_hex();
+        let name = key.hash.to_hex();
         let (folder, rest) = name.split_at(2);
-        self.folder.join(folder).join(rest).with_extension("f32")
+        self.folder.join(folder).join(rest).with_extension(key.ending)
     }
 
     /// A name that no other thread or process writes to.
@@ -318,11 +331,15 @@ impl FeatureCache {
     }
 }
 
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    path.extension().is_some_and(|ending| endings.iter().any(|&known| ending == known))
+}
+
 fn entry_bytes(key: Key, values: &[f32]) -> Vec<u8> {
     let payload: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
     bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(key.0.as_bytes());
+    bytes.extend_from_slice(key.hash.as_bytes());
     bytes.extend_from_slice(&(values.len() as u64).to_le_bytes());
     bytes.extend_from_slice(blake3::hash(&payload).as_bytes());
     bytes.extend_from_slice(&payload);
@@ -333,7 +350,7 @@ fn parse(bytes: &[u8], key: Key) -> Option<Vec<f32>> {
     let (header, payload) = bytes.split_at_checked(HEADER_BYTES)?;
     let mut expected = Vec::with_capacity(HEADER_BYTES);
     expected.extend_from_slice(&MAGIC);
-    expected.extend_from_slice(key.0.as_bytes());
+    expected.extend_from_slice(key.hash.as_bytes());
     expected.extend_from_slice(&(payload.len() as u64 / 4).to_le_bytes());
     expected.extend_from_slice(blake3::hash(payload).as_bytes());
     let (values, rest) = payload.as_chunks();
@@ -506,7 +523,7 @@ mod tests {
         cache.shrink(2 * each - 1).unwrap();
         assert!(cache.get(key("b")).is_some());
         assert_eq!(cache.size().unwrap().entries, 1);
-        assert_eq!(cache.size().unwrap().to_string(), format!("1 array, {each} bytes"));
+        assert_eq!(cache.size().unwrap().to_string(), format!("1 clips, {each} bytes"));
         cache.shrink(0).unwrap();
         assert_eq!(cache.size().unwrap().entries, 0);
     }
