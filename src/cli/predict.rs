@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use super::{Common, open_device, stop_on_interrupt};
 use crate::audio::{Found, find_audio};
 use crate::model::checkpoint::{Checkpoint, Description};
-use crate::predict::{Tagger, playlist, predict_files};
+use crate::predict::{Tagger, playlist, predict_files, tags};
 use crate::report::{audio_files, clock};
 use crate::spelling::nearest_first;
 use crate::{Error, Result};
@@ -83,6 +83,9 @@ impl Predict {
             progress.note(&note);
         }
         let files = found.files;
+        if self.write_tags && !self.dry_run {
+            tags::sweep(&files);
+        }
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
         let device = open_device(&self.common.device, &progress)?;
         let mut tagger = Tagger::new(&checkpoint, &device)
