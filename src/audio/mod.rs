@@ -22,6 +22,7 @@ mod clip;
 mod compressed;
 mod edit_list;
 mod find;
+mod flac_sound;
 mod format;
 mod packets;
 mod recording;

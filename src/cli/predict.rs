@@ -53,9 +53,9 @@ pub struct Predict {
     /// Write the moods into the tag MOOD of each file, in place of what it says there.
     ///
     /// Written are the moods that reach their thresholds, the most probable first, or the most
-    /// probable one where none does. ID3v2.4 has TMOO, ID3v2.3 TXXX:MOOD, FLAC and Ogg Vorbis MOOD,
-    /// M4A ----:com.apple.iTunes:MOOD. The sound and all other tags stay as they are: a file is left
-    /// alone where that cannot be made sure of.
+    /// probable one where none does. ID3v2.4 has TMOO, ID3v2.3 TXXX:MOOD, FLAC and Ogg MOOD, M4A
+    /// ----:com.apple.iTunes:MOOD. Every other byte stays as it is: a file is left alone where that
+    /// cannot be made sure of.
     #[arg(long)]
     write_tags: bool,
     /// Print what --write-tags would write, and write nothing.

@@ -190,7 +190,7 @@ impl Mp4 {
                 _ => mp4.walk(content, &it)?,
             }
         }
-        mp4.rest.push(Part::Kept(behind));
+        mp4.keep(behind);
         Ok(mp4)
     }
 
@@ -223,8 +223,15 @@ impl Mp4 {
                 self.walk(content, &child)?;
             }
         }
-        self.rest.push(Part::Kept(behind));
+        self.keep(behind);
         Ok(())
+    }
+
+    /// None where there is nothing, as in a box that is made together with the first item.
+    fn keep(&mut self, range: Range<u64>) {
+        if !range.is_empty() {
+            self.rest.push(Part::Kept(range));
+        }
     }
 
     /// Goes through any other box.
@@ -235,7 +242,7 @@ impl Mp4 {
             for child in &children {
                 self.walk(content, child)?;
             }
-            self.rest.push(Part::Kept(behind));
+            self.keep(behind);
             return Ok(());
         }
         self.unknown |= match &it.kind {
