@@ -1,18 +1,16 @@
 //! Files around the tag MOOD: every byte of them but the one field, in every container.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use moodshader::audio::find_audio;
 use moodshader::predict::tags::{preview, sweep, write};
 use tempfile::TempDir;
 
-const SOUND: &[u8] = b"\xff\xfb\x90\x00the sound \xff\x00\xff\xe0 of the file";
+use tagged::*;
 
-fn moods() -> Vec<String> {
-    ["dark", "epic"].map(str::to_owned).to_vec()
-}
+#[path = "support/tagged.rs"]
+mod tagged;
 
 /// The file `before` with the moods is `after`, byte for byte.
 #[track_caller]
@@ -40,36 +38,6 @@ fn refused(before: &[u8], reason: &str) {
     assert!(told.contains(reason) && told.contains("as it was"), "{told}");
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-}
-
-fn sevens(number: usize) -> [u8; 4] {
-    [21, 14, 7, 0].map(|shift| (number >> shift & 0x7f) as u8)
-}
-
-fn frame(version: u8, id: &[u8], content: &[u8]) -> Vec<u8> {
-    let length = content.len();
-    let size = if version == 4 { sevens(length) } else { (length as u32).to_be_bytes() };
-    match version {
-        2 => [id, &size[1..], content].concat(),
-        _ => [id, &size, &[0, 0], content].concat(),
-    }
-}
-
-fn tag(version: u8, flags: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let body = parts.concat();
-    [b"ID3", &[version, 0, flags][..], &sevens(body.len()), &body].concat()
-}
-
-fn tmoo() -> Vec<u8> {
-    frame(4, b"TMOO", b"\x03dark\0epic")
-}
-
-fn txxx(version: u8) -> Vec<u8> {
-    let utf_16 = |text: &str| -> Vec<u8> {
-        [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
-    };
-    let content = [&[1][..], &utf_16("MOOD"), &[0, 0], &utf_16("dark; epic")].concat();
-    frame(version, if version == 2 { b"TXX" } else { b"TXXX" }, &content)
 }
 
 #[test]
@@ -104,12 +72,6 @@ fn id3_keeps_frames_and_padding() {
 
 fn tmoo_of(mood: &str) -> Vec<u8> {
     frame(4, b"TMOO", format!("\x03{mood}").as_bytes())
-}
-
-/// With a zero behind every 0xff, each of which needs one here.
-fn unsynchronised(bytes: &[u8]) -> Vec<u8> {
-    let zeros = |byte: u8| usize::from(byte == 0xff);
-    bytes.iter().flat_map(|&byte| [byte, 0].into_iter().take(1 + zeros(byte))).collect()
 }
 
 #[test]
@@ -152,25 +114,6 @@ fn id3_with_all_that_its_standard_has() {
     refused(&[&tag(4, 0, &[b"TMOO\0\0\0\x05\0\x08zzzzz"]), SOUND].concat(), "compressed");
 }
 
-fn comments(vendor: &str, items: &[&[u8]]) -> Vec<u8> {
-    let counted = |bytes: &[u8]| [&(bytes.len() as u32).to_le_bytes()[..], bytes].concat();
-    let items_counted: Vec<u8> = items.iter().flat_map(|item| counted(item)).collect();
-    let count = (items.len() as u32).to_le_bytes();
-    [counted(vendor.as_bytes()), count.to_vec(), items_counted].concat()
-}
-
-fn flac(blocks: &[(u8, &[u8])]) -> Vec<u8> {
-    let mut out = b"fLaC".to_vec();
-    for (index, (kind, content)) in blocks.iter().enumerate() {
-        let last = if index + 1 == blocks.len() { 0x80 } else { 0 };
-        out.push(kind | last);
-        out.extend(&(content.len() as u32).to_be_bytes()[1..]);
-        out.extend(*content);
-    }
-    out.extend(b"\xff\xf8 and the rest of the sound");
-    out
-}
-
 #[test]
 fn flac_keeps_comments_and_blocks() {
     let information = [1; 34];
@@ -202,35 +145,6 @@ fn flac_keeps_comments_and_blocks() {
     broken.truncate(broken.len() - 3);
     refused(&flac(&[(0, &information), (4, &broken)]), "comment");
     refused(&flac(&[(0, &information), (1, &[0; 900])])[..200], "ends before");
-}
-
-/// A page of an Ogg file, the lengths of whose segments are `lacing`.
-fn page(flags: u8, granule: i64, serial: u32, number: u32, lacing: &[u8], body: &[u8]) -> Vec<u8> {
-    let mut page =
-        [b"OggS\0", &[flags][..], &granule.to_le_bytes(), &serial.to_le_bytes()].concat();
-    page.extend(number.to_le_bytes());
-    page.extend([0, 0, 0, 0, lacing.len() as u8]);
-    page.extend([lacing, body].concat());
-    let mut sum = 0_u32;
-    for byte in &page {
-        sum ^= u32::from(*byte) << 24;
-        (0..8).for_each(|_| sum = sum << 1 ^ if sum >> 31 == 1 { 0x04c1_1db7 } else { 0 });
-    }
-    page[22..26].copy_from_slice(&sum.to_le_bytes());
-    page
-}
-
-fn laced(length: usize) -> Vec<u8> {
-    [vec![255; length / 255], vec![(length % 255) as u8]].concat()
-}
-
-/// Pages with comments and what follows them: (continued, granule, lacing, body), each numbered.
-fn stream(pages: &[(u8, i64, &[u8], &[u8])]) -> Vec<u8> {
-    let first = page(2, 0, 5, 0, &[30], &[b"\x01vorbis", &[1; 23][..]].concat());
-    let pages = (1..).zip(pages).map(|(number, (flags, granule, lacing, body))| {
-        page(*flags, *granule, 5, number, lacing, body)
-    });
-    [vec![first], pages.collect()].concat().concat()
 }
 
 #[test]
@@ -301,56 +215,6 @@ fn ogg_of_other_codecs() {
     }
 }
 
-fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    [&(8 + content.len() as u32).to_be_bytes()[..], kind, &content].concat()
-}
-
-/// An M4A file with `tags` in its index and places of sound in tables of either kind, fragments too.
-fn m4a(tags: &[u8], index_in_front: bool) -> Vec<u8> {
-    let start = boxed(b"ftyp", &[b"M4A "]);
-    let sound = boxed(b"mdat", &[b"some sound"]);
-    let index = |place: u32| {
-        let tables = [
-            boxed(
-                b"stco",
-                &[&[0, 0, 0, 0, 0, 0, 0, 2], &place.to_be_bytes(), &(place + 5).to_be_bytes()],
-            ),
-            boxed(b"co64", &[&[0, 0, 0, 0, 0, 0, 0, 1], &u64::from(place + 3).to_be_bytes()]),
-        ];
-        let table = boxed(b"stbl", &[&boxed(b"stsd", &[b"of a kind"]), &tables.concat()]);
-        let media = boxed(b"mdia", &[&boxed(b"minf", &[&table])]);
-        boxed(b"moov", &[&boxed(b"mvhd", &[&[3; 12]]), &boxed(b"trak", &[&media]), tags])
-    };
-    let length = index(0).len() as u32;
-    let front = start.len() as u32 + if index_in_front { length } else { 0 };
-    let index = index(front + 8);
-    let fragment = (start.len() + index.len() + sound.len()) as u64;
-    let header = boxed(b"tfhd", &[&[0, 0, 0, 1, 0, 0, 0, 1], &fragment.to_be_bytes()]);
-    let entry = [&[0; 8][..], &fragment.to_be_bytes(), &[1; 3]].concat();
-    let head = [1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1];
-    let fragments = [
-        boxed(b"moof", &[&boxed(b"traf", &[&header])]),
-        boxed(b"mfra", &[&boxed(b"tfra", &[&head, &entry])]),
-    ]
-    .concat();
-    match index_in_front {
-        true => [start, index, sound, fragments].concat(),
-        false => [start, sound, index, fragments].concat(),
-    }
-}
-
-fn value(text: &[u8]) -> Vec<u8> {
-    boxed(b"data", &[&[0, 0, 0, 1, 0, 0, 0, 0], text])
-}
-
-/// An item with a name of its own.
-fn free(name: &[u8], texts: &[&[u8]]) -> Vec<u8> {
-    let mean = boxed(b"mean", &[&[0; 4], b"com.apple.iTunes"]);
-    let values: Vec<u8> = texts.iter().flat_map(|text| value(text)).collect();
-    boxed(b"----", &[&mean, &boxed(b"name", &[&[0; 4], name]), &values])
-}
-
 #[test]
 fn m4a_moves_places_and_keeps_items() {
     let own = free(b"MOOD", &[b"dark", b"epic"]);
@@ -377,14 +241,12 @@ fn m4a_moves_places_and_keeps_items() {
     let quicktime = boxed(b"hdlr", &[b"\0\0\0\0\0\0\0\0mdtaappl", &[0; 9]]);
     refused(&m4a(&boxed(b"udta", &[&boxed(b"meta", &[&[0; 4], &quicktime])]), true), "iTunes");
     refused(&m4a(&boxed(b"udta", &[&[0, 0, 1, 0], b"meta"]), true), "box");
+    let deep =
+        (1..100_000_u32).rev().flat_map(|depth| [(8 * depth).to_be_bytes(), *b"trak"].concat());
+    let deep: Vec<u8> = deep.collect();
+    refused(&m4a(&deep, true), "deep");
     let iloc = boxed(b"meta", &[&[0; 4], &boxed(b"iloc", &[&[0; 8]])]);
     refused(&m4a(&iloc, true), "places");
-}
-
-fn chunk(big: bool, id: &[u8; 4], content: &[u8]) -> Vec<u8> {
-    let length = content.len() as u32;
-    let size = if big { length.to_be_bytes() } else { length.to_le_bytes() };
-    [id, &size[..], content, &vec![0; content.len() % 2]].concat()
 }
 
 #[test]
@@ -463,104 +325,4 @@ fn what_a_kill_leaves_is_passed_over_and_swept() {
     }
     sweep(&[song, folder.path().join("gone.mp3")]);
     assert!(!old.exists() && young.exists() && others.iter().all(|path| path.exists()));
-}
-
-/// Sound that nothing reads as something else, in a file with each kind of tag.
-fn originals() -> Vec<Vec<u8>> {
-    let title = frame(4, b"TIT2", b"\x03Title");
-    let fixture = |name: &str| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/audio");
-        fs::read(folder.join(name)).unwrap()
-    };
-    let texts = comments("vendor", &[b"TITLE=T", b"ARTIST=A"]);
-    let packet = [b"\x03vorbis", &texts[..], b"\x01"].concat();
-    let item = boxed(b"\xa9nam", &[&value(b"Title")]);
-    let handler = boxed(b"hdlr", &[b"\0\0\0\0\0\0\0\0mdirappl", &[0; 9]]);
-    let meta = boxed(b"meta", &[&[0; 4], &handler, &boxed(b"ilst", &[&item])]);
-    let wav = [
-        &b"WAVE"[..],
-        &chunk(false, b"data", b"sound"),
-        &chunk(false, b"ID3 ", &tag(4, 0, &[&title])),
-    ];
-    vec![
-        [&tag(4, 0, &[&title, &[0; 9]]), SOUND].concat(),
-        [&tag(3, 0xc0, &[&[0, 0, 0, 6, 0, 0, 0, 0, 0, 0], &frame(3, b"TIT2", b"\0T")]), SOUND]
-            .concat(),
-        flac(&[(0, &[1; 34]), (4, &texts), (1, &[0; 9])]),
-        stream(&[(0, 0, &laced(packet.len()), &packet), (4, 9, &[5], b"sound")]),
-        m4a(&boxed(b"udta", &[&meta]), true),
-        chunk(false, b"RIFF", &wav.concat()),
-        fixture("sweep.ogg"),
-        fixture("sweep.m4a"),
-        fixture("noise.flac"),
-        fixture("sweep.mp3"),
-    ]
-}
-
-/// Where a changed file is written, all but a few numbers and the field is there as it was.
-#[test]
-fn damaged_files_lose_nothing() {
-    const TRIES: usize = 150;
-    /// Bytes that change with the length of the field: sizes, places, a page's checksum.
-    const NUMBERS: usize = 64;
-    let folder = TempDir::new().unwrap();
-    let path: PathBuf = folder.path().join("file");
-    let mut state = 1_u64;
-    let mut draw = |below: usize| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 33) as usize % below
-    };
-    let mut compared = 0;
-    let texts: Vec<u8> = [b"MOOD=dark", b"MOOD=epic"]
-        .iter()
-        .flat_map(|text| [&[9, 0, 0, 0][..], *text].concat())
-        .collect();
-    let fields =
-        [tmoo(), txxx(3), unsynchronised(&txxx(3)), texts, free(b"MOOD", &[b"dark", b"epic"])];
-    for original in originals() {
-        // Where the structure lies in small files, and the first part of large ones.
-        let reach = original.len().min(600);
-        for _ in 0..TRIES {
-            let mut before = original.clone();
-            for _ in 0..=draw(3) {
-                let at = draw(reach);
-                before[at] = match draw(4) {
-                    0 => 0,
-                    1 => 0xff,
-                    2 => before[at] ^ 1 << draw(8),
-                    _ => draw(256) as u8,
-                };
-            }
-            if draw(8) == 0 {
-                before.truncate(draw(before.len()));
-            }
-            fs::write(&path, &before).unwrap();
-            let told = preview(&path, &moods());
-            match write(&path, &moods()) {
-                Ok(change) => {
-                    assert_eq!(told.unwrap(), change);
-                    let after = fs::read(&path).unwrap();
-                    assert_eq!(preview(&path, &moods()).unwrap().before, moods());
-                    let field = fields.iter().find_map(|field| {
-                        let at = after.windows(field.len()).position(|part| part == field)?;
-                        Some(at..at + field.len())
-                    });
-                    let field = field.expect("the field");
-                    let rest = [&after[..field.start], &after[field.end..]].concat();
-                    // It differs where boxes, blocks, pages or tags are made for the field.
-                    if rest.len() == before.len() {
-                        let changed = before.iter().zip(&rest).filter(|(one, two)| one != two);
-                        assert!(changed.count() <= NUMBERS, "{}", before.escape_ascii());
-                        compared += 1;
-                    }
-                }
-                Err(error) => {
-                    assert_eq!(told.unwrap_err().to_string(), error.to_string());
-                    assert_eq!(fs::read(&path).unwrap(), before);
-                }
-            }
-        }
-    }
-    assert!(compared > 3 * TRIES, "only {compared} could be compared");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

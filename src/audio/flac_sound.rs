@@ -8,10 +8,10 @@ use std::io::{Read, Result, Seek, SeekFrom};
 
 use symphonia::core::io::MediaSource;
 
-/// Kinds of blocks of metadata: what is passed over, and what a decoder has no use for (comments,
-/// a cue sheet, a picture).
+/// Kinds of blocks of metadata: what is passed over, and what a decoder has no use for (another
+/// program's, comments, a cue sheet, a picture).
 const PADDING: u8 = 1;
-const UNUSED: [u8; 3] = [4, 5, 6];
+const UNUSED: [u8; 4] = [2, 4, 5, 6];
 /// Marks the last block.
 const LAST: u8 = 0x80;
 /// Bytes of an ID3v1 tag, and of the header and the footer of an APE tag.
@@ -76,12 +76,10 @@ impl Read for FlacSound {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let left = self.end.saturating_sub(self.at).min(buffer.len() as u64) as usize;
         let read = self.file.read(&mut buffer[..left])?;
-        for at in &self.unused {
-            if let Some(kind) =
-                at.checked_sub(self.at).and_then(|at| buffer[..read].get_mut(at as usize))
-            {
-                *kind = *kind & LAST | PADDING;
-            }
+        let first = self.unused.partition_point(|at| *at < self.at);
+        for at in &self.unused[first..] {
+            let Some(kind) = buffer[..read].get_mut((at - self.at) as usize) else { break };
+            *kind = *kind & LAST | PADDING;
         }
         self.at += read as u64;
         Ok(read)

@@ -16,7 +16,7 @@ const ELSEWHERE: u32 = u32::MAX;
 
 struct Chunk {
     id: [u8; 4],
-    /// Of the content, without header and padding.
+    /// The bytes of the content, without header and padding.
     range: Range<u64>,
     tag: Option<Tag>,
 }

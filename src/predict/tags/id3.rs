@@ -43,7 +43,7 @@ const TMOO: &str = "TMOO";
 pub struct Tag {
     version: u8,
     header: [u8; 10],
-    /// Of the content, with header and footer.
+    /// The bytes of the content, with header and footer.
     pub range: Range<u64>,
     /// The header behind the header.
     extended: Range<u64>,
@@ -54,7 +54,7 @@ pub struct Tag {
 }
 
 struct Frame {
-    /// Of the content, with its header.
+    /// The bytes of the content, with its header.
     range: Range<u64>,
     /// What it names if it is about moods.
     moods: Option<Vec<String>>,

@@ -102,9 +102,8 @@ fn plan<'a>(
         Error::input(format!("{} does not begin like an audio file", path.display()))
     })?;
     let refused = |error: Error| {
-        error.context(path.display()).followed_by(
-            "so its tag cannot be written without a risk to the rest; the file is as it was",
-        )
+        let error = error.context("its tag cannot be written").context(path.display());
+        error.followed_by("the file is as it was")
     };
     let before = Content::of(file).map_err(|error| Error::io("read", path, &error))?;
     let old = parse(format, &before, start).map_err(refused)?;

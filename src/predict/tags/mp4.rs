@@ -20,6 +20,8 @@ const UTF_16: u32 = 2;
 const HANDLER: &[u8] = b"\0\0\0\0\0\0\0\0mdirappl\0\0\0\0\0\0\0\0\0";
 /// Boxes that hold nothing but others, on the way to tables.
 const NESTED: [&[u8; 4]; 7] = [b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"mfra"];
+/// How many of these may lie in one another; four do.
+const DEEPEST: usize = 8;
 /// `tfhd`'s flag for a place in the file.
 const HAS_BASE: u32 = 1;
 
@@ -157,7 +159,7 @@ fn too_long() -> Error {
 }
 
 pub struct Mp4 {
-    /// Of the whole file.
+    /// The outermost boxes.
     top: Vec<BoxAt>,
     /// The boxes on the way to the items that are there, `moov` first.
     way: Vec<BoxAt>,
@@ -187,7 +189,7 @@ impl Mp4 {
         for it in mp4.top.clone() {
             match &it.kind {
                 b"moov" => mp4.walk_way(content, it, &[b"udta", b"meta", b"ilst"])?,
-                _ => mp4.walk(content, &it)?,
+                _ => mp4.walk(content, &it, DEEPEST)?,
             }
         }
         mp4.keep(behind);
@@ -220,7 +222,7 @@ impl Mp4 {
                 }
             } else if child.kind != *b"hdlr" || content.read(child.inner.clone())? != HANDLER {
                 // The handler is made together with the first item.
-                self.walk(content, &child)?;
+                self.walk(content, &child, DEEPEST)?;
             }
         }
         self.keep(behind);
@@ -234,13 +236,16 @@ impl Mp4 {
         }
     }
 
-    /// Goes through any other box.
-    fn walk(&mut self, content: &Content<'_>, it: &BoxAt) -> Result<()> {
+    /// Goes through any other box, and as many boxes in one another as `depth` says.
+    fn walk(&mut self, content: &Content<'_>, it: &BoxAt, depth: usize) -> Result<()> {
         if NESTED.contains(&&it.kind) {
+            let deeper = depth
+                .checked_sub(1)
+                .ok_or_else(|| Error::input("its boxes lie too deep in one another"))?;
             self.rest.push(Part::Kept(it.range.start..it.inner.start));
             let (children, behind) = boxes(content, it.inner.clone())?;
             for child in &children {
-                self.walk(content, child)?;
+                self.walk(content, child, deeper)?;
             }
             self.keep(behind);
             return Ok(());

@@ -26,8 +26,8 @@ const FIRST: u8 = 2;
 const LAST: u8 = 4;
 /// The granule position of a page on which no packet ends.
 const NO_PACKET: [u8; 8] = [0xff; 8];
-/// Bytes in which the next page is looked for at a time.
-const SEARCHED: u64 = 1 << 16;
+/// Bytes in which the next page is looked for at a time, at first and at most.
+const SEARCHED: Range<u64> = 1 << 7..1 << 16;
 
 /// What stands in front of the comments.
 #[derive(Clone, Copy)]
@@ -323,15 +323,17 @@ fn later(content: &Content<'_>, mut at: u64, serial: [u8; 4]) -> Result<Vec<Run>
 /// Where the next page may begin, or the end.
 fn next_mark(content: &Content<'_>, mut at: u64) -> Result<u64> {
     const MARK: &[u8] = b"OggS";
+    let mut searched = SEARCHED.start;
     loop {
-        let bytes = content.read_to(at..at + SEARCHED)?;
+        let bytes = content.read_to(at..at + searched)?;
         if let Some(place) = bytes.windows(MARK.len()).position(|part| part == MARK) {
             return Ok(at + place as u64);
         }
-        if bytes.len() < SEARCHED as usize {
+        if (bytes.len() as u64) < searched {
             return Ok(content.len());
         }
-        at += SEARCHED - MARK.len() as u64 + 1;
+        at += searched - MARK.len() as u64 + 1;
+        searched = SEARCHED.end.min(2 * searched);
     }
 }
 

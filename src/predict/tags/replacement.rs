@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Error, ErrorKind};
+use std::io::{self, Error};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub struct Replacement {
     path: PathBuf,
     /// To be written.
     pub file: File,
-    /// Of the original, before anything was read.
+    /// What the original was before anything was read.
     metadata: Metadata,
 }
 
@@ -51,27 +51,31 @@ impl Replacement {
         use std::os::unix::fs::MetadataExt;
         use xattr::FileExt;
 
+        let kept = |what: &str, result: io::Result<()>| {
+            result.map_err(|error| {
+                Error::new(error.kind(), format!("its {what} cannot be kept ({error})"))
+            })
+        };
         let (old, new) = (&self.metadata, self.file.metadata()?);
         if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            std::os::unix::fs::fchown(&self.file, Some(old.uid()), Some(old.gid()))?;
+            let (owner, group) = (Some(old.uid()), Some(old.gid()));
+            kept("owner", std::os::unix::fs::fchown(&self.file, owner, group))?;
         }
-        self.file.set_permissions(old.permissions())?;
+        kept("rights", self.file.set_permissions(old.permissions()))?;
         // Access control lists are attributes too, and come after the rights that they refine.
         let names = |file: &File| match file.list_xattr() {
             Ok(names) => Ok(names.collect::<BTreeSet<_>>()),
-            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(BTreeSet::new()),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(BTreeSet::new()),
             Err(error) => Err(error),
         };
         let (wanted, inherited) = (names(original)?, names(&self.file)?);
         for name in inherited.difference(&wanted) {
-            self.file.remove_xattr(name)?;
+            kept("attributes", self.file.remove_xattr(name))?;
         }
         for name in wanted {
             let value = original.get_xattr(&name)?;
-            if let Some(value) = value.filter(|value| {
-                !self.file.get_xattr(&name).is_ok_and(|new| new.as_ref() == Some(value))
-            }) {
-                self.file.set_xattr(&name, &value)?;
+            if value != self.file.get_xattr(&name)? {
+                kept("attributes", self.file.set_xattr(&name, &value.unwrap_or_default()))?;
             }
         }
         Ok(())
