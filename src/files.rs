@@ -33,3 +33,12 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     }
     Ok(())
 }
+
+/// Whether the name is that of a file which was to take another's place, `.NAME.moodshader-PROCESS`:
+/// one that a killed process has left, or that is being written.
+pub fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_prefix('.').and_then(|name| name.rsplit_once(".moodshader-")).is_some_and(
+        |(_, process)| !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit()),
+    )
+}

@@ -388,3 +388,26 @@ fn folders_are_searched_for_audio() {
     assert!(input_error(find_audio(&[empty.path().to_owned()])).contains("no audio file"));
     assert!(input_error(find_audio(&[empty.path().join("gone")])).contains("gone"));
 }
+
+/// A picture that claims to be longer than its block, and tags behind the sound.
+#[test]
+fn tags_do_not_hide_the_sound_of_flac() {
+    let folder = TempDir::new().unwrap();
+    let plain = fixture("noise.flac");
+    let bytes = fs::read(&plain).unwrap();
+    // Behind the description of the stream, which is never the last block here.
+    assert_eq!((bytes[4], &bytes[5..8]), (0, &[0, 0, 34][..]));
+    let picture = [&3_u32.to_be_bytes()[..], &9_u32.to_be_bytes(), b"image/png", &[0; 20], &[9; 8]];
+    let picture = picture.concat();
+    let block = [&[6, 0, 0, picture.len() as u8][..], &picture].concat();
+    let ape = |flags: u32| {
+        let numbers = [2000, 32, 0, flags].map(u32::to_le_bytes).concat();
+        [&b"APETAGEX"[..], &numbers, &[0; 8]].concat()
+    };
+    let behind = [ape(5 << 29), ape(1 << 31), b"TAG".to_vec(), vec![0; 125]].concat();
+    let path = folder.path().join("tagged.flac");
+    fs::write(&path, [&bytes[..42], &block, &bytes[42..], &behind].concat()).unwrap();
+    assert!(Waveform::read(&path).unwrap() == Waveform::read(&plain).unwrap());
+    let clip = centre_clip(&path, 8000, 8000).unwrap();
+    assert!(!clip.truncated && !clip.damaged);
+}

@@ -18,13 +18,14 @@ use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::{Hint, Probe};
 use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Timestamp;
 use symphonia::default::{formats, get_codecs};
 
 use super::edit_list;
+use super::flac_sound::FlacSound;
 use super::format::Format;
 use crate::error::{Error, Result};
 
@@ -401,7 +402,13 @@ impl CompressedFile {
 /// Finds out how the packets of a file lie.
 fn demux(path: &Path, format: Format, first_byte: u64) -> Result<Box<dyn FormatReader>> {
     let file = File::open(path).map_err(|error| Error::io("read", path, &error))?;
-    let mut stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
+    let source: Box<dyn MediaSource> = match format {
+        Format::Flac => Box::new(
+            FlacSound::new(file, first_byte).map_err(|error| Error::io("read", path, &error))?,
+        ),
+        _ => Box::new(file),
+    };
+    let mut stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
     let mut probe = Probe::new();
     match format {
         Format::Mp3 => probe.register_format::<formats::MpaReader<'_>>(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::format::format_of;
 use crate::error::{Error, Result};
+use crate::files::is_leftover;
 
 /// Endings of names that promise audio.
 const ENDINGS: [&str; 22] = [
@@ -104,6 +105,9 @@ fn walk(folder: &Path, found: &mut Found) -> Result<()> {
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
+        if is_leftover(&path) {
+            continue;
+        }
         // A link to a folder may lead back to where it stands; one to a file is as good as a file.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             walk(&path, found)?;

@@ -52,7 +52,7 @@ pub fn format_of(path: &Path) -> Result<Option<Format>> {
 }
 
 /// The format, and the byte where it begins: ID3 tags may stand in front of any.
-pub(super) fn sniff(path: &Path) -> Result<Option<(Format, u64)>> {
+pub(crate) fn sniff(path: &Path) -> Result<Option<(Format, u64)>> {
     let io_error = |error| Error::io("read", path, &error);
     // Reading a pipe or a device could wait for ever.
     if !path.metadata().map_err(io_error)?.is_file() {

@@ -22,6 +22,7 @@ mod clip;
 mod compressed;
 mod edit_list;
 mod find;
+mod flac_sound;
 mod format;
 mod packets;
 mod recording;
@@ -34,6 +35,7 @@ pub use clip::{
     AudioFile, Clip, Inspection, centre_clip, inspect, successive_clips, successive_count,
 };
 pub use find::{Found, find_audio, has_audio_ending, passed_over};
+pub(crate) use format::sniff;
 pub use format::{Format, format_of};
 pub use packets::sound_hash;
 

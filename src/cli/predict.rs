@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use super::{Common, open_device, stop_on_interrupt};
 use crate::audio::{Found, find_audio};
 use crate::model::checkpoint::{Checkpoint, Description};
-use crate::predict::{Tagger, playlist, predict_files};
+use crate::predict::{Tagger, playlist, predict_files, tags};
 use crate::report::{audio_files, clock};
 use crate::spelling::nearest_first;
 use crate::{Error, Result};
@@ -53,9 +53,9 @@ pub struct Predict {
     /// Write the moods into the tag MOOD of each file, in place of what it says there.
     ///
     /// Written are the moods that reach their thresholds, the most probable first, or the most
-    /// probable one where none does. ID3v2.4 has TMOO, ID3v2.3 TXXX:MOOD, FLAC and Ogg Vorbis MOOD,
-    /// M4A ----:com.apple.iTunes:MOOD. The sound and all other tags stay as they are: a file is left
-    /// alone where that cannot be made sure of.
+    /// probable one where none does. ID3v2.4 has TMOO, ID3v2.3 TXXX:MOOD, FLAC and Ogg MOOD, M4A
+    /// ----:com.apple.iTunes:MOOD. Every other byte stays as it is: a file is left alone where that
+    /// cannot be made sure of.
     #[arg(long)]
     write_tags: bool,
     /// Print what --write-tags would write, and write nothing.
@@ -83,6 +83,9 @@ impl Predict {
             progress.note(&note);
         }
         let files = found.files;
+        if self.write_tags && !self.dry_run {
+            tags::sweep(&files);
+        }
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
         let device = open_device(&self.common.device, &progress)?;
         let mut tagger = Tagger::new(&checkpoint, &device)

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::synthetic;
 use crate::audio::{format_of, has_audio_ending};
 use crate::error::{Error, Result};
+use crate::files::is_leftover;
 
 /// MTG-Jamendo marks the family of each tag; this family is what a mood tagger is about.
 const MOOD_PREFIX: &str = "mood/theme---";
@@ -218,7 +219,7 @@ fn read_folder(path: &Path) -> Result<Vec<Track>> {
         let tag = name(&mood);
         for file in sorted_entries(&mood)?.into_iter().filter(|entry| !entry.is_dir()) {
             let begins_like_audio = file.is_file() && !matches!(format_of(&file), Ok(None));
-            if !begins_like_audio && !has_audio_ending(&file) {
+            if is_leftover(&file) || !begins_like_audio && !has_audio_ending(&file) {
                 continue;
             }
             let listed = format!("{tag}/{}", name(&file));

@@ -1,0 +1,121 @@
+//! A file's successor, which stands beside it until it takes its place.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Error};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::files::is_leftover;
+
+/// Bytes of the file's name in that of its successor, so that this fits wherever the file's does.
+const NAMED: usize = 64;
+/// A successor that has stood for so long belongs to no running program.
+const STALE: Duration = Duration::from_secs(60 * 60);
+
+/// It goes again unless it takes the file's place.
+pub struct Replacement {
+    original: PathBuf,
+    path: PathBuf,
+    /// To be written.
+    pub file: File,
+    /// What the original was before anything was read.
+    metadata: Metadata,
+}
+
+impl Replacement {
+    /// An empty successor of the file at `original`, with its owner, rights and attributes.
+    pub fn new(original: &Path, file: &File) -> io::Result<Self> {
+        let name = original.file_name().unwrap_or_default().to_string_lossy();
+        let mut end = name.len().min(NAMED);
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        let id = std::process::id();
+        let path = original.with_file_name(format!(".{}.moodshader-{id}", &name[..end]));
+        let metadata = file.metadata()?;
+        // What a killed process of the same number left.
+        let _ = fs::remove_file(&path);
+        let copy = Self {
+            file: OpenOptions::new().write(true).create_new(true).open(&path)?,
+            original: original.to_owned(),
+            path,
+            metadata,
+        };
+        copy.keep_attributes(file)?;
+        Ok(copy)
+    }
+
+    #[cfg(unix)]
+    fn keep_attributes(&self, original: &File) -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        use xattr::FileExt;
+
+        let kept = |what: &str, result: io::Result<()>| {
+            result.map_err(|error| {
+                Error::new(error.kind(), format!("its {what} cannot be kept ({error})"))
+            })
+        };
+        let (old, new) = (&self.metadata, self.file.metadata()?);
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            let (owner, group) = (Some(old.uid()), Some(old.gid()));
+            kept("owner", std::os::unix::fs::fchown(&self.file, owner, group))?;
+        }
+        kept("rights", self.file.set_permissions(old.permissions()))?;
+        // Access control lists are attributes too, and come after the rights that they refine.
+        let names = |file: &File| match file.list_xattr() {
+            Ok(names) => Ok(names.collect::<BTreeSet<_>>()),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(BTreeSet::new()),
+            Err(error) => Err(error),
+        };
+        let (wanted, inherited) = (names(original)?, names(&self.file)?);
+        for name in inherited.difference(&wanted) {
+            kept("attributes", self.file.remove_xattr(name))?;
+        }
+        for name in wanted {
+            let value = original.get_xattr(&name)?;
+            if value != self.file.get_xattr(&name)? {
+                kept("attributes", self.file.set_xattr(&name, &value.unwrap_or_default()))?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn keep_attributes(&self, _: &File) -> io::Result<()> {
+        self.file.set_permissions(self.metadata.permissions())
+    }
+
+    /// Takes the place of the original, unless another program has changed that.
+    pub fn take_place(self, original: &File) -> io::Result<()> {
+        self.file.sync_all()?;
+        let now = original.metadata()?;
+        let state = |metadata: &Metadata| (metadata.len(), metadata.modified().ok());
+        if state(&now) != state(&self.metadata) {
+            return Err(Error::other("another program has changed it"));
+        }
+        fs::rename(&self.path, &self.original)
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        // Gone where it took the file's place.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Removes successors that killed processes left beside `files`.
+pub fn sweep(files: &[PathBuf]) {
+    let folders: BTreeSet<PathBuf> = files
+        .iter()
+        .filter_map(|file| file.canonicalize().ok()?.parent().map(Path::to_owned))
+        .collect();
+    for entry in folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if is_leftover(&entry.path()) && age().is_some_and(|age| age > STALE) {
+            // What cannot be removed is passed over.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
