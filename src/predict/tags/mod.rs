@@ -59,8 +59,9 @@ impl Change {
 /// # Errors
 /// As [`write`], but for what only the disk can tell.
 pub fn preview(path: &Path, moods: &[String]) -> Result<Change> {
-    let file = open(path)?;
-    plan(path, &file, moods).map(|(change, _)| change)
+    let path = path.canonicalize().map_err(|error| Error::io("open", path, &error))?;
+    let file = open(&path)?;
+    plan(&path, &file, moods).map(|(change, _)| change)
 }
 
 /// Names `moods` in the tag MOOD of the file at `path`, the most important first, in place of what
@@ -79,11 +80,13 @@ pub fn write(path: &Path, moods: &[String]) -> Result<Change> {
                 after.copy_to(&mut copy.file)?;
                 copy.take_place(&file)
             })
-            .map_err(|error| {
-                Error::io("replace", &path, &error).followed_by("the file is as it was")
-            })?;
+            .map_err(|error| kept(&path, &error))?;
     }
     Ok(change)
+}
+
+fn kept(path: &Path, error: &std::io::Error) -> Error {
+    Error::io("replace", path, error).followed_by("the file is as it was")
 }
 
 /// A file that may not be written is not replaced either.
@@ -121,6 +124,7 @@ fn plan<'a>(
         }
     };
     let after = edit().map_err(refused)?;
+    replacement::check(path, file).map_err(|error| kept(path, &error))?;
     Ok((change, Some(after)))
 }
 

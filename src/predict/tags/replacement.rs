@@ -105,6 +105,39 @@ impl Drop for Replacement {
     }
 }
 
+/// Whether a successor could stand beside the file at `path` and have its owner: what a dry run can
+/// tell of [`Replacement::new`].
+#[cfg(unix)]
+pub fn check(path: &Path, file: &File) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+
+    use rustix::fs::Access;
+    use rustix::process::{getegid, geteuid, getgroups};
+
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+    let metadata = file.metadata()?;
+    let (user, group) = (geteuid(), metadata.gid());
+    let in_group = || {
+        Ok::<_, io::Error>(
+            getegid().as_raw() == group
+                || getgroups()?.iter().any(|member| member.as_raw() == group),
+        )
+    };
+    match user.is_root() || user.as_raw() == metadata.uid() && in_group()? {
+        true => Ok(()),
+        false => Err(Error::new(
+            io::ErrorKind::PermissionDenied,
+            "its owner or group is another and could not be kept",
+        )),
+    }
+}
+
+#[cfg(not(unix))]
+pub fn check(_: &Path, _: &File) -> io::Result<()> {
+    Ok(())
+}
+
 /// Removes successors that killed processes left beside `files`.
 pub fn sweep(files: &[PathBuf]) {
     let folders: BTreeSet<PathBuf> = files
