@@ -254,16 +254,17 @@ macro_rules! parameters {
 ///
 /// ```ignore
 /// kernel! {
-///     "layers/relu/forward",
+///     "layers/sigmoid/forward",
+///     pieces ["sigmoid"],
 ///     params {
-///         /// Numbers in the tensors.
+///         /// Clips × moods.
 ///         elements: u32,
 ///     },
 ///     tensors {
 ///         /// \[elements\]
-///         input: read f32,
+///         logits: read f32,
 ///         /// \[elements\]
-///         output: write f32,
+///         probabilities: write f32,
 ///     },
 /// }
 /// ```

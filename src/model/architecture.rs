@@ -1,5 +1,5 @@
-//! The graph that a preset's `[model]` asks for: the one place that reads it, and that says which
-//! models cannot be.
+//! The graph that a preset's `[model]` asks for: the one place that makes layers of it, and that says
+//! which models cannot be.
 
 use super::graph::{Graph, NodeId};
 use super::layers::{
@@ -16,7 +16,7 @@ const MAX_KERNEL: usize = 255;
 /// 1 GiB of f32, four times with gradients and Adam's moments.
 const MAX_PARAMETERS: usize = 1 << 28;
 /// First parts of tensor names that are taken.
-const RESERVED: [&str; 4] = ["dense", "handcrafted", "rnn", "optimizer"];
+const RESERVED: [&str; 5] = ["dense", "handcrafted", "rnn", "optimizer", HEAD];
 
 /// The heading of what follows the inputs' branches.
 pub(super) const HEAD: &str = "head";

@@ -1,9 +1,12 @@
 //! A model as a graph of layers, made once from a preset. Naming, sizing, showing, planning, packing
 //! and exporting are loops over its nodes.
 
+use std::collections::HashMap;
+
 use super::layers::{Layer, Parameter, Pullback, Shape};
 use super::onnx::Export;
 use super::planning::{Builder, Columns, Gradient, Value};
+use crate::plan::TensorId;
 
 /// A node's place in its graph.
 pub(super) type NodeId = usize;
@@ -125,10 +128,13 @@ impl Graph {
     ) {
         let mut gradients: Vec<Vec<Gradient>> = vec![Vec::new(); self.nodes.len()];
         gradients.last_mut().into_iter().for_each(|last| last.push(end.clone()));
+        // How many nodes have a tensor as their gradient: those of a concatenation share one.
+        let mut holders: HashMap<TensorId, usize> = HashMap::new();
         for (at, pullback) in pullbacks.into_iter().enumerate().rev() {
-            let gradient = b.sum(std::mem::take(&mut gradients[at]));
+            let gradient = b.sum(std::mem::take(&mut gradients[at]), &holders);
             let Some(gradient) = gradient.filter(|_| trained[at]) else { continue };
             for (&read, below) in self.nodes[at].reads.iter().zip(pullback(b, &gradient)) {
+                below.parts().for_each(|part| *holders.entry(part).or_default() += 1);
                 gradients[read].push(below);
             }
         }

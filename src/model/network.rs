@@ -1,4 +1,4 @@
-//! A preset's model with its normalisation: where its tensors lie, and the plans that run it.
+//! A preset's model with its normalisation, and the plans that it compiles into.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ impl Network {
         }
     }
 
-    /// What the model is made by.
+    /// The preset that the model is made by.
     pub fn preset(&self) -> &Preset {
         &self.preset
     }

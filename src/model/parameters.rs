@@ -12,6 +12,7 @@ use rand_distr::StandardNormal;
 
 use crate::model::graph::Graph;
 use crate::model::preset::Preset;
+use crate::model::session::MOMENTS;
 
 pub use crate::model::layers::{Init, Parameter};
 
@@ -49,14 +50,10 @@ pub fn buffer_shapes(preset: &Preset) -> Vec<(String, Vec<usize>)> {
 /// second.
 pub fn optimizer_shapes(preset: &Preset) -> Vec<(String, Vec<usize>)> {
     let parameters = parameter_shapes(preset);
-    ["exp_avg", "exp_avg_sq"]
-        .iter()
-        .flat_map(|moment| {
-            parameters
-                .iter()
-                .map(move |(name, shape)| (format!("optimizer.{moment}.{name}"), shape.clone()))
-        })
-        .collect()
+    let of = |prefix: &'static str| {
+        parameters.iter().map(move |(name, shape)| (format!("{prefix}{name}"), shape.clone()))
+    };
+    MOMENTS.iter().flat_map(|&(_, prefix)| of(prefix)).collect()
 }
 
 /// First values of [`parameters`], in their order.

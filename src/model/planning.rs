@@ -156,6 +156,10 @@ impl Gradient {
         self.0.push(part);
     }
 
+    pub fn parts(&self) -> impl Iterator<Item = TensorId> + '_ {
+        self.0.iter().copied()
+    }
+
     pub fn part(&self, index: usize) -> TensorId {
         self.0[index]
     }
@@ -369,10 +373,22 @@ impl<'a> Builder<'a> {
         );
     }
 
-    /// The sum of the gradients that all readers of a value have for it; none where nobody has.
-    pub fn sum(&mut self, gradients: Vec<Gradient>) -> Option<Gradient> {
-        let mut gradients = gradients.into_iter();
-        let sum = gradients.next()?;
+    /// The sum of the gradients that all readers of a value have for it; none where nobody has. The
+    /// others are added to one that nobody else holds.
+    ///
+    /// # Panics
+    /// When there is no such one: a planning error.
+    pub fn sum(
+        &mut self,
+        mut gradients: Vec<Gradient>,
+        holders: &HashMap<TensorId, usize>,
+    ) -> Option<Gradient> {
+        if gradients.len() < 2 {
+            return gradients.pop();
+        }
+        let alone = |gradient: &Gradient| gradient.parts().all(|part| holders[&part] == 1);
+        let place = gradients.iter().position(alone).expect("a gradient that can take others in");
+        let sum = gradients.swap_remove(place);
         for further in gradients {
             for (&part, &into) in further.0.iter().zip(&sum.0) {
                 self.add(part, into);

@@ -2,8 +2,7 @@
 //     partial[c] = Σ_n,p d_output,  Σ_n,p d_output · x̂,  x̂ = (pooled − mean) / √(variance + ε)
 // Max pooling passes the gradient to one position of each window, so the sums over the full plane
 // are sums over the pooled one. Tensors hold channels in quads: [clip, channel/4, band, step] of
-// vec4. One workgroup a quad (x) of a clip (y), and a share a
-// clip.
+// vec4. One workgroup a quad (x) of a clip (y), and a share a clip.
 
 struct Params {
     clips: u32,

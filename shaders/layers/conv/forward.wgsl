@@ -6,8 +6,8 @@
 // near enough to the mean that the variance does not cancel.
 //
 // Tensors hold channels in quads: [clip, channel/4, band, step] of vec4. How the work is laid out
-// stands in the pieces. A share of the sums is the
-// work of one workgroup; those past the last tile write zeros.
+// stands in the pieces. A share of the sums is the work of one workgroup; those past the last tile
+// write zeros.
 
 struct Params {
     clips: u32,
@@ -33,7 +33,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<vec4f>;
 // [2, in_quads]: scale, then shift.
 @group(0) @binding(2) var<storage, read> affine: array<vec4f>;
-// A window that begins at output quad params.first. For each output quad: [in_quads, 3 · groups],
+// A window that begins at output quad params.first. For each output quad: [in_quads, rows, 3 · groups],
 // filled up to a multiple of 4; column c is for input channel c of the quad.
 @group(0) @binding(3) var<uniform> weight: array<mat4x4f, 1024>;
 // [out_channels]

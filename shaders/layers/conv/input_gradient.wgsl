@@ -27,7 +27,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> d_output: array<vec4f>;
-// A window that begins at input quad params.first. For each input quad: [out_quads, 3 · groups],
+// A window that begins at input quad params.first. For each input quad: [out_quads, rows, 3 · groups],
 // filled up to a multiple of 4, taps reversed; column c is for output channel c of the quad.
 @group(0) @binding(2) var<uniform> weight: array<mat4x4f, 1024>;
 @group(0) @binding(3) var<storage, read_write> d_input: array<vec4f>;

@@ -35,6 +35,13 @@ impl Layer for Concatenation {
 
     fn plan<'a>(&'a self, _: &mut Builder<'a>, inputs: &[Value]) -> (Value, Pullback<'a>) {
         let Columns { tensor, width, .. } = inputs[0].vector();
+        let mut filled = 0;
+        for columns in inputs.iter().map(Value::vector) {
+            let follows = columns.tensor == tensor && columns.first == filled;
+            assert!(follows, "{}: a layer does not write where `Builder::vector` says", self.name);
+            filled += columns.count;
+        }
+        assert_eq!(filled, width, "{}", self.name);
         let count = inputs.len();
         // Each finds its own columns in the gradient, as in the tensor.
         let pullback: Pullback<'a> = Box::new(move |_, d| vec![d.clone(); count]);

@@ -165,13 +165,13 @@ impl Parameter {
 }
 
 /// What takes the gradient to a layer's output down: it appends the layer's backward steps and
-/// returns the gradients to what the layer read, in that order. They are left out where nothing
-/// below is trained.
+/// returns the gradients to what the layer read, in that order. A layer with weights may leave them
+/// out where nothing below is trained.
 pub(super) type Pullback<'a> = Box<dyn FnOnce(&mut Builder<'a>, &Gradient) -> Vec<Gradient> + 'a>;
 
 /// One layer of a model.
 pub(super) trait Layer: fmt::Debug + Send + Sync {
-    /// The first part of its tensors' names.
+    /// What people and its tensors' names call it.
     fn name(&self) -> &str;
 
     /// What comes out for one clip.

@@ -65,7 +65,7 @@ pub fn export(checkpoint: &Checkpoint, input: Input) -> Result<Vec<u8>> {
         preset,
         input,
         tensors: tensors.collect(),
-        planes: None,
+        planes: HashMap::new(),
     };
     crate::model::Graph::of(preset)?.export(&mut export);
     let model = ModelProto {
@@ -97,8 +97,8 @@ pub(super) struct Export<'a> {
     input: Input,
     /// The checkpoint's tensors that are not yet in the graph.
     tensors: HashMap<String, Tensor>,
-    /// The value that convolutions read, once one does.
-    planes: Option<String>,
+    /// The values that convolutions read, by the planes without an axis for the channel.
+    planes: HashMap<String, String>,
 }
 
 impl Export<'_> {
@@ -135,12 +135,15 @@ impl Export<'_> {
 
     /// [batch, mels, frames] with an axis for the channel, once for all that read it.
     pub fn planes(&mut self, input: &str) -> String {
-        let graph = &mut self.graph;
-        let planes = self.planes.get_or_insert_with(|| {
-            let axis = graph.integers("channel_axis", &[1], &[1]);
-            graph.node("planes", "Unsqueeze", &[input, &axis], vec![])
-        });
-        planes.clone()
+        if let Some(planes) = self.planes.get(input) {
+            return planes.clone();
+        }
+        let owner = if self.planes.is_empty() { String::new() } else { format!("{input}.") };
+        let axis = self.graph.integers(&format!("{owner}channel_axis"), &[1], &[1]);
+        let name = format!("{owner}planes");
+        let planes = self.graph.node(&name, "Unsqueeze", &[input, &axis], vec![]);
+        self.planes.insert(input.to_owned(), planes.clone());
+        planes
     }
 
     /// A tensor of the checkpoint as a constant of the same name.

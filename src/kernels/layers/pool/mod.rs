@@ -1,5 +1,5 @@
 //! Max pooling. It runs on what batch norm has yet to scale, so that the full-size normalised
-//! activation never exists; `batch_norm/backward` undoes both.
+//! activation never exists; `batch_norm/backward` takes the gradient through both.
 
 pub mod forward;
 

@@ -1,3 +1,3 @@
-//! A sigmoid for each mood, in prediction; in training it is a part of its loss.
+//! A sigmoid for each mood, in inference; where there are targets, the loss computes it.
 
 pub mod forward;

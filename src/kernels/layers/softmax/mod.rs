@@ -1,3 +1,4 @@
-//! Softmax over each clip's moods, in prediction; in training it is a part of its loss.
+//! Softmax over each clip's moods, in inference; where there are targets, the
+//! loss computes it.
 
 pub mod forward;
