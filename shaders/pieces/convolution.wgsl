@@ -42,7 +42,7 @@ fn convolve(group: vec3u, lane: u32, depth: u32, quads: u32, b: vec4f) {
     loop {
         let q = part / params.rows;
         let r = part % params.rows;
-        let source = line_of(clip, depth, q, line, r);
+        let source = put_on_line(source_of(q), clip, depth, q, line, r);
         var at = i32(first) - i32(params.before);
         var x0 = load(source, at);
         var x1 = load(source, at + 1);

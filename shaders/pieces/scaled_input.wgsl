@@ -9,8 +9,8 @@ struct Source {
     shift: vec4f,
 }
 
-fn source_of(q: u32, row: u32, limit: i32) -> Source {
-    return Source(row, limit, affine[q], affine[params.in_quads + q]);
+fn source_of(q: u32) -> Source {
+    return Source(0u, 0, affine[q], affine[params.in_quads + q]);
 }
 
 fn element(source: Source, at: u32) -> vec4f {

@@ -42,8 +42,8 @@ struct Source {
     limit: i32,
 }
 
-fn source_of(q: u32, row: u32, limit: i32) -> Source {
-    return Source(row, limit);
+fn source_of(q: u32) -> Source {
+    return Source(0u, 0);
 }
 
 fn element(source: Source, at: u32) -> vec4f {

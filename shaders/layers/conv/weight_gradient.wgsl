@@ -59,6 +59,7 @@ fn main(
     let r = group.z / runs % params.rows;
     let quad = group.z / runs / params.rows;
     let before = i32(params.before) - i32(3u * GROUPS * run);
+    let channels = source_of(quad);
 
     var b = vec4f();
     var t0x = vec4f();    var t0y = vec4f();    var t0z = vec4f();    var t0w = vec4f();
@@ -81,7 +82,7 @@ fn main(
         // Neighbouring lanes take neighbouring memory.
         let line = select(i / segments, i % params.lines, params.across == 1u);
         let first = segment * select(i % segments, i / params.lines, params.across == 1u);
-        let source = line_of(clip, params.in_quads, quad, line, r);
+        let source = put_on_line(channels, clip, params.in_quads, quad, line, r);
         let d_row = (clip * params.out_quads + group.y) * plane + line * params.across;
         var at = i32(first) - before;
         var x0 = load(source, at);
