@@ -142,7 +142,7 @@ fn impossible_headers_are_errors() {
         input_error(centre_clip(&path, 22_050, 50))
     };
     assert!(with(22, &0u16.to_le_bytes()).contains("zero channels"));
-    assert!(with(34, &13u16.to_le_bytes()).contains("header.wav"));
+    assert!(with(34, &40u16.to_le_bytes()).contains("40 bits"));
     assert!(with(20, &0x55u16.to_le_bytes()).contains("header.wav"));
     assert!(with(16, &u32::MAX.to_le_bytes()).contains("format chunk"));
     assert!(with(12, b"junk").contains("format chunk"));

@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::find::has_audio_ending;
+use super::mpeg::{self, Codec};
 use crate::error::{Error, Result};
 
 /// The audio formats that are recognised. Recognising one does not mean that it can be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// RIFF or RF64.
+    /// RIFF, RIFX, RF64 or BW64.
     Wav,
     /// MPEG audio, layer III.
     Mp3,
@@ -51,7 +53,8 @@ pub fn format_of(path: &Path) -> Result<Option<Format>> {
     Ok(sniff(path)?.map(|(format, _)| format))
 }
 
-/// The format, and the byte where it begins: ID3 tags may stand in front of any.
+/// The format, and the byte where it begins: ID3 and APE tags may stand in front of any, and other
+/// bytes in front of MP3 and AAC whose name promises audio.
 pub(crate) fn sniff(path: &Path) -> Result<Option<(Format, u64)>> {
     let io_error = |error| Error::io("read", path, &error);
     // Reading a pipe or a device could wait for ever.
@@ -62,35 +65,60 @@ pub(crate) fn sniff(path: &Path) -> Result<Option<(Format, u64)>> {
     let mut offset = 0;
     // Every tag is at least its header, so that the position rises and the loop ends.
     loop {
-        let mut start = Vec::with_capacity(12);
+        let mut start = Vec::with_capacity(START);
         file.seek(SeekFrom::Start(offset))
-            .and_then(|_| (&file).take(12).read_to_end(&mut start))
+            .and_then(|_| (&file).take(START as u64).read_to_end(&mut start))
             .map_err(io_error)?;
-        match tag_length(&start) {
-            Some(length) => offset += length,
-            // What follows a tag without any mark of its own is MP3 after some padding.
-            None => {
-                let tagged = (offset > 0).then_some(Format::Mp3);
-                return Ok(recognise(&start).or(tagged).map(|format| (format, offset)));
-            }
+        if let Some(length) = tag_length(&start) {
+            offset += length;
+        } else if let Some(format) = recognise(&start) {
+            return Ok(Some((format, offset)));
+        } else {
+            break;
         }
     }
+    if offset > 0 || has_audio_ending(path) {
+        if let Some((codec, at)) = mpeg::find(&file, offset).map_err(io_error)? {
+            let format = match codec {
+                Codec::Mp3 => Format::Mp3,
+                Codec::Adts => Format::Aac,
+            };
+            return Ok(Some((format, at)));
+        }
+    }
+    // What follows a tag is told by its decoder.
+    Ok((offset > 0).then_some((Format::Mp3, offset)))
 }
 
-/// Bytes of the ID3v2 tag that begins here.
+/// Bytes by which tags and formats are told.
+const START: usize = 16;
+
+/// Bytes of the ID3v2 or APE tag that begins here.
 fn tag_length(start: &[u8]) -> Option<u64> {
-    let [b'I', b'D', b'3', _, _, flags, length @ ..] = start else { return None };
-    let length = length.get(..4)?.iter().fold(0, |sum, &byte| sum << 7 | u64::from(byte & 0x7f));
-    let footer = if flags & 0x10 == 0 { 0 } else { 10 };
-    Some(10 + length + footer)
+    match start {
+        [b'I', b'D', b'3', _, _, flags, length @ ..] => {
+            let length = length.get(..4)?;
+            let length = length.iter().fold(0, |sum, &byte| sum << 7 | u64::from(byte & 0x7f));
+            let footer = if flags & 0x10 == 0 { 0 } else { 10 };
+            Some(10 + length + footer)
+        }
+        // Its length is that of what follows its first 32 bytes.
+        [b'A', b'P', b'E', b'T', b'A', b'G', b'E', b'X', _, _, _, _, length @ ..] => {
+            Some(32 + u64::from(u32::from_le_bytes(*length.first_chunk()?)))
+        }
+        _ => None,
+    }
 }
 
 /// Pictures in the container that music has too.
 const PICTURES: [&[u8]; 7] = [b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis"];
 
+/// RIFF, with big-endian numbers, and for more than 4 GiB under its two names.
+const RIFF: [&[u8]; 4] = [b"RIFF", b"RIFX", b"RF64", b"BW64"];
+
 fn recognise(start: &[u8]) -> Option<Format> {
     let at = |offset: usize, tag: &[u8]| start.get(offset..).is_some_and(|s| s.starts_with(tag));
-    if (at(0, b"RIFF") || at(0, b"RF64")) && at(8, b"WAVE") {
+    if RIFF.iter().any(|tag| at(0, *tag)) && at(8, b"WAVE") {
         Some(Format::Wav)
     } else if at(0, b"fLaC") {
         Some(Format::Flac)

@@ -1,6 +1,6 @@
 //! Audio in: a file becomes mono samples at the preset's rate, cut into clips of one exact length.
 //!
-//! `format` finds out what a file is, `wav` and `compressed` decode any stretch of it without the
+//! `format` finds out what a file is, `pcm` and `compressed` decode any stretch of it without the
 //! rest, `resample` brings it to the preset's rate, and `clip` decides which stretches a track's
 //! clips are. An hour-long file therefore costs the memory of one clip, and its clip is the one
 //! that would be cut from the whole file after resampling it: bit for bit, but for AAC, whose
@@ -20,14 +20,13 @@
 
 mod clip;
 mod compressed;
-mod edit_list;
 mod find;
-mod flac_sound;
 mod format;
+mod mpeg;
 mod packets;
+mod pcm;
 mod recording;
 mod resample;
-mod wav;
 
 use std::path::Path;
 

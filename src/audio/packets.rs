@@ -5,7 +5,7 @@ use std::path::Path;
 use super::recording::Recording;
 use crate::error::Result;
 
-/// Frames of a WAV file that are read at a time.
+/// Frames of PCM that are read at a time.
 const STRETCH: u64 = 1 << 20;
 
 /// A hash of the coded sound of the file at `path`: of the packets of its audio track in order, or
@@ -22,9 +22,9 @@ pub fn sound_hash(path: &Path) -> Result<blake3::Hash> {
                 hasher.update(&(data.len() as u64).to_le_bytes()).update(data);
             })?;
         }
-        mut wav => {
-            for start in (0..wav.frames()).step_by(STRETCH as usize) {
-                let samples = wav.read_mono(start..wav.frames().min(start + STRETCH))?;
+        mut pcm => {
+            for start in (0..pcm.frames()).step_by(STRETCH as usize) {
+                let samples = pcm.read_mono(start..pcm.frames().min(start + STRETCH))?;
                 hasher.update(bytemuck::cast_slice(&samples));
             }
         }

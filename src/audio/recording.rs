@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::compressed::CompressedFile;
 use super::format::{Format, sniff};
-use super::wav::WavFile;
+use super::pcm::wav::Wav;
+use super::pcm::{self, Header, PcmFile};
 use crate::error::{Error, Result};
 
 /// The largest sample that is taken for sound. Full scale is 1; a float file may exceed it, but the
@@ -14,7 +15,7 @@ const LOUDEST: f32 = 1e9;
 
 /// Its header has been read and checked, and it holds at least one sample.
 pub enum Recording {
-    Wav(WavFile),
+    Pcm(PcmFile),
     Compressed(Box<CompressedFile>),
 }
 
@@ -29,17 +30,31 @@ impl Recording {
                 path.display()
             )));
         };
-        if format == Format::Wav
-            && let Some(file) = WavFile::open(path, start)?
-        {
-            return Ok(Self::Wav(file));
-        }
-        CompressedFile::open(path, format, start).map(|file| Self::Compressed(Box::new(file)))
+        let layout = match format {
+            Format::Wav => match header(path, format, |file| pcm::wav::read(file, start))? {
+                Wav::Pcm(layout) => Some(layout),
+                Wav::Adpcm { header, blocks } => {
+                    let file = CompressedFile::open_adpcm(path, header, blocks)?;
+                    return Ok(Self::Compressed(Box::new(file)));
+                }
+                Wav::Mp3 { at } => {
+                    let file = CompressedFile::open(path, Format::Mp3, at)?;
+                    return Ok(Self::Compressed(Box::new(file)));
+                }
+            },
+            Format::Aiff => Some(header(path, format, |file| pcm::aiff::read(file, start))?),
+            Format::Caf => header(path, format, |file| pcm::caf::read(file, start))?,
+            _ => None,
+        };
+        Ok(match layout {
+            Some(layout) => Self::Pcm(PcmFile::open(path, layout)?),
+            None => Self::Compressed(Box::new(CompressedFile::open(path, format, start)?)),
+        })
     }
 
     pub fn sample_rate(&self) -> u32 {
         match self {
-            Self::Wav(file) => file.sample_rate(),
+            Self::Pcm(file) => file.sample_rate(),
             Self::Compressed(file) => file.sample_rate(),
         }
     }
@@ -47,7 +62,7 @@ impl Recording {
     /// Samples per channel that are really there; at least 1.
     pub fn frames(&self) -> u64 {
         match self {
-            Self::Wav(file) => file.frames(),
+            Self::Pcm(file) => file.frames(),
             Self::Compressed(file) => file.frames(),
         }
     }
@@ -55,7 +70,7 @@ impl Recording {
     /// The header promised more samples than the file holds.
     pub fn truncated(&self) -> bool {
         match self {
-            Self::Wav(file) => file.truncated(),
+            Self::Pcm(file) => file.truncated(),
             Self::Compressed(file) => file.truncated(),
         }
     }
@@ -63,7 +78,7 @@ impl Recording {
     /// Parts of what was read so far could not be decoded and are silent.
     pub fn damaged(&self) -> bool {
         match self {
-            Self::Wav(_) => false,
+            Self::Pcm(_) => false,
             Self::Compressed(file) => file.damaged(),
         }
     }
@@ -75,7 +90,7 @@ impl Recording {
     pub fn read_mono(&mut self, range: Range<u64>) -> Result<Vec<f32>> {
         let start = range.start;
         let mono = match self {
-            Self::Wav(file) => file.read_mono(range),
+            Self::Pcm(file) => file.read_mono(range),
             Self::Compressed(file) => file.read_mono(range),
         }?;
         let usable = |sample: &f32| sample.abs() <= LOUDEST;
@@ -97,8 +112,22 @@ impl Recording {
 
     fn path(&self) -> &Path {
         match self {
-            Self::Wav(file) => file.path(),
+            Self::Pcm(file) => file.path(),
             Self::Compressed(file) => file.path(),
         }
     }
+}
+
+/// Reads the header of a file, whose errors say what is wrong with it.
+fn header<T>(
+    path: &Path,
+    format: Format,
+    read: impl FnOnce(&mut Header) -> std::io::Result<T>,
+) -> Result<T> {
+    let io_error = |error: &std::io::Error| Error::io("read", path, error);
+    let mut file = Header::open(path).map_err(|error| io_error(&error))?;
+    read(&mut file).map_err(|error| match error.raw_os_error() {
+        Some(_) => io_error(&error),
+        None => pcm::broken(path, format, &error.to_string()),
+    })
 }

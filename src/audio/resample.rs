@@ -67,7 +67,8 @@ impl Resampler {
 
     /// ceil(n · to / from): the samples that n input samples become.
     pub fn output_length(&self, input_length: u64) -> u64 {
-        (input_length * self.to).div_ceil(self.from)
+        let length = u128::from(input_length) * u128::from(self.to);
+        u64::try_from(length.div_ceil(self.from.into())).unwrap_or(u64::MAX)
     }
 
     /// The input samples that `output` is made of. It starts on the block grid; what lies past the

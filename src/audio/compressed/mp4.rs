@@ -1,4 +1,5 @@
-//! Where the music of an MP4 file begins and ends.
+//! What the demultiplexer of MP4 does not tell: where the music begins and ends, and how many
+//! packets the file claims.
 //!
 //! AAC decodes to some samples before the music and some after it. MP4 says in an edit list which
 //! part is meant; `symphonia` does not read it.
@@ -19,12 +20,15 @@ pub struct Edit {
 /// A body's place in the file, by the name of its box.
 type Boxes = Vec<([u8; 4], Range<u64>)>;
 
-/// Children of one box; a file with more is damaged.
-const MAX_BOXES: usize = 10_000;
+/// Children of one box; a file with more is damaged. Fragments are a box or two for some seconds.
+const MAX_BOXES: usize = 1 << 18;
+
+/// Flags of a run of packets for the fields that each packet has, of four bytes each.
+const PACKET_FIELDS: u32 = 0xf00;
 
 /// The edit of the first audio track. `None` where the file has no edit list, one of several parts,
 /// or none that can be read: everything is heard then.
-pub fn of_first_audio_track(path: &Path, start: u64) -> Option<Edit> {
+pub fn edit_of_first_audio_track(path: &Path, start: u64) -> Option<Edit> {
     let mut file = BufReader::new(File::open(path).ok()?);
     let end = file.seek(SeekFrom::End(0)).ok()?;
     let top = boxes(&mut file, start..end)?;
@@ -45,6 +49,69 @@ pub fn of_first_audio_track(path: &Path, start: u64) -> Option<Edit> {
         return Some(Edit { start, length: (length > 0).then_some(length) });
     }
     None
+}
+
+/// How many packets the tables claim for all audio tracks. None where the tables are broken: they
+/// claim more packets than they have entries for, or than the file has bytes. The demultiplexer
+/// would go through them one by one.
+pub fn packets(path: &Path, start: u64) -> Option<u64> {
+    let mut file = BufReader::new(File::open(path).ok()?);
+    let end = file.seek(SeekFrom::End(0)).ok()?;
+    let mut packets = 0u64;
+    let mut count = |number: u32, most: u64| {
+        packets += u64::from(number);
+        (u64::from(number) <= most && packets <= end).then_some(())
+    };
+    let top = boxes(&mut file, start..end)?;
+    for (name, content) in top {
+        match &name {
+            b"moov" => {
+                for track in named(&mut file, content, b"trak")? {
+                    if let Some(table) = packet_table(&mut file, track) {
+                        let size = u32::from_be_bytes(read(&mut file, table.start + 4)?);
+                        let number = u32::from_be_bytes(read(&mut file, table.start + 8)?);
+                        // Of four bytes each, or none where all have one size.
+                        let entries = if size == 0 { (table.end - table.start) / 4 } else { end };
+                        count(number, entries)?;
+                    }
+                }
+            }
+            b"moof" => {
+                for track in named(&mut file, content, b"traf")? {
+                    for run in named(&mut file, track, b"trun")? {
+                        let fields = u32::from_be_bytes(read(&mut file, run.start)?);
+                        let bytes = 4 * u64::from((fields & PACKET_FIELDS).count_ones());
+                        let entries = (run.end - run.start).checked_div(bytes).unwrap_or(end);
+                        count(u32::from_be_bytes(read(&mut file, run.start + 4)?), entries)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(packets)
+}
+
+/// The table of the packets' sizes of an audio track.
+fn packet_table(file: &mut BufReader<File>, track: Range<u64>) -> Option<Range<u64>> {
+    let [media] = &named(file, track, b"mdia")?[..] else { return None };
+    let media = boxes(file, media.clone())?;
+    if read::<4>(file, body(&media, b"hdlr")?.start + 8)? != *b"soun" {
+        return None;
+    }
+    let information = boxes(file, body(&media, b"minf")?)?;
+    let tables = boxes(file, body(&information, b"stbl")?)?;
+    body(&tables, b"stsz")
+}
+
+/// The bodies of all children of one name.
+fn named(
+    file: &mut BufReader<File>,
+    range: Range<u64>,
+    wanted: &[u8; 4],
+) -> Option<Vec<Range<u64>>> {
+    let children = boxes(file, range)?;
+    Some(children.into_iter().filter(|(name, _)| name == wanted).map(|(_, body)| body).collect())
 }
 
 /// Length and start of the only entry that is not a pause.
@@ -82,6 +149,7 @@ fn body(boxes: &Boxes, wanted: &[u8; 4]) -> Option<Range<u64>> {
     boxes.iter().find(|(name, _)| name == wanted).map(|(_, body)| body.clone())
 }
 
+/// Up to one that cannot be, as bytes behind the last look.
 fn boxes(file: &mut BufReader<File>, range: Range<u64>) -> Option<Boxes> {
     let mut found = Vec::new();
     let mut at = range.start;
@@ -95,7 +163,7 @@ fn boxes(file: &mut BufReader<File>, range: Range<u64>) -> Option<Boxes> {
             }
             short => short.into(),
         };
-        let end = at.checked_add(length).filter(|&end| end >= body)?;
+        let Some(end) = at.checked_add(length).filter(|&end| end >= body) else { break };
         found.push((read(file, at + 4)?, body..end.min(range.end)));
         at = end;
     }

@@ -1,0 +1,182 @@
+//! The streams of an Ogg file, one after another (a *chain*, as recorders of radio stations and
+//! joined files have it), and whether their clocks tell the truth.
+//!
+//! Every page says the frames of its stream up to its end (its granule position). That is where a
+//! damaged file claims years of music, and so it is held against what its packets can hold.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom};
+use std::ops::Range;
+
+/// Bytes of a page in front of the lengths of its segments.
+const HEADER: usize = 27;
+/// The length of a segment that its packet goes on after.
+const FULL: u8 = 255;
+/// Flags of a page.
+const FIRST: u8 = 2;
+const LAST: u8 = 4;
+/// The granule position of a page on which no packet ends.
+const NO_PACKET: i64 = -1;
+/// Bytes of a stream's first packet that say what is needed here.
+const MARK: usize = 32;
+/// The most frames of a block of FLAC whose description does not say it.
+const MOST_FRAMES: i64 = 65_535;
+
+/// A stream of music, or several that belong together, with nothing before it and nothing behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    pub bytes: Range<u64>,
+    /// The positions go back, or further than the packets do: only the packets can be counted.
+    pub clock_lies: bool,
+}
+
+/// The links of the file that begins at `start`, in order. Bytes that are no page are passed over.
+pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
+    let mut pages = Pages { reader: BufReader::with_capacity(1 << 16, file), at: start };
+    pages.reader.seek(SeekFrom::Start(start))?;
+    let mut links: Vec<Link> = Vec::new();
+    let mut streams: HashMap<u32, Clock> = HashMap::new();
+    let mut in_front = false; // of all pages but the first of each stream
+    while let Some(page) = pages.next()? {
+        if page.flags & FIRST != 0 {
+            if !in_front {
+                links.push(Link { bytes: page.bytes.clone(), clock_lies: false });
+                streams.clear();
+            }
+            streams.extend(Clock::of(&page.mark).map(|clock| (page.serial, clock)));
+        }
+        in_front = page.flags & FIRST != 0;
+        // Pages in front of the first stream are the rest of one that was cut.
+        let Some(link) = links.last_mut() else { continue };
+        link.bytes.end = page.bytes.end;
+        if let Some(clock) = streams.get_mut(&page.serial) {
+            clock.advance(&page);
+            link.clock_lies |= clock.lies();
+        }
+    }
+    Ok(links)
+}
+
+/// What is known of a stream's positions.
+struct Clock {
+    most_frames: i64,
+    /// Position and number of the last page on which a packet ended.
+    last: Option<(i64, u32)>,
+    /// Frames that the packets have, and that pages which are not there had.
+    held: i64,
+    missing: i64,
+    wrong: bool,
+}
+
+impl Clock {
+    /// By the stream's first packet. None where positions are not frames, or not those of a codec
+    /// that is decoded.
+    fn of(mark: &[u8; MARK]) -> Option<Self> {
+        let most_frames = if mark.starts_with(b"\x01vorbis") {
+            // Two blocks overlap by a half.
+            (1 << (mark[28] >> 4)) / 2
+        } else if mark.starts_with(b"\x7fFLAC") {
+            match u16::from_be_bytes([mark[19], mark[20]]) {
+                0 => MOST_FRAMES,
+                most => most.into(),
+            }
+        } else {
+            return None;
+        };
+        Some(Self { most_frames, last: None, held: 0, missing: 0, wrong: false })
+    }
+
+    fn advance(&mut self, page: &Page) {
+        if page.granule == NO_PACKET || page.packets == 0 {
+            return;
+        }
+        // Headers stand at 0, and the music may begin anywhere.
+        if let Some((position, number)) = self.last.filter(|(position, _)| *position != 0) {
+            let step = page.granule.saturating_sub(position);
+            let most = page.packets * self.most_frames;
+            let lost_pages = page.number.wrapping_sub(number) > 1;
+            self.held = self.held.saturating_add(step.clamp(0, most));
+            if step > most && lost_pages {
+                self.missing = self.missing.saturating_add(step - most);
+            } else {
+                // What an encoder added may be cut off at the end.
+                self.wrong |= step > most || step < 0 && page.flags & LAST == 0;
+            }
+        }
+        self.last = Some((page.granule, page.number));
+    }
+
+    /// More may be missing than there is only where the positions are wrong.
+    fn lies(&self) -> bool {
+        self.wrong || self.missing > self.held
+    }
+}
+
+struct Page {
+    bytes: Range<u64>,
+    flags: u8,
+    granule: i64,
+    serial: u32,
+    number: u32,
+    /// How many packets end on it.
+    packets: i64,
+    /// How its content begins.
+    mark: [u8; MARK],
+}
+
+struct Pages<'a> {
+    reader: BufReader<&'a File>,
+    at: u64,
+}
+
+impl Pages<'_> {
+    /// The next whole page; none where the file ends before.
+    fn next(&mut self) -> Result<Option<Page>> {
+        let mut header = [0; HEADER];
+        if !self.fill(&mut header)? {
+            return Ok(None);
+        }
+        while !header.starts_with(b"OggS\0") {
+            header.rotate_left(1);
+            if !self.fill(&mut header[HEADER - 1..])? {
+                return Ok(None);
+            }
+            self.at += 1;
+        }
+        let number = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap());
+        let mut lacing = [0; FULL as usize];
+        let lacing = &mut lacing[..header[26].into()];
+        let mut mark = [0; MARK];
+        if !self.fill(lacing)? {
+            return Ok(None);
+        }
+        let length: u64 = lacing.iter().map(|&length| u64::from(length)).sum();
+        let shown = length.min(MARK as u64);
+        if !self.fill(&mut mark[..shown as usize])? {
+            return Ok(None);
+        }
+        self.reader.seek_relative((length - shown) as i64)?;
+        let end = self.at + (HEADER + lacing.len()) as u64 + length;
+        let page = Page {
+            bytes: self.at..end,
+            flags: header[5],
+            granule: i64::from_le_bytes(header[6..14].try_into().unwrap()),
+            serial: number(14),
+            number: number(18),
+            packets: lacing.iter().filter(|&&length| length < FULL).count() as i64,
+            mark,
+        };
+        self.at = end;
+        Ok(Some(page))
+    }
+
+    /// False where the file ends.
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<bool> {
+        match self.reader.read_exact(bytes) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
