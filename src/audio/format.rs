@@ -77,14 +77,14 @@ pub(crate) fn sniff(path: &Path) -> Result<Option<(Format, u64)>> {
             break;
         }
     }
-    if offset > 0 || has_audio_ending(path) {
-        if let Some((codec, at)) = mpeg::find(&file, offset).map_err(io_error)? {
-            let format = match codec {
-                Codec::Mp3 => Format::Mp3,
-                Codec::Adts => Format::Aac,
-            };
-            return Ok(Some((format, at)));
-        }
+    if (offset > 0 || has_audio_ending(path))
+        && let Some((codec, at)) = mpeg::find(&file, offset).map_err(io_error)?
+    {
+        let format = match codec {
+            Codec::Mp3 => Format::Mp3,
+            Codec::Adts => Format::Aac,
+        };
+        return Ok(Some((format, at)));
     }
     // What follows a tag is told by its decoder.
     Ok((offset > 0).then_some((Format::Mp3, offset)))
@@ -118,7 +118,7 @@ const RIFF: [&[u8]; 4] = [b"RIFF", b"RIFX", b"RF64", b"BW64"];
 
 fn recognise(start: &[u8]) -> Option<Format> {
     let at = |offset: usize, tag: &[u8]| start.get(offset..).is_some_and(|s| s.starts_with(tag));
-    if RIFF.iter().any(|tag| at(0, *tag)) && at(8, b"WAVE") {
+    if RIFF.iter().any(|tag| at(0, tag)) && at(8, b"WAVE") {
         Some(Format::Wav)
     } else if at(0, b"fLaC") {
         Some(Format::Flac)

@@ -14,6 +14,9 @@
 //! | silence, one sample, shorter than a clip | a clip, padded with zeros |
 //! | data shorter than the header says (a broken download) | what is there, marked [`Clip::truncated`] |
 //! | packets that cannot be decoded | silence in their place, marked [`Clip::damaged`]; an error if the clip has no others |
+//! | positions or counts that the file cannot hold | its packets are counted, and what they decode to is heard |
+//! | Ogg streams in a row, MP3 from one channel to two | one after the other |
+//! | another sample rate within a file, HE-AAC | an error: a part or half of the band would be heard |
 //! | recorded to a pipe or never closed (length unknown) | what is there |
 //! | no samples, zero channels, a NaN or an infinity | an error that names the file |
 //! | a sample rate outside 1 kHz to 768 kHz | an error: the header is wrong |

@@ -9,6 +9,7 @@ mod flac;
 mod he_aac;
 mod mp4;
 mod ogg;
+mod packets;
 mod source;
 mod stream;
 

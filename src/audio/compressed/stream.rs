@@ -1,7 +1,7 @@
 //! One stream of packets: its length, and any stretch of it decoded.
 //!
-//! Positions are frames (one sample of every channel) from the start of the music: the samples that
-//! an encoder put before it and after it are left away where the file says how many they are.
+//! The samples that an encoder put before the music and after it are left away where the file says
+//! how many they are.
 //!
 //! A lossy codec's packet depends on those before it, so decoding begins some packets early and
 //! throws the beginning away. MP3 and AAC streams have no index, and their own idea of their length
@@ -13,22 +13,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use symphonia::core::audio::GenericAudioBufferRef;
-use symphonia::core::codecs::CodecParameters;
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_ALAC};
+use symphonia::core::codecs::audio::well_known::CODEC_ID_AAC;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
-use symphonia::core::formats::probe::{Hint, Probe};
-use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
-use symphonia::core::units::Timestamp;
-use symphonia::default::{formats, get_codecs};
+use symphonia::default::get_codecs;
 
 use super::super::format::Format;
 use super::super::mpeg::{self, Frame};
-use super::source::Source;
-use super::{Stretch, broken, changing, flac, he_aac, mp4};
+use super::packets::{Packets, count};
+use super::{Stretch, broken, changing, he_aac, mp4};
 use crate::error::{Error, Result};
 
 /// Frames decoded before a stretch. An MP3 frame (1152) may take its bits from nine before it and
@@ -54,23 +48,17 @@ const SAMPLED: usize = 32;
 pub struct Stream {
     path: PathBuf,
     stretch: Stretch,
-    reader: Box<dyn FormatReader>,
-    parameters: AudioCodecParameters,
+    packets: Packets,
     decoder: Box<dyn AudioDecoder>,
-    clock: Clock,
-    /// The most frames that a packet has.
-    most_frames: i64,
     frames: u64,
     truncated: bool,
     damaged: bool,
-    /// Where the reader stands; `None` where it has to be opened anew.
+    /// Where the packets stand; `None` where they have to be begun anew.
     position: Option<i64>,
-    /// Whether the format's own way to a place is used, and whether the reader came to its place
+    /// Whether the format's own way to a place is used, and whether the packets came to their place
     /// that way.
     may_seek: bool,
     sought: bool,
-    /// Where the next packet begins, if packets are counted: the file's positions are not used.
-    counted: Option<i64>,
     /// Packets that end before this frame need not be decoded.
     wanted_from: i64,
     /// Channels of the frames that the decoder was made for, where that may change.
@@ -78,54 +66,9 @@ pub struct Stream {
     /// Decoded frames, mono, without a gap.
     window: Vec<f32>,
     window_start: u64,
-    /// The frame after the last one that was asked for.
-    read_to: u64,
+    /// The frame after the last one that was decoded.
+    heard_to: u64,
     channels: Vec<Vec<f64>>,
-}
-
-/// From the ticks of a track to its frames.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    track: u32,
-    sample_rate: u32,
-    /// Seconds per tick.
-    tick: (u32, u32),
-    /// The frame on this clock at which the music begins.
-    origin: i64,
-}
-
-impl Clock {
-    /// Ticks beyond this are wrong, and their product with rates would leave 128 bits.
-    const MOST_TICKS: i64 = 1 << 60;
-
-    fn frame_at(self, ticks: i64) -> i64 {
-        let (numerator, denominator) = (i128::from(self.tick.0), i128::from(self.tick.1));
-        let ticks = ticks.clamp(-Self::MOST_TICKS, Self::MOST_TICKS);
-        let scaled = i128::from(ticks) * numerator * i128::from(self.sample_rate);
-        let frame = (scaled + denominator / 2).div_euclid(denominator);
-        i64::try_from(frame).unwrap_or(i64::MAX).saturating_sub(self.origin)
-    }
-
-    /// A tick that is not after `frame`.
-    fn tick_before(self, frame: i64) -> i64 {
-        let (numerator, denominator) = (i128::from(self.tick.0), i128::from(self.tick.1));
-        let frame = i128::from(frame) + i128::from(self.origin);
-        let tick = (frame * denominator).div_euclid(numerator * i128::from(self.sample_rate));
-        i64::try_from(tick).unwrap_or(i64::MAX)
-    }
-
-    /// The frames that a packet decodes to, before anything is cut off. In streams of MPEG frames
-    /// the length is their own: symphonia 0.6.1 counts what is cut off twice there.
-    fn frames_of(self, packet: &Packet, format: Format) -> Range<i64> {
-        let start = packet.pts.get();
-        let ticks = match format {
-            Format::Mp3 if packet.data.get(1).is_some_and(|byte| byte >> 3 & 3 == 3) => 1152,
-            Format::Mp3 => 576,
-            Format::Aac => 1024,
-            _ => i64::try_from(packet.block_dur().get()).unwrap_or(i64::MAX),
-        };
-        self.frame_at(start)..self.frame_at(start.saturating_add(ticks))
-    }
 }
 
 impl Stream {
@@ -139,85 +82,56 @@ impl Stream {
 
     fn open_unguarded(path: &Path, stretch: &Stretch) -> Result<Self> {
         let format = stretch.format;
-        let packets = match format {
+        let table = match format {
             Format::Mp4 => {
-                let packets = mp4::packets(path, stretch.bytes.start);
-                Some(packets.ok_or_else(|| {
+                let claimed = mp4::packets(path, stretch.bytes.start);
+                Some(claimed.ok_or_else(|| {
                     broken(path, format, "it claims more packets than it has bytes")
                 })?)
             }
             _ => None,
         };
-        let reader = demux(path, stretch)?;
-        let Some(track) = reader.default_track(TrackType::Audio) else {
-            return Err(broken(path, format, "it has no sound that can be read"));
-        };
-        let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
-            return Err(broken(path, format, "it does not say what its codec is"));
-        };
+        let mut packets = Packets::open(path, stretch)?;
+        let parameters = &packets.parameters;
         if parameters.codec == CODEC_ID_AAC
             && parameters.extra_data.as_deref().is_some_and(he_aac::in_configuration)
         {
             return Err(half_band(path));
         }
         let decoder = decoder(path, format, parameters)?;
-        // AAC's own header overrules its container.
         let rate = decoder.codec_params().sample_rate.or(parameters.sample_rate);
         let Some(sample_rate) = rate.filter(|&rate| rate > 0) else {
             return Err(broken(path, format, "it does not say its sample rate"));
         };
-        if parameters.channels.as_ref().is_some_and(|channels| channels.count() == 0) {
-            return Err(broken(path, format, "it has zero channels"));
-        }
-        let tick = track.time_base.map_or((1, sample_rate), |t| (t.numer.get(), t.denom.get()));
-        let mut clock = Clock { track: track.id, sample_rate, tick, origin: 0 };
-        if !stretch.clock_lies {
-            clock.origin = clock.frame_at(track.start_ts.get()).max(0);
-        }
-        let said_to_end = match format {
-            // Only an encoder that says what it added says the length; else it is an estimate.
-            Format::Mp3 => track.delay.and(track.num_frames).map(frames_in),
-            Format::Aac => None,
-            _ if stretch.clock_lies => None,
-            _ => match (track.num_frames, track.duration) {
-                (Some(0), _) => None,
-                (Some(frames), _) => Some(frames_in(frames).saturating_sub(clock.origin)),
-                (None, Some(ticks)) => Some(clock.frame_at(frames_in(ticks.get()))),
-                (None, None) => None,
-            },
-        };
+        packets.set_rate(sample_rate);
         let mut stream = Self {
             path: path.to_owned(),
             stretch: stretch.clone(),
-            most_frames: most_frames(parameters),
-            parameters: parameters.clone(),
-            reader,
             decoder,
-            clock,
             frames: 0,
             truncated: false,
             damaged: false,
             position: Some(i64::MIN),
-            may_seek: !stretch.clock_lies && !matches!(format, Format::Mp3 | Format::Aac),
+            may_seek: !packets.are_counted() && !matches!(format, Format::Mp3 | Format::Aac),
             sought: false,
-            counted: stretch.clock_lies.then_some(0),
+            packets,
             wanted_from: i64::MIN,
             mp3_channels: None,
             window: Vec::new(),
             window_start: 0,
-            read_to: 0,
+            heard_to: 0,
             channels: Vec::new(),
         };
         stream.refuse_what_is_not_heard_whole()?;
         // What tables say is believed as far as their packets go.
-        let most = packets.map(|packets| frames_in(packets).saturating_mul(stream.most_frames));
-        let believed = said_to_end.filter(|said| most.is_none_or(|most| *said <= most + PADDING));
-        stream.measure(believed)?;
+        let most = table.map(|number| count(number).saturating_mul(stream.packets.most_frames));
+        let believed = |said: &i64| most.is_none_or(|most| *said <= most.saturating_add(PADDING));
+        stream.measure(stream.packets.said.filter(believed))?;
         Ok(stream)
     }
 
     pub fn sample_rate(&self) -> u32 {
-        self.clock.sample_rate
+        self.packets.sample_rate()
     }
 
     /// Samples per channel that are really there; at least 1.
@@ -255,10 +169,10 @@ impl Stream {
                 return Err(changing(&self.path, &what, seconds));
             }
         }
-        if self.parameters.codec == CODEC_ID_AAC {
+        if self.packets.parameters.codec == CODEC_ID_AAC {
             let (mut seen, mut found) = (0, 0);
             while seen < SAMPLED
-                && let Some(packet) = self.next_packet()?
+                && let Some((packet, _)) = self.packets.next()?
             {
                 seen += 1;
                 found += usize::from(he_aac::in_frame(&packet.data));
@@ -277,9 +191,14 @@ impl Stream {
             Some(end) if self.may_seek && self.reaches(end - 1) => end,
             _ => {
                 let end = self.walk_to_the_end()?;
-                // An Ogg stream that is whole says so in its last page.
-                self.truncated =
-                    said_to_end.map_or(self.stretch.format == Format::Ogg, |said| end < said);
+                self.truncated = match (self.stretch.format, said_to_end) {
+                    (_, Some(said)) => end < said,
+                    // A stream that is whole says so in its last page.
+                    (Format::Ogg, None) => true,
+                    // All that follows the frames of these is an error.
+                    (Format::Mp3 | Format::Aac, None) => false,
+                    _ => self.packets.ended == Some(true),
+                };
                 // A tag that speaks of far less than there is was left by joining files.
                 said_to_end
                     .filter(|said| end <= said.saturating_add(PADDING))
@@ -287,16 +206,13 @@ impl Stream {
             }
         };
         if self.stretch.format == Format::Mp4
-            && self.counted.is_none()
+            && !self.packets.are_counted()
             && let Some(edit) = mp4::edit_of_first_audio_track(&self.path, self.stretch.bytes.start)
         {
-            let start = self.clock.frame_at(frames_in(edit.start));
             if let Some(length) = edit.length {
-                let last = edit.start.saturating_add(length);
-                end = end.min(self.clock.frame_at(frames_in(last)));
+                end = end.min(self.packets.frame_at(edit.start.saturating_add(length)));
             }
-            self.clock.origin = self.clock.origin.saturating_add(start);
-            end = end.saturating_sub(start);
+            end = end.saturating_sub(self.packets.begin_at(edit.start));
         }
         self.frames = u64::try_from(end).unwrap_or(0);
         if self.frames > 0 {
@@ -311,53 +227,53 @@ impl Stream {
     /// Whether there is a packet at `frame`.
     fn reaches(&mut self, frame: i64) -> bool {
         self.position = None;
-        self.seek(frame)
-            && matches!(self.next_packet(), Ok(Some(packet)) if self.place(&packet).end > frame)
+        self.packets.seek(frame)
+            && matches!(self.packets.next(), Ok(Some((_, place))) if place.end > frame)
     }
 
     /// Passes over all packets, and returns the frame after the last.
     fn walk_to_the_end(&mut self) -> Result<i64> {
         if self.position.is_none() {
-            self.reopen()?;
+            self.packets.reopen()?;
         }
         let (mut end, mut held) = (0, 0i64);
-        let mut kinds: Vec<(u32, u64)> = Vec::new(); // rates of MP3's frames
-        while let Some(packet) = self.next_packet()? {
-            let place = self.place(&packet);
+        let mut rates: Vec<(u32, u64)> = Vec::new(); // of MP3's frames
+        while let Some((packet, place)) = self.packets.next()? {
             end = end.max(place.end);
-            held = held.saturating_add((place.end - place.start).min(self.most_frames));
+            held = held.saturating_add(self.packets.frames_of(&packet));
             if self.stretch.format == Format::Mp3
                 && let Some(frame) = Frame::parse(&packet.data)
             {
                 let rate = frame.kind.sample_rate;
-                match kinds.iter_mut().find(|(kind, _)| *kind == rate) {
+                match rates.iter_mut().find(|(known, _)| *known == rate) {
                     Some((_, frames)) => *frames += 1,
-                    None => kinds.push((rate, 1)),
+                    None => rates.push((rate, 1)),
                 }
             }
         }
         self.position = None;
-        let (all, first) = (kinds.iter().map(|(_, frames)| frames).sum(), self.clock.sample_rate);
+        let (all, first) = (rates.iter().map(|(_, frames)| frames).sum(), self.sample_rate());
         if let Some((other, frames)) =
-            kinds.iter().find(|(rate, frames)| *rate != first && is_part_of(*frames, all))
+            rates.iter().find(|(rate, frames)| *rate != first && is_part_of(*frames, all))
         {
             let before = (all - frames) as f64 * 1152.0 / f64::from(first);
             return Err(changing(&self.path, &rate_change(first, *other), before));
         }
         // Positions that leave more out than there is are wrong. What is there is heard then.
-        if self.counted.is_none() && end / 2 > held.saturating_add(PADDING) {
-            (self.counted, self.may_seek, self.clock.origin) = (Some(0), false, 0);
+        if !self.packets.are_counted() && end / 2 > held.saturating_add(PADDING) {
+            self.packets.count_them();
+            self.may_seek = false;
             return Ok(held);
         }
         Ok(end)
     }
 
-    /// Hands the bytes of every packet of the track to `take`, in order.
+    /// Hands the bytes of every packet to `take`, in order.
     pub fn for_each_packet(&mut self, mut take: impl FnMut(&[u8])) -> Result<()> {
         let (path, format) = (self.path.clone(), self.stretch.format);
         guarded(&path, format, || {
-            self.reopen()?;
-            while let Some(packet) = self.next_packet()? {
+            self.packets.reopen()?;
+            while let Some((packet, _)) = self.packets.next()? {
                 take(&packet.data);
             }
             self.position = None;
@@ -365,61 +281,20 @@ impl Stream {
         })
     }
 
-    fn reopen(&mut self) -> Result<()> {
-        self.reader = demux(&self.path, &self.stretch)?;
-        self.position = Some(i64::MIN);
-        self.counted = self.counted.map(|_| 0);
-        Ok(())
-    }
-
-    /// The frames of the packet that was just read.
-    fn place(&mut self, packet: &Packet) -> Range<i64> {
-        let place = self.clock.frames_of(packet, self.stretch.format);
-        let Some(next) = &mut self.counted else { return place };
-        let start = *next;
-        *next += (place.end - place.start).clamp(0, self.most_frames);
-        start..*next
-    }
-
-    /// The next packet of the track; damage that hides all that follows counts as the end.
-    fn next_packet(&mut self) -> Result<Option<Packet>> {
-        loop {
-            match self.reader.next_packet() {
-                Ok(Some(packet)) if packet.track_id == self.clock.track => {
-                    return Ok(Some(packet));
-                }
-                Ok(Some(_)) => {}
-                Err(SymphoniaError::IoError(error))
-                    if error.kind() != std::io::ErrorKind::UnexpectedEof
-                        && error.raw_os_error().is_some() =>
-                {
-                    return Err(Error::io("read", &self.path, &error));
-                }
-                Ok(None) | Err(_) => return Ok(None),
-            }
-        }
-    }
-
-    /// Brings the reader to a packet that is not after `frame`, by the format's own means.
-    fn seek(&mut self, frame: i64) -> bool {
-        let ts = Timestamp::new(self.clock.tick_before(frame));
-        let to = SeekTo::Timestamp { ts, track_id: self.clock.track };
-        self.reader.seek(SeekMode::Accurate, to).is_ok_and(|place| place.actual_ts <= ts)
-    }
-
-    /// Makes the reader ready to decode from `start`.
+    /// Makes the packets ready to be decoded from `start`.
     fn start_at(&mut self, start: u64) -> Result<()> {
         self.window.clear();
-        self.window_start = start;
+        (self.window_start, self.heard_to) = (start, 0);
         self.decoder.reset();
         let lead_in = start.saturating_sub(LEAD_IN) as i64;
         // What precedes the music belongs to the lead-in of its start.
         self.wanted_from = if lead_in > 0 { lead_in } else { i64::MIN };
-        self.sought = self.may_seek && lead_in > 0 && self.seek(lead_in);
+        self.sought = self.may_seek && lead_in > 0 && self.packets.seek(lead_in);
         if self.sought {
             self.position = Some(lead_in);
         } else if self.position.is_none_or(|position| position > self.wanted_from) {
-            self.reopen()?;
+            self.packets.reopen()?;
+            self.position = Some(i64::MIN);
         }
         Ok(())
     }
@@ -452,7 +327,6 @@ impl Stream {
             let cause = "nothing in the clip can be decoded";
             return Err(broken(&self.path, self.stretch.format, cause));
         }
-        self.read_to = range.end;
         let start = (range.start - self.window_start) as usize;
         let mono = self.window[start..start + (range.end - range.start) as usize].to_vec();
         let forgotten = self.window.len().saturating_sub(KEPT);
@@ -461,52 +335,42 @@ impl Stream {
         Ok(mono)
     }
 
-    /// Extends the window to the end of `range`. Returns whether anything in it could be decoded
-    /// that was not asked for before.
+    /// Extends the window to the end of `range`. Returns whether anything in it could be decoded.
     fn decode(&mut self, range: &Range<u64>) -> Result<bool> {
-        let mut any = range.end <= self.read_to.min(self.window_end()) || range.is_empty();
-        // The window may hold a little more than was asked for.
-        let fresh = range.start.max(self.read_to.min(self.window_end()));
-        any |= self.window_end() > fresh;
         while self.window_end() < range.end
-            && let Some(packet) = self.next_packet()?
+            && let Some((packet, frames)) = self.packets.next()?
         {
-            let frames = self.place(&packet);
             self.position = Some(frames.end);
             if frames.end <= self.wanted_from {
                 continue;
             }
-            let inside = frames.end > range.start as i64;
             match self.decode_packet(&packet) {
-                Ok(mono) => {
-                    let heard = frames.start..frames.start.saturating_add(mono.len() as i64);
-                    any |= heard.end > fresh as i64 && heard.start < range.end as i64;
-                    self.append(frames.start, &mono, range.end);
-                }
+                Ok(mono) => self.append(frames.start, &mono, range.end),
                 // Before the stretch, it is the start of a decoder that has not seen the past.
-                Err(_) => self.damaged |= inside,
+                Err(_) => self.damaged |= frames.end > range.start as i64,
             }
         }
         let missing = range.end.saturating_sub(self.window_end()) as usize;
         self.damaged |= missing > 0;
         self.window.resize(self.window.len() + missing, 0.0);
-        Ok(any)
+        // The last packet may be shorter than a header counts it.
+        let more = if self.packets.ended.is_some() { self.packets.most_frames as u64 } else { 0 };
+        Ok(range.start < self.heard_to + more || range.is_empty())
     }
 
     /// One packet, mono. MP3 goes on through a change from one channel to two and back, for which
     /// symphonia's decoder has to be made anew.
     fn decode_packet(&mut self, packet: &Packet) -> Result<Vec<f32>> {
-        if self.stretch.format == Format::Mp3
+        let (path, format) = (&self.path, self.stretch.format);
+        if format == Format::Mp3
             && let Some(frame) = Frame::parse(&packet.data)
-            && frame.kind.sample_rate == self.clock.sample_rate
+            && frame.kind.sample_rate == self.packets.sample_rate()
             && self.mp3_channels.replace(frame.kind.channels) != Some(frame.kind.channels)
         {
-            self.decoder = decoder(&self.path, self.stretch.format, &self.parameters)?;
+            self.decoder = decoder(path, format, &self.packets.parameters)?;
         }
-        let buffer = self
-            .decoder
-            .decode(packet)
-            .map_err(|error| broken(&self.path, self.stretch.format, &error.to_string()))?;
+        let decoded = self.decoder.decode(packet);
+        let buffer = decoded.map_err(|error| broken(path, format, &error.to_string()))?;
         Ok(average(&buffer, &mut self.channels))
     }
 
@@ -518,49 +382,21 @@ impl Stream {
     /// and a gap up to `end` is filled with silence.
     fn append(&mut self, frame: i64, mono: &[f32], end: u64) {
         let window_end = self.window_end() as i64;
+        let mut new = mono;
         if let Ok(known) = usize::try_from(window_end.saturating_sub(frame)) {
-            self.window.extend_from_slice(mono.get(known..).unwrap_or_default());
+            new = mono.get(known..).unwrap_or_default();
         } else {
             self.damaged = true;
             let gap_end = frame.min((end as i64).max(window_end));
             self.window.resize(self.window.len() + (gap_end - window_end) as usize, 0.0);
-            if gap_end == frame {
-                self.window.extend_from_slice(mono);
+            if gap_end < frame {
+                return;
             }
         }
+        self.window.extend_from_slice(new);
+        let end = u64::try_from(frame.saturating_add(mono.len() as i64)).unwrap_or(0);
+        self.heard_to = self.heard_to.max(end);
     }
-}
-
-/// Finds out how the packets lie.
-fn demux(path: &Path, stretch: &Stretch) -> Result<Box<dyn FormatReader>> {
-    let io_error = |error| Error::io("read", path, &error);
-    let file = File::open(path).map_err(io_error)?;
-    let (format, bytes) = (stretch.format, stretch.bytes.clone());
-    let source = match format {
-        Format::Flac => flac::source(file, bytes.start).map_err(io_error)?,
-        // The tables of MP4 count from the beginning of the file.
-        Format::Mp4 => Source::new(file).with_stretch(0..bytes.end),
-        _ => Source::new(file).with_bytes(stretch.header.clone()).with_stretch(bytes.clone()),
-    };
-    let mut stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());
-    let mut probe = Probe::new();
-    match format {
-        Format::Mp3 => probe.register_format::<formats::MpaReader<'_>>(),
-        Format::Flac => probe.register_format::<formats::FlacReader<'_>>(),
-        Format::Ogg => probe.register_format::<formats::OggReader<'_>>(),
-        Format::Mp4 => {
-            probe.register_format::<formats::IsoMp4Reader<'_>>();
-            std::io::Seek::seek(&mut stream, std::io::SeekFrom::Start(bytes.start))
-                .map_err(io_error)?;
-        }
-        Format::Aac => probe.register_format::<formats::AdtsReader<'_>>(),
-        Format::Wav => probe.register_format::<formats::WavReader<'_>>(),
-        Format::Caf => probe.register_format::<formats::CafReader<'_>>(),
-        Format::Aiff => return Err(broken(path, format, "its samples are coded")),
-    }
-    probe
-        .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
-        .map_err(|error| broken(path, format, &error.to_string()))
 }
 
 fn decoder(
@@ -578,25 +414,6 @@ fn decoder(
         )),
         error => broken(path, format, &error.to_string()),
     })
-}
-
-/// The most frames that a packet of the codec decodes to.
-fn most_frames(parameters: &AudioCodecParameters) -> i64 {
-    match parameters.codec {
-        CODEC_ID_AAC => 1024,
-        // Its configuration begins with the frames of a packet.
-        CODEC_ID_ALAC => parameters
-            .extra_data
-            .as_deref()
-            .and_then(|configuration| configuration.first_chunk::<4>())
-            .map_or(i64::from(u16::MAX), |&frames| u32::from_be_bytes(frames).into()),
-        _ => parameters.max_frames_per_packet.map_or(i64::from(u16::MAX), frames_in),
-    }
-}
-
-/// A count as a position. Nothing is that far away.
-fn frames_in(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn is_part_of(frames: u64, all: u64) -> bool {

@@ -44,7 +44,7 @@ pub fn read(file: &mut Header, first_byte: u64) -> Result<Option<Layout>> {
             b"data" => data = Some((position + 4).min(position + bytes)..position + bytes),
             b"pakt" => {
                 let packets = u64::from_be_bytes(file.array(position)?);
-                if packets > bytes && packets > file.len {
+                if packets > file.len {
                     return Err(Error::other("it claims more packets than it has bytes"));
                 }
             }
