@@ -10,7 +10,6 @@ use moodshader::error::Kind;
 use tempfile::TempDir;
 
 #[path = "support/tagged.rs"]
-#[allow(dead_code)]
 mod tagged;
 
 fn bytes(name: &str) -> Vec<u8> {
