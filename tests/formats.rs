@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use moodshader::audio::{
-    AudioFile, Format, Waveform, centre_clip, find_audio, format_of, inspect, successive_clips,
+    AudioFile, Format, Waveform, centre_clip, format_of, inspect, successive_clips,
 };
 use moodshader::error::Kind;
 use tempfile::TempDir;
@@ -366,27 +366,6 @@ fn a_very_long_file_costs_no_more_than_its_clip() {
     let clips = audio.successive_clips(22_050).unwrap();
     assert!(clips.len() > 10_000);
     assert!(clips.take(20).all(|clip| clip.is_ok()));
-}
-
-#[test]
-fn folders_are_searched_for_audio() {
-    let folder = TempDir::new().unwrap();
-    fs::create_dir_all(folder.path().join("b/c")).unwrap();
-    let song = bytes("sweep.aac");
-    let inner = write(&folder, "b/c/inner.aac", &song);
-    let outer = write(&folder, "a.wav", &song);
-    let text = write(&folder, "b/notes.mp3", b"not music");
-    write(&folder, "b/notes.txt", b"not music");
-    let root = folder.path().to_owned();
-    let found = find_audio(std::slice::from_ref(&root)).unwrap();
-    assert_eq!(found.files, [outer.clone(), inner.clone()]);
-    assert_eq!(found.passed_over, std::slice::from_ref(&text));
-    // A file that is named is taken at its word, and none is taken twice.
-    let found = find_audio(&[text.clone(), root, outer.clone()]).unwrap();
-    assert_eq!(found.files, [text, outer, inner]);
-    let empty = TempDir::new().unwrap();
-    assert!(input_error(find_audio(&[empty.path().to_owned()])).contains("no audio file"));
-    assert!(input_error(find_audio(&[empty.path().join("gone")])).contains("gone"));
 }
 
 /// A picture that claims to be longer than its block, and tags behind the sound.

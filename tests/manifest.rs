@@ -17,7 +17,7 @@ fn read(text: &str) -> Result<Vec<Track>> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("tracks.tsv");
     fs::write(&path, text).unwrap();
-    manifest::read(&path, None)
+    manifest::read(&path, None).map(|manifest| manifest.tracks)
 }
 
 fn tsv(rows: &str) -> Result<Vec<Track>> {
@@ -86,8 +86,9 @@ fn paths_start_at_the_audio_root_or_at_the_manifest() {
     fs::create_dir_all(root.join("audio")).unwrap();
     fs::write(&manifest, "path,tags\nx/a.wav,happy\n").unwrap();
 
-    let path =
-        |audio_root: Option<&Path>| manifest::read(&manifest, audio_root).unwrap().remove(0).path;
+    let path = |audio_root: Option<&Path>| {
+        manifest::read(&manifest, audio_root).unwrap().tracks.remove(0).path
+    };
     assert_eq!(path(None), root.join("lists/x/a.wav"));
     assert_eq!(path(Some(&root.join("audio"))), root.join("audio/x/a.wav"));
 
@@ -110,7 +111,7 @@ fn the_low_quality_download_stands_in_for_a_missing_file() {
     for file in ["1.low.mp3", "2.mp3", "2.low.mp3"] {
         fs::write(root.join(file), b"").unwrap();
     }
-    let tracks = manifest::read(&manifest, None).unwrap();
+    let tracks = manifest::read(&manifest, None).unwrap().tracks;
     let paths: Vec<_> = tracks.iter().map(|track| track.path.clone()).collect();
     assert_eq!(paths, ["1.low.mp3", "2.mp3", "3.mp3"].map(|name| root.join(name)));
     assert_eq!(tracks[0].listed, "1.mp3");
@@ -124,14 +125,28 @@ fn a_folder_a_mood_is_a_manifest() {
         ("happy/a.wav", b"RIFF\0\0\0\0WAVE"),
         ("happy/cover.txt", b"not audio"),
         ("dark/a.wav", b"RIFF\0\0\0\0WAVE"),
+        ("dark/album/happy/a.wav", b"RIFF\0\0\0\0WAVE"),
+        ("dark/album/notes.txt", b"not audio"),
+        ("dark/@eaDir/a.wav", b"RIFF\0\0\0\0WAVE"),
+        (".Trash-1000/files/a.wav", b"RIFF\0\0\0\0WAVE"),
     ] {
         let path = folder.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
-    let tracks = manifest::read(folder.path(), None).unwrap();
-    let rows: Vec<_> = tracks.iter().map(|t| (t.listed.as_str(), t.tags[0].as_str())).collect();
-    assert_eq!(rows, [("dark/a.wav", "dark"), ("happy/a.wav", "happy"), ("happy/b.wav", "happy")]);
+    let manifest::Manifest { tracks, notes, unlisted } =
+        manifest::read(folder.path(), None).unwrap();
+    let rows: Vec<_> = tracks.iter().map(|t| (t.listed.as_str(), &*t.tags)).collect();
+    let (dark, happy) = (&["dark".to_owned()][..], &["happy".to_owned()][..]);
+    let expected = [
+        ("dark/a.wav", dark),
+        ("dark/album/happy/a.wav", dark),
+        ("happy/a.wav", happy),
+        ("happy/b.wav", happy),
+    ];
+    assert_eq!(rows, expected);
+    assert!(notes.len() == 1 && notes[0].starts_with("passed over 2 rubbish bins"), "{notes:?}");
+    assert!(unlisted.is_empty());
     assert!(tracks.iter().all(|track| track.path.is_file()));
 
     let message = input_error(manifest::read(&folder.path().join("happy"), None));

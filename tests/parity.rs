@@ -80,7 +80,8 @@ fn synthetic(preset: &Preset, clips: usize, seed: u64) -> Batch {
     let clip_seconds = preset.audio.clip_seconds;
     let spec = CorpusSpec { clips, clip_seconds, seed, shuffle_labels: false };
     let manifest = generate(&spec, folder.path(), &|_| Ok(())).expect("the corpus is made");
-    let tracks = manifest::read(&manifest, Some(folder.path())).expect("the manifest is read");
+    let tracks =
+        manifest::read(&manifest, Some(folder.path())).expect("the manifest is read").tracks;
     let recipe = FeatureRecipe::of(preset);
     let samples: Vec<Vec<f32>> = tracks
         .par_iter()

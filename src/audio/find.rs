@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::format::format_of;
+use super::walk::walk;
 use crate::error::{Error, Result};
-use crate::files::is_leftover;
 
 /// Endings of names that promise audio.
 const ENDINGS: [&str; 22] = [
@@ -25,36 +24,54 @@ pub fn has_audio_ending(path: &Path) -> bool {
 /// A sentence about files that were passed over although their names promise audio; none where
 /// there is no such file.
 pub fn passed_over(files: &[PathBuf]) -> Option<String> {
-    if files.is_empty() {
+    note(
+        files,
+        "file with an audio ending that holds no audio that is read",
+        "files with audio endings that hold no audio that is read",
+    )
+}
+
+/// "passed over 5 WHAT: A, B, C and 2 more"; none where there are no paths.
+fn note(paths: &[PathBuf], one: &str, many: &str) -> Option<String> {
+    if paths.is_empty() {
         return None;
     }
     let shown: Vec<String> =
-        files.iter().take(SHOWN).map(|file| file.display().to_string()).collect();
-    let more = match files.len().saturating_sub(SHOWN) {
+        paths.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
+    let more = match paths.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let (what, hold) = match files.len() {
-        1 => ("file with an audio ending", "holds"),
-        _ => ("files with audio endings", "hold"),
-    };
-    Some(format!(
-        "passed over {} {what} that {hold} no audio that is read: {}{more}",
-        files.len(),
-        shown.join(", ")
-    ))
+    let what = if paths.len() == 1 { one } else { many };
+    Some(format!("passed over {} {what}: {}{more}", paths.len(), shown.join(", ")))
 }
 
 /// What a list of paths means.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Found {
     /// The audio files.
     pub files: Vec<PathBuf>,
     /// Files of folders with an audio ending whose content is no audio that is read.
     pub passed_over: Vec<PathBuf>,
+    /// Rubbish bins, snapshots, indexes and resource forks, none of which is entered.
+    pub kept_by_systems: Vec<PathBuf>,
+    /// Links with an audio ending that lead nowhere, and links to a folder around themselves.
+    pub links: Vec<PathBuf>,
+    /// Folders inside others that cannot be listed, and why; the rest is there.
+    pub unlisted: Vec<(PathBuf, Error)>,
 }
 
 impl Found {
+    /// Adds what other paths mean.
+    pub fn extend(&mut self, other: Self) {
+        let Self { files, passed_over, kept_by_systems, links, unlisted } = other;
+        self.files.extend(files);
+        self.passed_over.extend(passed_over);
+        self.kept_by_systems.extend(kept_by_systems);
+        self.links.extend(links);
+        self.unlisted.extend(unlisted);
+    }
+
     /// Keeps the first of the names that lead to the same file.
     pub fn drop_repeated(&mut self) {
         for files in [&mut self.files, &mut self.passed_over] {
@@ -63,23 +80,43 @@ impl Found {
         }
     }
 
-    /// A sentence about the files passed over, if any.
-    pub fn note(&self) -> Option<String> {
-        passed_over(&self.passed_over)
+    /// Sentences about what was passed over.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        let kept_by_systems = note(
+            &self.kept_by_systems,
+            "rubbish bin, snapshot, index or resource fork that a system keeps",
+            "rubbish bins, snapshots, indexes and resource forks that systems keep",
+        );
+        let links = note(
+            &self.links,
+            "link that leads nowhere, or to a folder around it",
+            "links that lead nowhere, or to a folder around them",
+        );
+        [passed_over(&self.passed_over), kept_by_systems, links].into_iter().flatten()
+    }
+
+    /// Puts behind an error that there is nothing what could be the reason.
+    pub fn explain(&self, error: Error) -> Error {
+        let unlisted = self.unlisted.iter().map(|(_, error)| error.to_string());
+        let reasons = self.notes().chain(unlisted);
+        reasons.fold(error, |error, reason| error.followed_by(&reason))
     }
 }
 
 /// Files stand for themselves, whatever they hold; of a folder and all folders in it, the files
 /// that begin like audio, in the order of their names. A file that is found twice counts once.
 ///
+/// Links to folders are followed, but to no folder twice. What systems keep for themselves, such as
+/// rubbish bins, is passed over unless the list names it.
+///
 /// # Errors
-/// A path of the list does not exist, a folder cannot be read, or there is no audio file at all.
+/// A path of the list does not exist or cannot be listed, or there is no audio file at all.
 pub fn find_audio(paths: &[PathBuf]) -> Result<Found> {
     let mut found = Found::default();
     for path in paths {
         let metadata = path.metadata().map_err(|error| Error::io("read", path, &error))?;
         if metadata.is_dir() {
-            walk(path, &mut found)?;
+            found.extend(walk(path)?);
         } else {
             found.files.push(path.clone());
         }
@@ -88,34 +125,8 @@ pub fn find_audio(paths: &[PathBuf]) -> Result<Found> {
     if !found.files.is_empty() {
         return Ok(found);
     }
-    let error = Error::input(match paths {
+    Err(found.explain(Error::input(match paths {
         [folder] => format!("there is no audio file in {}", folder.display()),
         _ => "there is no audio file in these folders".to_owned(),
-    });
-    Err(match found.note() {
-        Some(note) => error.followed_by(&note),
-        None => error,
-    })
-}
-
-fn walk(folder: &Path, found: &mut Found) -> Result<()> {
-    let mut entries = std::fs::read_dir(folder)
-        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
-        .map_err(|error| Error::io("read", folder, &error))?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if is_leftover(&path) {
-            continue;
-        }
-        // A link to a folder may lead back to where it stands; one to a file is as good as a file.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            walk(&path, found)?;
-        } else if path.is_file() && !matches!(format_of(&path), Ok(None)) {
-            found.files.push(path);
-        } else if has_audio_ending(&path) && !path.is_dir() {
-            found.passed_over.push(path);
-        }
-    }
-    Ok(())
+    })))
 }

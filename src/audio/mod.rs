@@ -30,6 +30,7 @@ mod packets;
 mod pcm;
 mod recording;
 mod resample;
+mod walk;
 
 use std::path::Path;
 
@@ -40,6 +41,7 @@ pub use find::{Found, find_audio, has_audio_ending, passed_over};
 pub(crate) use format::sniff;
 pub use format::{Format, format_of};
 pub use packets::sound_hash;
+pub use walk::walk_each;
 
 use crate::error::Result;
 use recording::Recording;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Format, to_json};
+use super::{Format, list_errors, to_json};
 use crate::audio::{format_of, passed_over};
 use crate::dataset::cache::{FeatureCache, default_root, show_bytes};
 use crate::dataset::check::{Crossing, Findings, check, files};
 use crate::dataset::labels::{CHOOSE, Labelled, MoodChoice};
-use crate::dataset::manifest::{self, Track};
+use crate::dataset::manifest::{self, Manifest, Track};
 use crate::dataset::stats::Stats;
 use crate::dataset::synthetic;
 use crate::model::preset::Preset;
@@ -99,9 +99,17 @@ impl Dataset {
 }
 
 impl Selection {
-    fn read(&self) -> Result<Vec<Vec<Track>>> {
+    /// The tracks of each manifest, and the folders in them that cannot be listed, with the reason.
+    fn read(&self, progress: &Progress) -> Result<(Vec<Vec<Track>>, Vec<(PathBuf, Error)>)> {
         let root = self.audio_root.as_deref();
-        self.manifests.iter().map(|path| manifest::read(path, root)).collect()
+        let (mut manifests, mut all_unlisted) = (Vec::new(), Vec::new());
+        for path in &self.manifests {
+            let Manifest { tracks, notes, unlisted } = manifest::read(path, root)?;
+            notes.iter().for_each(|note| progress.note(note));
+            manifests.push(tracks);
+            all_unlisted.extend(unlisted);
+        }
+        Ok((manifests, all_unlisted))
     }
 
     fn name(&self, place: usize) -> String {
@@ -123,7 +131,7 @@ fn moods(choice: Option<&str>, manifests: &[Vec<Track>]) -> Result<Vec<String>> 
 }
 
 /// A folder's files with an audio ending that hold no audio do not count, and are told.
-fn leave_out_no_audio(tracks: &mut Vec<Track>) {
+fn leave_out_no_audio(tracks: &mut Vec<Track>, progress: &Progress) {
     let holds_audio =
         |track: &Track| !matches!(format_of(&track.path), Ok(None)) && track.path.is_file();
     let (kept, without): (Vec<Track>, Vec<Track>) =
@@ -131,16 +139,17 @@ fn leave_out_no_audio(tracks: &mut Vec<Track>) {
     *tracks = kept;
     let without: Vec<PathBuf> = without.into_iter().map(|track| track.listed.into()).collect();
     if let Some(note) = passed_over(&without) {
-        Progress::new(false).note(&note);
+        progress.note(&note);
     }
 }
 
 impl Counting {
     fn run(&self) -> Result<()> {
-        let mut manifests = self.selection.read()?;
+        let progress = Progress::new(false);
+        let (mut manifests, unlisted) = self.selection.read(&progress)?;
         for (path, tracks) in self.selection.manifests.iter().zip(&mut manifests) {
             if path.is_dir() {
-                leave_out_no_audio(tracks);
+                leave_out_no_audio(tracks, &progress);
             }
         }
         let moods = moods(self.moods.as_deref(), &manifests)?;
@@ -162,7 +171,12 @@ impl Counting {
         if self.selection.format == Format::Json {
             output::line(to_json(&Value::Array(all))?);
         }
-        Ok(())
+        if unlisted.is_empty() {
+            return Ok(());
+        }
+        let unlisted: Vec<Error> = unlisted.into_iter().map(|(_, error)| error).collect();
+        let headline = format!("what is in {} of the folders is not counted:", unlisted.len());
+        Err(list_errors(&headline, &unlisted))
     }
 }
 
@@ -258,7 +272,7 @@ fn stats_json(name: &str, stats: &Stats, moods: &[String]) -> Value {
 impl Checking {
     fn run(&self) -> Result<()> {
         let progress = Progress::new(self.quiet);
-        let mut manifests = self.selection.read()?;
+        let (mut manifests, unlisted) = self.selection.read(&progress)?;
         if let Some(choice) = &self.moods {
             let moods = moods(Some(choice), &manifests)?;
             for tracks in &mut manifests {
@@ -267,8 +281,10 @@ impl Checking {
         }
         let bar = progress.bar("reading", files(&manifests));
         let clip_seconds = Preset::named("paper")?.audio.clip_seconds;
-        let findings = check(&manifests, clip_seconds, &|done| bar.at(done));
+        let mut findings = check(&manifests, clip_seconds, &|done| bar.at(done));
         drop(bar);
+        let name = |folder: PathBuf| folder.display().to_string();
+        findings.unreadable.extend(unlisted.into_iter().map(|(path, error)| (name(path), error)));
         match self.selection.format {
             Format::Text => self.print(&findings, clip_seconds),
             Format::Json => output::line(to_json(&self.json(&findings))?),

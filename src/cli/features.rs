@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, open_device};
+use super::{Common, list_errors, open_device};
 use crate::audio::find_audio;
 use crate::dataset::cache::FeatureCache;
-use crate::dataset::export::{export, jobs, open};
+use crate::dataset::export::{Exported, export, jobs, open};
 use crate::dataset::features::FeatureRecipe;
-use crate::error::Kind;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::preset::Preset;
 use crate::{Error, Result};
@@ -19,8 +18,9 @@ use crate::{Error, Result};
 /// The values are decibels before standardisation, of the file's centre clip. A folder is searched
 /// for audio files. Arrays that are whole and whose audio has not changed are kept, so that a call
 /// that was stopped can be repeated; an array of another file is never replaced. OUT/recipe.txt says
-/// what the numbers are, OUT/sources.jsonl what each array was made from. A file that cannot be used
-/// does not stop the rest: it is listed at the end, and the exit status is 2.
+/// what the numbers are, OUT/sources.jsonl what each array was made from. A file that cannot be used,
+/// or a folder that cannot be listed, does not stop the rest: it is listed at the end, and the exit
+/// status is 2.
 #[derive(Args, Debug)]
 pub struct Features {
     /// Audio files, or folders of them.
@@ -53,9 +53,9 @@ impl Features {
         preset.validate()?;
         let recipe = FeatureRecipe::of(&preset);
         let found = find_audio(&self.paths)?;
-        if let Some(note) = found.note() {
-            progress.note(&note);
-        }
+        found.notes().for_each(|note| progress.note(&note));
+        let mut failed: Vec<Error> = found.unlisted.into_iter().map(|(_, error)| error).collect();
+        let folders = failed.len();
         let all = jobs(found.files, &self.out)?;
         let count = all.len();
         let cache = FeatureCache::open(None)?;
@@ -63,33 +63,35 @@ impl Features {
         if todo.len() < count {
             progress.note(&format!("{} of {count} arrays are there already", count - todo.len()));
         }
-        if todo.is_empty() {
+        if !todo.is_empty() {
+            let device = open_device(&self.common.device, &progress)?;
+            let bar = progress.bar("features", todo.len());
+            let exported = export(&todo, &device, &recipe, &cache, &|done| bar.at(done))?;
+            drop(bar);
+            self.tell(&exported, preset.audio.clip_seconds);
+            failed.extend(exported.failed.into_iter().map(|(_, error)| error));
+        }
+        if failed.is_empty() {
             return Ok(());
         }
-        let device = open_device(&self.common.device, &progress)?;
-        let bar = progress.bar("features", todo.len());
-        let exported = export(&todo, &device, &recipe, &cache, &|done| bar.at(done))?;
-        drop(bar);
-        let seconds = preset.audio.clip_seconds;
+        let all = count + folders;
+        Err(list_errors(&format!("{} of {all} files cannot be used:", failed.len()), &failed))
+    }
+
+    fn tell(&self, exported: &Exported, clip_seconds: f64) {
+        let progress = self.common.progress();
         for (number, what) in [
-            (exported.padded, format!("are shorter than {seconds} s and padded with silence")),
-            (exported.truncated, "end before their header says; what is there is used".to_owned()),
-            (exported.damaged, "have parts that cannot be decoded and are silent".to_owned()),
+            (
+                exported.padded,
+                &*format!("are shorter than {clip_seconds} s and padded with silence"),
+            ),
+            (exported.truncated, "end before their header says; what is there is used"),
+            (exported.damaged, "have parts that cannot be decoded and are silent"),
         ] {
             if number > 0 {
                 progress.note(&format!("{number} files {what}"));
             }
         }
         progress.note(&format!("{} arrays written to {}", exported.written, self.out.display()));
-        if exported.failed.is_empty() {
-            return Ok(());
-        }
-        let number = exported.failed.len();
-        let input = exported.failed.iter().all(|(_, error)| error.kind == Kind::Input);
-        let mut message = format!("{number} of {count} files cannot be used:");
-        for (_, error) in exported.failed {
-            message.push_str(&format!("\n  {error}"));
-        }
-        Err(if input { Error::input(message) } else { Error::failure(message) })
     }
 }

@@ -179,6 +179,16 @@ fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string_pretty(value).map_err(|error| Error::failure(error.to_string()))
 }
 
+/// `headline` with the errors below it, one a line. The caller can mend it if all of them.
+fn list_errors(headline: &str, errors: &[Error]) -> Error {
+    let lines = errors.iter().map(|error| format!("\n  {error}"));
+    let message = std::iter::once(headline.to_owned()).chain(lines).collect::<String>();
+    match errors.iter().all(|error| error.kind == Kind::Input) {
+        true => Error::input(message),
+        false => Error::failure(message),
+    }
+}
+
 /// What an error makes of the exit status.
 pub fn exit_status(error: &Error) -> ExitCode {
     match error.kind {

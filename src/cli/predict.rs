@@ -23,7 +23,8 @@ use results::Results;
 /// A recording is cut into successive clips of the model's length, and their probabilities are
 /// averaged; a tail shorter than half a clip is dropped. A recording shorter than a clip is padded
 /// with silence and marked. Files of a folder that are no audio are passed over. A file that cannot
-/// be used does not stop the rest: it is listed at the end, and the exit status is 1.
+/// be used, or a folder that cannot be listed, does not stop the rest: it is listed at the end, and the
+/// exit status is 1.
 #[derive(Args, Debug)]
 pub struct Predict {
     /// The checkpoint, such as best.safetensors of a run; nothing else is needed.
@@ -79,9 +80,7 @@ impl Predict {
         let description = checkpoint.description()?;
         self.check_playlists(&description)?;
         let (found, mut failed) = self.files()?;
-        if let Some(note) = found.note() {
-            progress.note(&note);
-        }
+        found.notes().for_each(|note| progress.note(&note));
         let files = found.files;
         if self.write_tags && !self.dry_run {
             tags::sweep(&files);
@@ -136,19 +135,18 @@ impl Predict {
         }
     }
 
-    /// The files that the paths mean, and what is wrong with paths that mean none.
+    /// The files that the paths mean, and what is wrong with paths that mean none and with folders that
+    /// cannot be listed.
     fn files(&self) -> Result<(Found, Vec<Error>)> {
         let (mut all, mut failed) = (Found::default(), Vec::new());
         for path in &self.paths {
             match find_audio(std::slice::from_ref(path)) {
-                Ok(found) => {
-                    all.files.extend(found.files);
-                    all.passed_over.extend(found.passed_over);
-                }
+                Ok(found) => all.extend(found),
                 Err(error) => failed.push(error),
             }
         }
         all.drop_repeated();
+        failed.extend(all.unlisted.drain(..).map(|(_, error)| error));
         if all.files.is_empty()
             && let Some(first) = failed.pop()
         {

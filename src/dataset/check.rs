@@ -16,7 +16,7 @@ use crate::{Error, Result};
 pub struct Findings {
     /// Different files that were read.
     pub files: usize,
-    /// Files that are left out when training, and why.
+    /// Files that are left out when training, and folders that cannot be listed, and why.
     pub unreadable: Vec<(String, Error)>,
     /// Files shorter than a clip, with their seconds; they are padded with silence.
     pub short: Vec<(String, f64)>,

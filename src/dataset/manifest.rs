@@ -5,17 +5,17 @@
 //! - MTG-Jamendo's TSV as published: a header `TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION TAGS`, then
 //!   one row a track with one tag in each further column, so that rows vary in width;
 //! - a CSV with the columns `path` and `tags`, tags joined by `|`;
-//! - a folder with one folder of audio files a mood. A file that is no audio is passed over, unless
-//!   its name has an audio ending: that one is listed, and found unusable when it is read.
+//! - a folder with one folder of audio files a mood, which may lie in further folders there. A file
+//!   that is no audio is passed over, unless its name has an audio ending: that one is listed, and
+//!   found unusable when it is read.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::synthetic;
-use crate::audio::{format_of, has_audio_ending};
+use crate::audio::walk_each;
 use crate::error::{Error, Result};
-use crate::files::is_leftover;
 
 /// MTG-Jamendo marks the family of each tag; this family is what a mood tagger is about.
 const MOOD_PREFIX: &str = "mood/theme---";
@@ -41,13 +41,35 @@ pub struct Track {
     pub tags: Vec<String>,
 }
 
+/// What a manifest says.
+#[derive(Debug, Default)]
+pub struct Manifest {
+    /// In its order, that of names where it is a folder; at least one.
+    pub tracks: Vec<Track>,
+    /// Sentences about what was passed over.
+    pub notes: Vec<String>,
+    /// Folders of a mood that cannot be listed, and why; the rest is there.
+    pub unlisted: Vec<(PathBuf, Error)>,
+}
+
+impl Manifest {
+    /// The tracks alone, where it is enough to `tell` people of all else.
+    pub fn tell(self, tell: impl Fn(&str)) -> Vec<Track> {
+        self.notes.iter().for_each(|note| tell(note));
+        for (_, error) in self.unlisted {
+            tell(&format!("warning: {error}; what is in it is left out"));
+        }
+        self.tracks
+    }
+}
+
 /// Reads the manifest at `path`. Relative audio paths start at `audio_root`, else at the folder of
 /// the manifest.
 ///
 /// # Errors
 /// The manifest or `audio_root` cannot be read; a line is damaged, or a track is listed twice (the
 /// message names the line); no track is listed.
-pub fn read(path: &Path, audio_root: Option<&Path>) -> Result<Vec<Track>> {
+pub fn read(path: &Path, audio_root: Option<&Path>) -> Result<Manifest> {
     let absolute =
         |path: &Path| std::path::absolute(path).map_err(|error| Error::io("find", path, &error));
     let root = match audio_root {
@@ -61,14 +83,17 @@ pub fn read(path: &Path, audio_root: Option<&Path>) -> Result<Vec<Track>> {
         }
         None => absolute(path)?.parent().map(Path::to_owned).unwrap_or_default(),
     };
-    let tracks = if path.is_dir() { read_folder(path)? } else { read_file(path, &root)? };
+    if path.is_dir() {
+        return read_folder(path);
+    }
+    let tracks = read_file(path, &root)?;
     if tracks.is_empty() {
         return Err(Error::input(format!(
             "{} lists no track: there is a header and no row; name a manifest with tracks",
             path.display()
         )));
     }
-    Ok(tracks)
+    Ok(Manifest { tracks, ..Manifest::default() })
 }
 
 fn read_file(path: &Path, root: &Path) -> Result<Vec<Track>> {
@@ -202,8 +227,8 @@ fn csv_error(path: &Path, error: &csv::Error) -> Error {
     at(path, line, &cause)
 }
 
-/// Every folder inside `path` is a mood, every audio file in it a track.
-fn read_folder(path: &Path) -> Result<Vec<Track>> {
+/// Every folder right inside `path` is a mood, every audio file in it, however deep, a track.
+fn read_folder(path: &Path) -> Result<Manifest> {
     let manifest = path.join(synthetic::MANIFEST);
     if manifest.is_file() {
         return Err(Error::input(format!(
@@ -213,16 +238,17 @@ fn read_folder(path: &Path) -> Result<Vec<Track>> {
         )));
     }
     let mut tracks = Vec::new();
-    for mood in sorted_entries(path)?.into_iter().filter(|entry| entry.is_dir()) {
-        let name =
-            |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let tag = name(&mood);
-        for file in sorted_entries(&mood)?.into_iter().filter(|entry| !entry.is_dir()) {
-            let begins_like_audio = file.is_file() && !matches!(format_of(&file), Ok(None));
-            if is_leftover(&file) || !begins_like_audio && !has_audio_ending(&file) {
-                continue;
-            }
-            let listed = format!("{tag}/{}", name(&file));
+    let (moods, mut aside) = walk_each(path)?;
+    for (mood, mut found) in moods {
+        let tag = mood.file_name().unwrap_or_default().to_string_lossy();
+        let mut files = std::mem::take(&mut found.files);
+        // Told where they are read.
+        files.append(&mut found.passed_over);
+        files.sort();
+        aside.extend(found);
+        for file in files {
+            let listed = file.strip_prefix(path).unwrap_or(&file);
+            let listed = listed.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
             tracks.push(Track {
                 id: listed.clone(),
                 artist: None,
@@ -231,25 +257,17 @@ fn read_folder(path: &Path) -> Result<Vec<Track>> {
                     .map_err(|error| Error::io("find", &file, &error))?,
                 listed,
                 duration: None,
-                tags: clean_tags([tag.as_str()]),
+                tags: clean_tags([&*tag]),
             });
         }
     }
     if tracks.is_empty() {
-        return Err(Error::input(format!(
+        return Err(aside.explain(Error::input(format!(
             "{} is a folder without audio files in folders named after moods",
             path.display()
-        )));
+        ))));
     }
-    Ok(tracks)
-}
-
-fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut entries = fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
-        .map_err(|error| Error::io("read", folder, &error))?;
-    entries.sort();
-    Ok(entries)
+    Ok(Manifest { tracks, notes: aside.notes().collect(), unlisted: aside.unlisted })
 }
 
 /// The audio file that a row names. MTG-Jamendo's low-quality download calls `48/948.mp3`

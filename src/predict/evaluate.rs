@@ -79,12 +79,12 @@ pub fn evaluate(
 ) -> Result<Evaluated> {
     let description = checkpoint.description()?;
     let preset = &description.preset;
-    let labelled =
-        Labelled::new(manifest::read(data, audio_root)?, &description.labels).map_err(|error| {
-            let next = "a model is judged on the moods that it was trained on; name a manifest \
-                        that has them";
-            error.context(data.display()).followed_by(next)
-        })?;
+    let tracks = manifest::read(data, audio_root)?.tell(|note| progress.note(note));
+    let labelled = Labelled::new(tracks, &description.labels).map_err(|error| {
+        let next = "a model is judged on the moods that it was trained on; name a manifest that \
+                    has them";
+        error.context(data.display()).followed_by(next)
+    })?;
     for warning in &labelled.warnings {
         progress.note(&format!("warning: {warning}"));
     }

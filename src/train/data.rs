@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::dataset::cache::{FeatureCache, default_root};
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::labels::{CHOOSE, Labelled, LabelledTrack, MoodChoice};
-use crate::dataset::manifest;
+use crate::dataset::manifest::{self, Track};
 use crate::dataset::prepare::{
     Broken, Corpus, Prepared, handcrafted_normalization, normalization, prepare,
 };
@@ -73,7 +73,10 @@ impl Data {
             .as_deref()
             .ok_or_else(|| Error::failure("the run has no training manifest"))?;
         let root = self.audio_root.as_deref();
-        let tracks = manifest::read(manifest, root)?;
+        let read = |path: &Path| -> Result<Vec<Track>> {
+            Ok(manifest::read(path, root)?.tell(|note| progress.note(note)))
+        };
+        let tracks = read(manifest)?;
         let choice = match &self.moods {
             None => MoodChoice::Preset(preset.moods.clone()),
             Some(moods) => MoodChoice::parse(moods)?,
@@ -96,7 +99,7 @@ impl Data {
             }
             Ok(labelled.tracks)
         };
-        let read = |path: &Path| label(path, manifest::read(path, root)?);
+        let read = |path: &Path| label(path, read(path)?);
         let all = label(manifest, tracks)?;
         let test = self.test.as_deref().map(read).transpose()?.unwrap_or_default();
         let (train, validation) = match &self.validation {

@@ -1,5 +1,7 @@
 //! A small model, trained for a moment on tones, and the program to use it with.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;

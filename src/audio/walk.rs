@@ -1,0 +1,232 @@
+//! What lies in a folder and in all folders in it.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::{self, DirEntry};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::find::{Found, has_audio_ending};
+use super::format::format_of;
+use crate::error::{Error, Result};
+use crate::files::is_leftover;
+
+/// Folders in which systems keep what was deleted, what was before, and what they make of files: the
+/// music in them is gone, or is there a second time.
+const KEPT_BY_SYSTEMS: [&str; 20] = [
+    // Rubbish bins: macOS, Windows, Samba, Synology, QNAP. Freedesktop's follow below.
+    ".Trash",
+    ".Trashes",
+    "$RECYCLE.BIN",
+    "$Recycle.Bin",
+    "RECYCLER",
+    ".recycle",
+    "#recycle",
+    "@Recycle",
+    // Snapshots: Synology, QNAP, NetApp, ZFS, Btrfs.
+    "#snapshot",
+    "@Recently-Snapshot",
+    ".snapshot",
+    ".snapshots",
+    "~snapshot",
+    ".zfs",
+    // Indexes and thumbnails: Synology, QNAP, desktops. Resource forks: macOS.
+    "@eaDir",
+    ".@__thumb",
+    ".thumbnails",
+    ".AppleDouble",
+    "__MACOSX",
+    "System Volume Information",
+];
+
+fn is_kept_by_system(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let of_user = |name: &str| {
+        let number = name.strip_prefix(".Trash-");
+        number.is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    KEPT_BY_SYSTEMS.contains(&name) || of_user(name) || folder.ends_with(".local/share/Trash")
+}
+
+/// Whether the name is that of a resource fork, which macOS keeps beside a file where a file system has
+/// no room for it (AppleDouble).
+fn is_resource_fork(path: &Path) -> bool {
+    path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"._")
+}
+
+/// What lies in `root` and in all folders in it, in the order of names. Links to folders are followed
+/// once all folders that are no links are known by their own names; no folder is entered twice.
+///
+/// # Errors
+/// `root` cannot be listed; any other folder is among [`Found::unlisted`] then.
+pub fn walk(root: &Path) -> Result<Found> {
+    let root = Folder::open(root)?;
+    let entries = root.list()?;
+    let mut walk = Walk::default();
+    walk.entered.insert(root.real.clone());
+    walk.take(&root, entries);
+    Ok(walk.finish())
+}
+
+/// For each folder right inside `root`, in the order of names, what [`walk`] finds in it, links to
+/// folders among them. The second part has what `root` itself tells, and no files.
+///
+/// # Errors
+/// `root` cannot be listed.
+pub fn walk_each(root: &Path) -> Result<(Vec<(PathBuf, Found)>, Found)> {
+    let root = Folder::open(root)?;
+    let (mut folders, mut aside) = (Vec::new(), Found::default());
+    for entry in root.list()? {
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if (kind.is_dir() || kind.is_symlink()) && is_kept_by_system(&path) {
+            aside.kept_by_systems.push(path);
+            continue;
+        }
+        let folder = match kind.is_symlink() && path.is_dir() {
+            true => resolve(&Link { path, home: root.real.clone() }, &mut aside),
+            false => kind.is_dir().then(|| root.inner(&entry)),
+        };
+        let Some(folder) = folder else { continue };
+        let mut walk = Walk::default();
+        walk.enter(&folder);
+        folders.push((folder.path, walk.finish()));
+    }
+    Ok((folders, aside))
+}
+
+/// A folder under the path by which it was found, and under the one without links.
+struct Folder {
+    path: PathBuf,
+    real: PathBuf,
+}
+
+impl Folder {
+    fn open(path: &Path) -> Result<Self> {
+        let real = path.canonicalize().map_err(|error| Error::io("read", path, &error))?;
+        Ok(Self { path: path.to_owned(), real })
+    }
+
+    /// The entries in the order of their names.
+    fn list(&self) -> Result<Vec<DirEntry>> {
+        let entries = fs::read_dir(&self.path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut entries = entries.map_err(|error| Error::io("list", &self.path, &error))?;
+        entries.sort_by_key(DirEntry::file_name);
+        Ok(entries)
+    }
+
+    /// One of the entries, which is a folder and no link.
+    fn inner(&self, entry: &DirEntry) -> Self {
+        Self { path: entry.path(), real: self.real.join(entry.file_name()) }
+    }
+}
+
+/// A link to a folder.
+struct Link {
+    path: PathBuf,
+    /// The folder that it stands in, without links.
+    home: PathBuf,
+}
+
+/// Where a link leads, unless that is a folder around the link itself: such a link is no part of a
+/// library but a way out of it, at worst to all of the disk.
+fn resolve(link: &Link, found: &mut Found) -> Option<Folder> {
+    match link.path.canonicalize() {
+        Ok(real) if link.home.starts_with(&real) => found.links.push(link.path.clone()),
+        Ok(real) => return Some(Folder { path: link.path.clone(), real }),
+        Err(error) => {
+            let error = Error::io("follow", &link.path, &error);
+            found.unlisted.push((link.path.clone(), error));
+        }
+    }
+    None
+}
+
+#[derive(Default)]
+struct Walk {
+    found: Found,
+    /// Without links.
+    entered: HashSet<PathBuf>,
+    /// Links to folders that are still to be followed.
+    links: VecDeque<Link>,
+}
+
+impl Walk {
+    fn enter(&mut self, folder: &Folder) {
+        if !self.entered.insert(folder.real.clone()) {
+            return;
+        }
+        match folder.list() {
+            Ok(entries) => self.take(folder, entries),
+            Err(error) => self.found.unlisted.push((folder.path.clone(), error)),
+        }
+    }
+
+    fn take(&mut self, folder: &Folder, entries: Vec<DirEntry>) {
+        for entry in entries {
+            let path = entry.path();
+            let kind = entry.file_type();
+            let is = |what: fn(&fs::FileType) -> bool| kind.as_ref().is_ok_and(what);
+            let is_folder = is(fs::FileType::is_dir);
+            let is_link = is(fs::FileType::is_symlink);
+            if (is_folder || is_link) && is_kept_by_system(&path) {
+                self.found.kept_by_systems.push(path);
+            } else if is_folder {
+                self.enter(&folder.inner(&entry));
+            } else if is_leftover(&path) {
+                // Its own, half-written.
+            } else if is_resource_fork(&path) {
+                if has_audio_ending(&path) {
+                    self.found.kept_by_systems.push(path);
+                }
+            } else {
+                self.file_or_link(folder, path, is_link);
+            }
+        }
+    }
+
+    fn file_or_link(&mut self, folder: &Folder, path: PathBuf, is_link: bool) {
+        let promises_audio = has_audio_ending(&path);
+        match path.metadata() {
+            Ok(target) if target.is_dir() => {
+                self.links.push_back(Link { path, home: folder.real.clone() });
+            }
+            Ok(target) if target.is_file() && !matches!(format_of(&path), Ok(None)) => {
+                self.found.files.push(path);
+            }
+            Ok(_) if promises_audio => self.found.passed_over.push(path),
+            Ok(_) => {}
+            Err(error) => match (error.kind(), is_link) {
+                (ErrorKind::NotFound, false) => {} // Another program has removed it meanwhile.
+                (ErrorKind::PermissionDenied, true) if !promises_audio => {
+                    let error = Error::io("follow", &path, &error);
+                    self.found.unlisted.push((path, error));
+                }
+                (ErrorKind::PermissionDenied, true) | (_, false) if promises_audio => {
+                    // Who reads it is told why it cannot be read.
+                    self.found.files.push(path);
+                }
+                (_, true) if promises_audio => self.found.links.push(path),
+                _ => {}
+            },
+        }
+    }
+
+    fn finish(mut self) -> Found {
+        while let Some(link) = self.links.pop_front() {
+            // What is entered already is no loss, wherever the link leads.
+            let entered = |real: PathBuf| self.entered.contains(&real);
+            if link.path.canonicalize().is_ok_and(entered) {
+                continue;
+            }
+            if let Some(folder) = resolve(&link, &mut self.found) {
+                self.enter(&folder);
+            }
+        }
+        let Found { files, passed_over, kept_by_systems, links, .. } = &mut self.found;
+        for paths in [files, passed_over, kept_by_systems, links] {
+            paths.sort();
+        }
+        self.found.drop_repeated();
+        self.found
+    }
+}
