@@ -1,4 +1,7 @@
-//! Files that appear whole or not at all.
+//! Files that appear whole or not at all, and their names.
+
+mod letters;
+mod names;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -6,6 +9,11 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::{Error, Result};
+pub use letters::{ByLetters, name_alike};
+pub use names::{LONGEST_NAME, fitting_name, names_note, path_from_text, path_text};
+
+/// What the name of a file has behind it until the file is whole.
+pub const PARTIAL: &str = ".partial";
 
 /// Writes `bytes` to `PATH.partial`, waits until the disk has them, and moves the file to `path`.
 ///
@@ -14,7 +22,7 @@ use crate::{Error, Result};
 /// was.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut partial = OsString::from(path);
-    partial.push(".partial");
+    partial.push(PARTIAL);
     let write = || {
         let mut file = File::create(&partial)?;
         file.write_all(bytes)?;

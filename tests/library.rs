@@ -1,5 +1,6 @@
 //! Music as it lies on disks: folders in folders, links, rubbish bins, names of all kinds, silence.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -7,6 +8,7 @@ use std::sync::LazyLock;
 use moodshader::Error;
 use moodshader::audio::{Found, find_audio};
 use moodshader::error::Kind;
+use moodshader::predict::playlist::file_name;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -186,4 +188,102 @@ fn a_folder_that_cannot_be_listed_does_not_stop_the_rest() {
     let long = library.join("locked").join("x/".repeat(3000));
     let (code, out, err) = place.run(&format!("{MODEL} {}", long.display()));
     assert!(code != 0 && out.is_empty(), "{err}");
+}
+
+/// Names in Latin-1 that differ in a byte which is not UTF-8, and one that reads like their text. macOS
+/// has no such names.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_text_lead_back_to_their_files() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let place = &*TRAINED;
+    let names: [&[u8]; 3] = [b"caf\xc9.wav", b"caf\xe9.wav", br"caf\xE9.wav"];
+    let texts = [r"latin/caf\x5CxE9.wav", r"latin/caf\xC9.wav", r"latin/caf\xE9.wav"];
+    fs::create_dir_all(place.path("latin")).unwrap();
+    for name in names {
+        wav(&place.path("latin").join(OsStr::from_bytes(name)), 0.05, CLIP);
+    }
+    let playlists = "--playlist happy --playlist dark --playlist epic --playlist-out latin";
+    let (code, out, err) = place.run(&format!("{MODEL} latin --format json {playlists}"));
+    assert!(code == 0 && err.contains("2 file names are not UTF-8"), "{err}");
+    let files = json(&out);
+    let paths: Vec<&str> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, texts);
+    let csv = place.ok(&format!("{MODEL} latin --format csv"));
+    let cells = csv.lines().skip(1).map(|row| row.split(',').next().unwrap());
+    assert_eq!(cells.collect::<Vec<_>>(), texts);
+    // A player looks for the bytes.
+    let lists = ["happy", "dark", "epic"]
+        .map(|mood| fs::read(place.path(&format!("latin/{mood}.m3u8"))).unwrap());
+    let best = lists.iter().max_by_key(|list| list.len()).unwrap();
+    let lines: Vec<&[u8]> = best.split(|byte| *byte == b'\n').collect();
+    assert!(names.iter().all(|name| lines.contains(name)), "{}", String::from_utf8_lossy(best));
+
+    // What a result says can be written into a manifest.
+    let rows: Vec<String> = texts.iter().map(|text| format!("{text},happy")).collect();
+    fs::write(place.path("latin.csv"), format!("path,tags\n{}\n", rows.join("\n"))).unwrap();
+    let (code, out, err) = place.run("dataset check latin.csv --format json");
+    assert_eq!(code, 0, "{out}{err}");
+
+    let features = "features latin --out latin-arrays --preset demo --device cpu";
+    place.ok(features);
+    let (_, _, err) = place.run(features);
+    assert!(err.contains("3 of 3 arrays are there already"), "{err}");
+    let sources = fs::read_to_string(place.path("latin-arrays/sources.jsonl")).unwrap();
+    for (line, text) in sources.lines().zip(texts) {
+        let source: Value = serde_json::from_str(line).unwrap();
+        assert!(source["audio"].as_str().unwrap().ends_with(text), "{line}");
+    }
+    // Moods as folders list the same texts.
+    fs::create_dir_all(place.path("latin-moods")).unwrap();
+    fs::rename(place.path("latin"), place.path("latin-moods/latin")).unwrap();
+    let manifest = moodshader::dataset::manifest::read(&place.path("latin-moods"), None).unwrap();
+    let listed: Vec<_> = manifest.tracks.iter().map(|track| track.listed.as_str()).collect();
+    assert_eq!(listed, texts);
+}
+
+#[test]
+fn features_of_long_names_are_kept_apart_and_one_that_cannot_be_written_stops_nothing() {
+    let place = &*TRAINED;
+    let long = |last: &str| format!("{}{last}.wav", "x".repeat(248));
+    fs::create_dir_all(place.path("long")).unwrap();
+    for (name, pitch) in [(long("1"), 0.05), (long("2"), 0.1), ("z.wav".to_owned(), 0.15)] {
+        wav(&place.path("long").join(name), pitch, CLIP);
+    }
+    let features = "features long --out long-arrays --preset demo --device cpu";
+    place.ok(features);
+    let sources = fs::read_to_string(place.path("long-arrays/sources.jsonl")).unwrap();
+    let sources: Vec<Value> =
+        sources.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = sources.iter().map(|line| line["array"].as_str().unwrap()).collect();
+    assert!(names[0] != names[1] && names[0].ends_with(".npy"), "{names:?}");
+    for (line, audio) in sources.iter().zip([long("1"), long("2"), "z.wav".to_owned()]) {
+        assert!(line["audio"].as_str().unwrap().ends_with(&audio), "{line}");
+        assert!(place.path("long-arrays").join(line["array"].as_str().unwrap()).is_file());
+    }
+    let (_, _, err) = place.run(features);
+    assert!(err.contains("3 of 3 arrays are there already"), "{err}");
+
+    for name in &names[..2] {
+        fs::remove_file(place.path("long-arrays").join(name)).unwrap();
+    }
+    fs::create_dir(place.path("long-arrays").join(names[0])).unwrap();
+    let (code, _, err) = place.run(features);
+    assert!(code != 0 && err.contains("1 of 3 files cannot be used"), "{err}");
+    assert!(err.contains(names[0]) && place.path("long-arrays").join(names[1]).is_file(), "{err}");
+}
+
+#[test]
+fn every_mood_has_a_playlist_of_its_own() {
+    let name = |mood: &str| file_name(mood).to_str().unwrap().to_owned();
+    assert_eq!(["dark", "Größe_1", "lo fi"].map(name), ["dark.m3u8", "Größe_1.m3u8", "lo fi.m3u8"]);
+    assert_eq!(name("a/b"), "a%2Fb.m3u8");
+    let alike = ["a/b", "a:b", r"a\b", "a_b", "a%2Fb", "a%b", "a\nb", "a?b", "a*b"];
+    let names: HashSet<String> = alike.into_iter().map(name).collect();
+    assert_eq!(names.len(), alike.len());
+    assert!(names.iter().all(|name| !name.contains(['/', '\\', ':', '?', '*', '\n'])));
+    let long = ["1", "2"].map(|last| name(&("x".repeat(300) + last)));
+    assert!(long[0] != long[1] && long.iter().all(|name| name.len() <= 247), "{long:?}");
 }

@@ -117,6 +117,51 @@ fn the_low_quality_download_stands_in_for_a_missing_file() {
     assert_eq!(tracks[0].listed, "1.mp3");
 }
 
+/// macOS writes é as two characters, others as one.
+#[test]
+fn names_that_are_the_same_to_the_eye_name_the_same_file() {
+    let (one, two) = ("caf\u{e9}", "cafe\u{301}");
+    let folder = TempDir::new().unwrap();
+    let root = folder.path();
+    for name in [format!("{one}.wav"), format!("{two}/{one}/a.wav"), format!("{one} 2/{two}.wav")] {
+        fs::create_dir_all(root.join(&name).parent().unwrap()).unwrap();
+        fs::write(root.join(name), b"RIFF\0\0\0\0WAVE").unwrap();
+    }
+    let listed = [format!("{two}.wav"), format!("{one}/{two}/a.wav"), format!("{two} 2/{one}.wav")];
+    let manifest = root.join("list.csv");
+    let rows: Vec<String> = listed.iter().map(|path| format!("{path},happy\n")).collect();
+    fs::write(&manifest, format!("path,tags\n{}", rows.concat())).unwrap();
+    let tracks = manifest::read(&manifest, None).unwrap().tracks;
+    assert!(tracks.iter().all(|track| track.path.is_file()), "{tracks:?}");
+    assert!(tracks.iter().map(|track| &track.listed).eq(&listed));
+}
+
+/// What is not sure is told.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_error_tells_of_files_of_nearly_that_name() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path();
+    // Three ways to write a letter with two accents; and another case without any.
+    for name in ["Vi\u{1ec7}t.wav", "Vie\u{323}\u{302}t.wav", "Song.wav", "other.wav"] {
+        fs::write(root.join(name), "").unwrap();
+    }
+    let manifest = root.join("list.csv");
+    let rows = "Vi\u{ea}\u{323}t.wav,happy\ns\u{f6}ng.WAV,dark\ngone.wav,dark\n";
+    fs::write(&manifest, format!("path,tags\n{rows}")).unwrap();
+    let tracks = manifest::read(&manifest, None).unwrap().tracks;
+    assert!(tracks.iter().all(|track| !track.path.exists()), "{tracks:?}");
+    let errors: Vec<String> = moodshader::dataset::check::check(&[tracks], 1.0, &|_| ())
+        .unreadable
+        .into_iter()
+        .map(|(_, error)| error.to_string())
+        .collect();
+    let told = |words: &str| errors.iter().filter(|error| error.contains(words)).count();
+    assert_eq!(told("No such file"), 3, "{errors:?}");
+    assert_eq!(told("Vie\u{323}\u{302}t.wav, Vi\u{1ec7}t.wav are there"), 1, "{errors:?}");
+    assert_eq!(told("Song.wav is there"), 1, "{errors:?}");
+}
+
 #[test]
 fn a_folder_a_mood_is_a_manifest() {
     let folder = TempDir::new().unwrap();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::walk::walk;
 use crate::error::{Error, Result};
+use crate::files::name_alike;
 
 /// Endings of names that promise audio.
 const ENDINGS: [&str; 22] = [
@@ -114,7 +115,8 @@ impl Found {
 pub fn find_audio(paths: &[PathBuf]) -> Result<Found> {
     let mut found = Found::default();
     for path in paths {
-        let metadata = path.metadata().map_err(|error| Error::io("read", path, &error))?;
+        let metadata =
+            path.metadata().map_err(|error| name_alike(Error::io("read", path, &error), path))?;
         if metadata.is_dir() {
             found.extend(walk(path)?);
         } else {

@@ -13,6 +13,7 @@ use crate::dataset::labels::{CHOOSE, Labelled, MoodChoice};
 use crate::dataset::manifest::{self, Manifest, Track};
 use crate::dataset::stats::Stats;
 use crate::dataset::synthetic;
+use crate::files::path_text;
 use crate::model::preset::Preset;
 use crate::output;
 use crate::report::Progress;
@@ -283,8 +284,8 @@ impl Checking {
         let clip_seconds = Preset::named("paper")?.audio.clip_seconds;
         let mut findings = check(&manifests, clip_seconds, &|done| bar.at(done));
         drop(bar);
-        let name = |folder: PathBuf| folder.display().to_string();
-        findings.unreadable.extend(unlisted.into_iter().map(|(path, error)| (name(path), error)));
+        let unlisted = unlisted.into_iter().map(|(folder, error)| (path_text(&folder), error));
+        findings.unreadable.extend(unlisted);
         match self.selection.format {
             Format::Text => self.print(&findings, clip_seconds),
             Format::Json => output::line(to_json(&self.json(&findings))?),

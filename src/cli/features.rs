@@ -9,6 +9,7 @@ use crate::audio::find_audio;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::export::{Exported, export, jobs, open};
 use crate::dataset::features::FeatureRecipe;
+use crate::files::names_note;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::preset::Preset;
 use crate::{Error, Result};
@@ -53,7 +54,7 @@ impl Features {
         preset.validate()?;
         let recipe = FeatureRecipe::of(&preset);
         let found = find_audio(&self.paths)?;
-        found.notes().for_each(|note| progress.note(&note));
+        found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
         let mut failed: Vec<Error> = found.unlisted.into_iter().map(|(_, error)| error).collect();
         let folders = failed.len();
         let all = jobs(found.files, &self.out)?;

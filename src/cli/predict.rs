@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Common, open_device, stop_on_interrupt};
 use crate::audio::{Found, find_audio};
+use crate::files::names_note;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::{Tagger, playlist, predict_files, tags};
 use crate::report::{audio_files, clock};
@@ -80,7 +81,7 @@ impl Predict {
         let description = checkpoint.description()?;
         self.check_playlists(&description)?;
         let (found, mut failed) = self.files()?;
-        found.notes().for_each(|note| progress.note(&note));
+        found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
         let files = found.files;
         if self.write_tags && !self.dry_run {
             tags::sweep(&files);

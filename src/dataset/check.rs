@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::manifest::Track;
 use crate::audio::{self, Inspection};
+use crate::files::{name_alike, path_text};
 use crate::{Error, Result};
 
 /// What was found. Files are named as their manifest lists them.
@@ -138,7 +139,7 @@ pub fn check(
 fn read(path: &Path, clip_seconds: f64) -> (Option<Hash>, Result<Inspection>) {
     // Says what a pipe or a device is before anything waits for it.
     if let Err(error) = audio::format_of(path) {
-        return (None, Err(error));
+        return (None, Err(name_alike(error, path)));
     }
     let mut hasher = blake3::Hasher::new();
     let hash = std::fs::File::open(path)
@@ -164,7 +165,7 @@ fn crossings(manifests: &[Vec<Track>], hashes: &HashMap<&Path, Hash>) -> Vec<Cro
         for track in tracks {
             // Where a manifest has no ids, the file itself is the track.
             let id =
-                if track.id == track.listed { file_name(&track.path) } else { track.id.clone() };
+                if track.id == track.listed { path_text(&track.path) } else { track.id.clone() };
             let hash = hashes.get(&*track.path).map(|hash| hash.to_hex().to_string());
             if let Some(hash) = &hash {
                 ids.entry(hash.clone()).or_default().insert(id.clone());
@@ -198,8 +199,4 @@ fn crossings(manifests: &[Vec<Track>], hashes: &HashMap<&Path, Hash>) -> Vec<Cro
             manifests: holders.manifests.into_iter().collect(),
         })
         .collect()
-}
-
-fn file_name(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -19,11 +19,15 @@ use super::cache::FeatureCache;
 use super::features::{Extractor, FeatureRecipe};
 use crate::audio::{self, Clip};
 use crate::exec::Device;
+use crate::files::{LONGEST_NAME, fitting_name};
 use crate::{Error, Result};
 use index::{Index, Source, append, name, place};
 
 /// Files that are decoded before the device gets them, as in [`super::prepare`].
 const GROUP: usize = 16;
+
+/// Room for an array's name, so that the one that it has while it is written fits too.
+const ROOM: usize = LONGEST_NAME - ".4294967295.partial".len();
 
 /// The recipe of a folder of features.
 const RECIPE: &str = "recipe.txt";
@@ -48,7 +52,7 @@ pub struct Exported {
     pub truncated: usize,
     /// Files with parts that cannot be decoded.
     pub damaged: usize,
-    /// Files that cannot be used, in order, and why.
+    /// Files that cannot be used, or whose array cannot be written, in order, and why.
     pub failed: Vec<(PathBuf, Error)>,
 }
 
@@ -95,7 +99,8 @@ struct Spectrogram {
     decibels: Vec<f32>,
 }
 
-/// Names the array of every file in `files`: `folder/STEM.npy`.
+/// Names the array of every file in `files`: `folder/STEM.npy`. A name too long for a file is cut, and
+/// has a hash of the stem; the folder's index says whose it is.
 ///
 /// # Errors
 /// Two files have the same stem.
@@ -103,9 +108,8 @@ pub fn jobs(files: Vec<PathBuf>, folder: &Path) -> Result<Vec<Job>> {
     let mut seen: HashMap<PathBuf, PathBuf> = HashMap::new();
     let mut jobs = Vec::with_capacity(files.len());
     for audio in files {
-        let mut name = audio.file_stem().unwrap_or(audio.as_os_str()).to_owned();
-        name.push(".npy");
-        let array = folder.join(name);
+        let stem = audio.file_stem().unwrap_or(audio.as_os_str());
+        let array = folder.join(fitting_name(stem, ".npy", ROOM));
         if let Some(other) = seen.insert(array.clone(), audio.clone()) {
             return Err(Error::input(format!(
                 "{} and {} would both become {}; write them into folders of their own",
@@ -206,7 +210,7 @@ fn content_hash(cache: &FeatureCache, path: &Path) -> Result<Hash> {
 /// that cannot be used does not stop the rest. `progress` is told how many are done.
 ///
 /// # Errors
-/// The device fails, or an array cannot be written.
+/// The device fails, or the folder's index cannot be written.
 pub fn export(
     jobs: &[Job],
     device: &Device,
@@ -271,8 +275,8 @@ pub fn export(
     })
 }
 
-/// Writes an array and what it was made from, or says which other file's array another run has put
-/// there meanwhile.
+/// Writes an array and what it was made from, or says why it cannot be written, or which other file's
+/// array another run has put there meanwhile.
 fn keep(job: &Job, source: &Source, bytes: &[u8]) -> Result<Option<Error>> {
     let folder = job.array.parent().unwrap_or(Path::new(""));
     if job.array.exists()
@@ -283,8 +287,7 @@ fn keep(job: &Job, source: &Source, bytes: &[u8]) -> Result<Option<Error>> {
         return Ok(Some(clash(job, there)));
     }
     append(folder, source)?;
-    write(&job.array, bytes)?;
-    Ok(None)
+    Ok(write(&job.array, bytes).err())
 }
 
 /// Writes `bytes` to `path`, at once for whoever looks.

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::synthetic;
 use crate::audio::walk_each;
 use crate::error::{Error, Result};
+use crate::files::{ByLetters, names_note, path_from_text, path_text};
 
 /// MTG-Jamendo marks the family of each tag; this family is what a mood tagger is about.
 const MOOD_PREFIX: &str = "mood/theme---";
@@ -112,12 +113,13 @@ fn read_file(path: &Path, root: &Path) -> Result<Vec<Track>> {
 
     let mut tracks = Vec::with_capacity(rows.len());
     let mut lines = HashMap::with_capacity(rows.len());
+    let mut by_letters = ByLetters::default();
     for (line, mut track) in rows {
         if let Some(first) = lines.insert(track.id.clone(), line) {
             let cause = format!("track {} is already listed in line {first}; remove one", track.id);
             return Err(at(path, line, &cause));
         }
-        track.path = locate(root, &track.listed);
+        track.path = locate(root, &track.listed, &mut by_letters);
         tracks.push(track);
     }
     Ok(tracks)
@@ -240,7 +242,7 @@ fn read_folder(path: &Path) -> Result<Manifest> {
     let mut tracks = Vec::new();
     let (moods, mut aside) = walk_each(path)?;
     for (mood, mut found) in moods {
-        let tag = mood.file_name().unwrap_or_default().to_string_lossy();
+        let tag = path_text(Path::new(mood.file_name().unwrap_or_default()));
         let mut files = std::mem::take(&mut found.files);
         // Told where they are read.
         files.append(&mut found.passed_over);
@@ -248,7 +250,7 @@ fn read_folder(path: &Path) -> Result<Manifest> {
         aside.extend(found);
         for file in files {
             let listed = file.strip_prefix(path).unwrap_or(&file);
-            let listed = listed.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
+            let listed = path_text(listed).replace(std::path::MAIN_SEPARATOR, "/");
             tracks.push(Track {
                 id: listed.clone(),
                 artist: None,
@@ -267,24 +269,26 @@ fn read_folder(path: &Path) -> Result<Manifest> {
             path.display()
         ))));
     }
-    Ok(Manifest { tracks, notes: aside.notes().collect(), unlisted: aside.unlisted })
+    let notes = aside.notes().chain(names_note(tracks.iter().map(|track| &track.path))).collect();
+    Ok(Manifest { tracks, notes, unlisted: aside.unlisted })
 }
 
 /// The audio file that a row names. MTG-Jamendo's low-quality download calls `48/948.mp3`
-/// `48/948.low.mp3`; it is taken where only it exists.
-fn locate(root: &Path, listed: &str) -> PathBuf {
+/// `48/948.low.mp3`; it is taken where only it exists. So is the file of which [`path_text`] gave the
+/// row's path, and the only one whose name is the same to the eye.
+fn locate(root: &Path, listed: &str, by_letters: &mut ByLetters) -> PathBuf {
     let path = root.join(listed);
-    if let Some(ending) = path.extension()
-        && !path.exists()
-    {
+    if path.exists() {
+        return path;
+    }
+    let low = path.extension().map(|ending| {
         let mut low_ending = std::ffi::OsString::from("low.");
         low_ending.push(ending);
-        let low = path.with_extension(low_ending);
-        if low.exists() {
-            return low;
-        }
-    }
-    path
+        path.with_extension(low_ending)
+    });
+    let from_text = root.join(path_from_text(listed));
+    let exact = low.into_iter().chain([from_text]).find(|path| path.exists());
+    exact.or_else(|| by_letters.find(root, Path::new(listed))).unwrap_or(path)
 }
 
 /// Drops the mood prefix, empty cells and repetitions; keeps the order.

@@ -15,6 +15,7 @@ use super::features::{Extractor, FeatureRecipe, Features};
 use super::labels::LabelledTrack;
 use crate::audio;
 use crate::exec::Device;
+use crate::files::name_alike;
 use crate::kernels::features::HANDCRAFTED;
 use crate::{Error, Result};
 
@@ -201,7 +202,8 @@ pub fn prepare(
         if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
             return Err(Error::input(format!("{} is not a file", path.display())));
         }
-        let keys = Keys::new(cache.content_hash(path)?, recipe, &device_name);
+        let content = cache.content_hash(path).map_err(|error| name_alike(error, path))?;
+        let keys = Keys::new(content, recipe, &device_name);
         if let Some(features) = keys.get(cache) {
             return Ok(Decoded::Known(keys, features));
         }

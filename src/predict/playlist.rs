@@ -1,10 +1,11 @@
-//! Playlists: extended M3U in UTF-8, which every player reads.
+//! Playlists: extended M3U in UTF-8, which every player reads. A file name that is not UTF-8 stands there
+//! in its own bytes, since by these the player looks for it.
 
-use std::fmt::Write as _;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::files::write_atomically;
+use crate::files::{LONGEST_NAME, PARTIAL, fitting_name, write_atomically};
 use crate::{Error, Result};
 
 /// Begins every file that this module writes, so that only those are written over.
@@ -21,11 +22,17 @@ pub struct Entry {
     pub probability: f32,
 }
 
-/// The name of a mood's playlist: `MOOD.m3u8`, with what no file may be called replaced by `_`.
-pub fn file_name(mood: &str) -> String {
-    let allowed = |letter: char| !letter.is_control() && !r#"/\:*?"<>|"#.contains(letter);
-    let name: String = mood.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
-    format!("{name}.m3u8")
+/// The name of a mood's playlist: `MOOD.m3u8`. What no file may be called is written as in a web
+/// address, and so is `%`, so that two moods never have the same: `a/b` is `a%2Fb.m3u8`.
+pub fn file_name(mood: &str) -> PathBuf {
+    let mut name = String::new();
+    for letter in mood.chars() {
+        match letter.is_control() || r#"%/\:*?"<>|"#.contains(letter) {
+            true => name.push_str(&format!("%{:02X}", u32::from(letter))),
+            false => name.push(letter),
+        }
+    }
+    fitting_name(OsStr::new(&name), ".m3u8", LONGEST_NAME - PARTIAL.len()).into()
 }
 
 /// Refuses a place where a file lies that is not one of these playlists.
@@ -57,20 +64,22 @@ pub fn write<'a>(path: &Path, mood: &str, entries: &'a [Entry]) -> Result<Vec<&'
     let folder = absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-    let mut text = format!("{MARK}#PLAYLIST:{mood}\n");
+    let mut text = format!("{MARK}#PLAYLIST:{mood}\n").into_bytes();
     let mut left_out = Vec::new();
     for entry in sorted {
         let place = absolute(&entry.path)?;
-        let shown = place.strip_prefix(&folder).unwrap_or(&place).to_string_lossy();
-        if shown.contains(['\n', '\r']) {
+        let shown = place.strip_prefix(&folder).unwrap_or(&place).as_os_str().as_encoded_bytes();
+        if shown.iter().any(|byte| b"\n\r".contains(byte)) {
             left_out.push(entry);
             continue;
         }
-        let title = place.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let title = place.file_stem().unwrap_or_default().display();
+        text.extend(format!("#EXTINF:{:.0},{title}\n", entry.duration).bytes());
         // A name that begins with # would be taken for a comment.
-        let here = if shown.starts_with('#') { "./" } else { "" };
-        let _ = writeln!(text, "#EXTINF:{:.0},{title}\n{here}{shown}", entry.duration);
+        text.extend(if shown.starts_with(b"#") { &b"./"[..] } else { b"" });
+        text.extend(shown);
+        text.push(b'\n');
     }
-    write_atomically(path, text.as_bytes())?;
+    write_atomically(path, &text)?;
     Ok(left_out)
 }

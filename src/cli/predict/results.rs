@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Format, Predict};
 use crate::cli::to_json;
+use crate::files::path_text;
 use crate::model::checkpoint::Description;
 use crate::output;
 use crate::predict::playlist::{self, Entry};
@@ -99,7 +100,7 @@ impl<'a> Results<'a> {
             self.tag(path, &prediction.moods);
         }
         if self.command.format == Format::Json {
-            self.files.push((path.to_string_lossy().into_owned(), prediction));
+            self.files.push((path_text(path), prediction));
         }
         Ok(())
     }
@@ -133,7 +134,7 @@ impl<'a> Results<'a> {
                     // What was asked for, even when quiet; standard output is for the moods.
                     self.progress.always(&format!(
                         "{}: {} would say {} instead of {before}",
-                        path.display(),
+                        path_text(path),
                         change.field,
                         change.after.join("; ")
                     ));
@@ -148,7 +149,7 @@ impl<'a> Results<'a> {
         if prediction.padded {
             about.push_str(", shorter than a clip: padded with silence");
         }
-        self.progress.result(format_args!("{}  ({about})", path.display()));
+        self.progress.result(format_args!("{}  ({about})", path_text(path)));
         let ranked = prediction.moods.ranked();
         let shown =
             &ranked[..self.command.top.map_or(ranked.len(), |top| top.get().min(ranked.len()))];
@@ -180,8 +181,8 @@ impl<'a> Results<'a> {
 
     fn rows(&self, path: &Path, prediction: &Prediction) -> Result<()> {
         let file = || {
-            let path = path.to_string_lossy().into_owned();
-            [path, prediction.duration.to_string(), prediction.padded.to_string()].into_iter()
+            [path_text(path), prediction.duration.to_string(), prediction.padded.to_string()]
+                .into_iter()
         };
         let numbers =
             |moods: &Moods| -> Vec<String> { moods.iter().map(|(_, p)| p.to_string()).collect() };

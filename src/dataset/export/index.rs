@@ -13,6 +13,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::path_text;
 use crate::{Error, Result};
 
 /// The index's name in the folder.
@@ -82,10 +83,10 @@ pub fn append(folder: &Path, source: &Source) -> Result<()> {
 
 /// How the index names a file, wherever it is called from.
 pub fn place(audio: &Path) -> String {
-    audio.canonicalize().unwrap_or_else(|_| audio.to_owned()).to_string_lossy().into_owned()
+    path_text(&audio.canonicalize().unwrap_or_else(|_| audio.to_owned()))
 }
 
 /// How the index names an array.
 pub fn name(array: &Path) -> String {
-    array.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path_text(Path::new(array.file_name().unwrap_or_default()))
 }
