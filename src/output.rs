@@ -9,11 +9,16 @@ static FAILURE: OnceLock<std::io::Error> = OnceLock::new();
 
 /// Writes a line of the result, unless an earlier one could not be written.
 pub fn line(text: impl Display) {
+    part(format_args!("{text}\n"));
+}
+
+/// Writes a part of a line of the result, as [`line`].
+pub fn part(text: impl Display) {
     if FAILURE.get().is_some() {
         return;
     }
     let mut output = std::io::stdout().lock();
-    if let Err(error) = writeln!(output, "{text}").and_then(|()| output.flush()) {
+    if let Err(error) = write!(output, "{text}").and_then(|()| output.flush()) {
         // Another thread's failure was first, or this is the first.
         let _ = FAILURE.set(error);
     }

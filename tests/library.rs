@@ -287,3 +287,139 @@ fn every_mood_has_a_playlist_of_its_own() {
     let long = ["1", "2"].map(|last| name(&("x".repeat(300) + last)));
     assert!(long[0] != long[1] && long.iter().all(|name| name.len() <= 247), "{long:?}");
 }
+
+/// 16-bit WAV at the model's rate.
+fn samples(path: &Path, samples: impl IntoIterator<Item = i16>) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 22_050,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = hound::WavWriter::create(path, spec).unwrap();
+    samples.into_iter().for_each(|sample| file.write_sample(sample).unwrap());
+    file.finalize().unwrap();
+}
+
+#[test]
+fn silence_has_no_mood_in_tags_and_playlists() {
+    let place = &*TRAINED;
+    let folder = place.path("quiet");
+    fs::create_dir_all(&folder).unwrap();
+    let dither = |at: usize| [0, 1, 0, -1][at / 7 % 4];
+    samples(&folder.join("dither.wav"), (0..2 * CLIP).map(dither));
+    samples(&folder.join("short.wav"), (0..CLIP / 3).map(|_| 0));
+    samples(&folder.join("zeros.wav"), (0..3 * CLIP).map(|_| 0));
+    // The quietest sound, and sound in the last clip alone.
+    samples(&folder.join("faint.wav"), (0..CLIP).map(|at| 2 * dither(at)));
+    samples(&folder.join("late.wav"), (0..3 * CLIP).map(|at| if at < 50_000 { 0 } else { 99 }));
+    let silent = ["dither.wav", "short.wav", "zeros.wav"];
+    let bytes = || silent.map(|name| fs::read(folder.join(name)).unwrap());
+    let before = bytes();
+
+    let lists = "--playlist happy --playlist dark --playlist epic --playlist-out quiet";
+    let (code, out, err) = place.run(&format!("{MODEL} quiet --format json {lists}"));
+    assert!(code == 0 && err.contains("3 audio files silent throughout"), "{err}");
+    for file in json(&out) {
+        let is_silent = silent.iter().any(|name| file["path"].as_str().unwrap().ends_with(name));
+        assert_eq!(file.get("silent"), is_silent.then_some(&Value::Bool(true)), "{file}");
+    }
+    let lists: Vec<String> = ["happy", "dark", "epic"]
+        .map(|mood| fs::read_to_string(folder.join(format!("{mood}.m3u8"))).unwrap())
+        .to_vec();
+    assert!(silent.iter().all(|name| !lists.concat().contains(name)), "{lists:?}");
+
+    let csv = place.ok(&format!("{MODEL} quiet --format csv"));
+    let mut rows = csv::Reader::from_reader(csv.as_bytes());
+    let at = rows.headers().unwrap().iter().position(|name| name == "silent").unwrap();
+    let marks: Vec<bool> = rows.records().map(|row| row.unwrap()[at].parse().unwrap()).collect();
+    assert_eq!(marks, [true, false, false, true, true]);
+
+    let (_, _, err) = place.run(&format!("{MODEL} quiet --write-tags --dry-run --quiet"));
+    for name in silent {
+        let told = format!("quiet/{name}: is silent and would get no tag");
+        assert!(err.contains(&told), "{err}");
+    }
+    assert!(err.contains("quiet/faint.wav: TMOO would say "), "{err}");
+    let (code, out, err) = place.run(&format!("{MODEL} quiet --write-tags --top 1"));
+    assert!(code == 0 && err.contains("no tag is written"), "{err}");
+    assert!(out.contains("quiet/zeros.wav  (0:03, silent)\n"), "{out}");
+    assert!(bytes() == before);
+    assert!(fs::read(folder.join("late.wav")).unwrap().windows(4).any(|bytes| bytes == b"TMOO"));
+
+    let rows = silent.map(|name| format!("quiet/{name},dark\n")).concat();
+    fs::write(place.path("silence.csv"), format!("path,tags\n{rows}quiet/faint.wav,dark\n"))
+        .unwrap();
+    let out = place.ok("dataset check silence.csv --format json");
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(found["silent"].as_array().unwrap().len(), 3, "{out}");
+}
+
+/// Starts a prediction of many files as JSON, lets `end` end it once a file is told, and gives all that
+/// it wrote and its exit status.
+#[cfg(unix)]
+fn many_ended_by(end: fn(&mut std::process::Child)) -> (String, std::process::ExitStatus) {
+    use std::io::Read;
+
+    let place = &*TRAINED;
+    let folder = place.path("many");
+    fs::create_dir_all(&folder).unwrap();
+    for file in 0..MANY {
+        wav(&folder.join(format!("{file}.wav")), 0.05, 20 * CLIP);
+    }
+    let arguments = format!("{MODEL} many --format json --device cpu");
+    let root = folder.parent().unwrap();
+    let mut child = trained::tones::program(root, &arguments).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(b"}") {
+        let mut byte = [0];
+        assert_eq!(output.read(&mut byte).unwrap(), 1, "nothing is told before the end");
+        text.push(byte[0]);
+    }
+    end(&mut child);
+    output.read_to_end(&mut text).unwrap();
+    (String::from_utf8(text).unwrap(), child.wait().unwrap())
+}
+
+/// Files of [`many_ended_by`]; all of them fit into a pipe at once.
+const MANY: usize = 60;
+
+#[cfg(unix)]
+#[test]
+fn a_killed_prediction_leaves_what_it_told_in_json() {
+    let (text, _) = many_ended_by(|child| child.kill().unwrap());
+    // Unless the kill came into the middle of an entry, only the bracket is missing.
+    let whole = &text[..text.rfind("\n  }").expect("a file is told") + "\n  }".len()];
+    let files = json(&format!("{whole}\n]"));
+    assert!(!files.is_empty() && files.len() < MANY, "{}", files.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_prediction_ends_its_json() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let (text, status) = many_ended_by(|child| {
+        kill_process(Pid::from_child(child), Signal::INT).unwrap();
+    });
+    let files = json(&text);
+    assert!(!files.is_empty() && files.len() < MANY, "{}", files.len());
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn json_is_one_array_whatever_it_holds() {
+    let place = &*TRAINED;
+    fs::create_dir_all(place.path("three")).unwrap();
+    for name in ["a \" b.wav", "b.wav", "c.wav"] {
+        wav(&place.path("three").join(name), 0.05, 2 * CLIP);
+    }
+    fs::write(place.path("broken.flac"), b"fLaC and then nothing").unwrap();
+    for (what, count) in [("three --timeline", 3), ("three/b.wav", 1), ("broken.flac", 0)] {
+        let (_, out, err) = place.run(&format!("{MODEL} {what} --format json"));
+        let files: Vec<Value> = json(&out);
+        assert_eq!(files.len(), count, "{err}");
+        assert_eq!(out, serde_json::to_string_pretty(&files).unwrap() + "\n");
+    }
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::recording::Recording;
 use super::resample::Resampler;
+use super::silence::is_silent;
 use crate::error::{Error, Result};
 
 /// One clip of a track, mono.
@@ -149,7 +150,7 @@ pub struct Inspection {
     pub truncated: bool,
     /// As [`Clip::damaged`].
     pub damaged: bool,
-    /// Every sample of the clip is zero.
+    /// The clip is silence, as [`is_silent`] has it.
     pub silent: bool,
 }
 
@@ -164,7 +165,7 @@ pub fn inspect(path: &Path, clip_seconds: f64) -> Result<Inspection> {
     let rate = f64::from(file.sample_rate());
     let wanted = ((clip_seconds * rate) as u64).min(file.frames());
     let start = (file.frames() - wanted) / 2;
-    let silent = file.read_mono(start..start + wanted)?.iter().all(|&sample| sample == 0.0);
+    let silent = is_silent(&file.read_mono(start..start + wanted)?);
     Ok(Inspection {
         seconds: file.frames() as f64 / rate,
         truncated: file.truncated(),

@@ -30,6 +30,7 @@ mod packets;
 mod pcm;
 mod recording;
 mod resample;
+mod silence;
 mod walk;
 
 use std::path::Path;
@@ -41,6 +42,7 @@ pub use find::{Found, find_audio, has_audio_ending, passed_over};
 pub(crate) use format::sniff;
 pub use format::{Format, format_of};
 pub use packets::sound_hash;
+pub use silence::is_silent;
 pub use walk::walk_each;
 
 use crate::error::Result;

@@ -2,6 +2,7 @@
 
 mod results;
 
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -14,7 +15,7 @@ use crate::audio::{Found, find_audio};
 use crate::files::names_note;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::{Tagger, playlist, predict_files, tags};
-use crate::report::{audio_files, clock};
+use crate::report::{Progress, audio_files, clock};
 use crate::spelling::nearest_first;
 use crate::{Error, Result};
 use results::Results;
@@ -23,9 +24,10 @@ use results::Results;
 ///
 /// A recording is cut into successive clips of the model's length, and their probabilities are
 /// averaged; a tail shorter than half a clip is dropped. A recording shorter than a clip is padded
-/// with silence and marked. Files of a folder that are no audio are passed over. A file that cannot
-/// be used, or a folder that cannot be listed, does not stop the rest: it is listed at the end, and the
-/// exit status is 1.
+/// with silence and marked. One that is silent throughout is marked too; it stands in no playlist and
+/// gets no tag. Files of a folder that are no audio are passed over. A file that cannot be used, or a
+/// folder that cannot be listed, does not stop the rest: it is listed at the end, and the exit status
+/// is 1.
 #[derive(Args, Debug)]
 pub struct Predict {
     /// The checkpoint, such as best.safetensors of a run; nothing else is needed.
@@ -92,7 +94,10 @@ impl Predict {
             .map_err(|error| error.context(self.model.display()))?;
         let mut results = Results::new(self, &progress, description);
         results.begin()?;
-        let bar = progress.bar("predicting", files.len());
+        // JSON stops in mid-line until it is complete, and a bar would be drawn over that.
+        let in_the_way = self.format == Format::Json && std::io::stdout().is_terminal();
+        let bars = if in_the_way { Progress::new(true) } else { progress.clone() };
+        let bar = bars.bar("predicting", files.len());
         let started = Instant::now();
         let mut done = 0;
         let amount = predict_files(&mut tagger, &files, &stop, &mut |file, result| {

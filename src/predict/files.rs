@@ -8,7 +8,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use super::prediction::Prediction;
 use super::tagger::Tagger;
 use crate::Result;
-use crate::audio::AudioFile;
+use crate::audio::{AudioFile, is_silent};
 
 /// Clips that wait for the device, in batches: enough that it need not wait itself, few enough that
 /// they fit in tens of megabytes.
@@ -36,6 +36,7 @@ struct About {
     duration: f64,
     truncated: bool,
     damaged: bool,
+    silent: bool,
 }
 
 /// A file that is not done yet.
@@ -101,11 +102,13 @@ fn decode(
     sender: &SyncSender<Decoded>,
 ) -> Result<Option<About>> {
     let mut audio = AudioFile::open(path, sample_rate)?;
-    let mut about = About { duration: audio.seconds(), truncated: false, damaged: false };
+    let duration = audio.seconds();
+    let mut about = About { duration, truncated: false, damaged: false, silent: true };
     for clip in audio.successive_clips(clip_samples)? {
         let clip = clip?;
         about.truncated |= clip.truncated;
         about.damaged |= clip.damaged;
+        about.silent &= is_silent(&clip.samples);
         let clip = Decoded::Clip { file, samples: clip.samples };
         if stop.load(Ordering::Relaxed) || sender.send(clip).is_err() {
             return Ok(None);
@@ -181,12 +184,12 @@ impl<'a> Gathering<'a> {
         }
         let Some(Open { clips, end: Some(end), .. }) = self.open.remove(&file) else { return };
         let prediction = end.map(|about| {
-            let About { duration, truncated, damaged } = about;
+            let About { duration, truncated, damaged, silent } = about;
             let seconds = self.tagger.clip_seconds();
             let of = Prediction::of_clips(self.tagger.moods(), clips, seconds, duration);
             self.amount.files += 1;
             self.amount.seconds += duration;
-            Prediction { truncated, damaged, ..of }
+            Prediction { truncated, damaged, silent, ..of }
         });
         self.complete.insert(file, prediction);
     }

@@ -37,6 +37,9 @@ pub struct Prediction {
     /// Parts of the file could not be decoded and count as silence.
     #[serde(skip)]
     pub damaged: bool,
+    /// Every clip is silence ([`crate::audio::is_silent`]), of which the moods say nothing.
+    #[serde(skip)]
+    pub silent: bool,
     /// The average over all clips.
     pub moods: Moods,
     /// Clip after clip; at least one.
@@ -109,6 +112,6 @@ impl Prediction {
             })
             .collect();
         let padded = duration < clip_seconds;
-        Self { duration, padded, truncated: false, damaged: false, moods, timeline }
+        Self { duration, padded, truncated: false, damaged: false, silent: false, moods, timeline }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::prediction::Prediction;
-use crate::audio::{AudioFile, Waveform, successive_count};
+use crate::audio::{AudioFile, Waveform, is_silent, successive_count};
 use crate::dataset::batches::Batch;
 use crate::dataset::features::{Extractor, FeatureRecipe};
 use crate::error::Kind;
@@ -142,7 +142,8 @@ impl Tagger {
         samples.resize(successive_count(samples.len() as u64, length) * length, 0.0);
         let clips: Vec<&[f32]> = samples.chunks(length).collect();
         let clips = self.predict_clips(&clips)?;
-        Ok(Prediction::of_clips(&self.moods, clips, self.clip_seconds(), duration))
+        let prediction = Prediction::of_clips(&self.moods, clips, self.clip_seconds(), duration);
+        Ok(Prediction { silent: is_silent(&samples), ..prediction })
     }
 
     /// The moods of the audio file at `path`, as [`Self::predict`]. A file of hours needs the memory
@@ -153,7 +154,7 @@ impl Tagger {
     pub fn predict_file(&mut self, path: impl AsRef<Path>) -> Result<Prediction> {
         let mut file = AudioFile::open(path.as_ref(), self.sample_rate())?;
         let duration = file.seconds();
-        let (mut truncated, mut damaged) = (false, false);
+        let (mut truncated, mut damaged, mut silent) = (false, false, true);
         let mut waiting = Vec::with_capacity(self.batch());
         let mut clips = Vec::new();
         let mut successive = file.successive_clips(self.clip_samples())?;
@@ -163,6 +164,7 @@ impl Tagger {
             if let Some(clip) = clip {
                 truncated |= clip.truncated;
                 damaged |= clip.damaged;
+                silent &= is_silent(&clip.samples);
                 waiting.push(clip.samples);
             }
             if ended || waiting.len() == self.batch() {
@@ -175,7 +177,7 @@ impl Tagger {
             }
         }
         let prediction = Prediction::of_clips(&self.moods, clips, self.clip_seconds(), duration);
-        Ok(Prediction { truncated, damaged, ..prediction })
+        Ok(Prediction { truncated, damaged, silent, ..prediction })
     }
 
     /// Probabilities \[moods\] of each clip of [`Self::clip_samples`] samples at

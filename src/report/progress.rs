@@ -55,6 +55,11 @@ impl Progress {
         self.bars.suspend(|| output::line(text));
     }
 
+    /// A part of a line of the result, as [`Self::result`]. A bar would be drawn over it.
+    pub fn part_of_result(&self, text: impl std::fmt::Display) {
+        self.bars.suspend(|| output::part(text));
+    }
+
     /// Shows a task of `parts` parts.
     pub fn bar(&self, what: &str, parts: usize) -> Bar {
         let style = ProgressStyle::with_template("{msg:34} {bar:24} {pos}/{len}  {eta} left")

@@ -18,9 +18,12 @@ use crate::{Error, Result};
 /// A file as JSON shows it.
 #[derive(Debug, Serialize)]
 struct File<'a> {
-    path: &'a str,
+    path: String,
     duration: f64,
     padded: bool,
+    /// Only where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent: Option<bool>,
     moods: &'a Moods,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeline: Option<&'a [Span]>,
@@ -31,8 +34,8 @@ pub struct Results<'a> {
     command: &'a Predict,
     progress: &'a Progress,
     description: Description,
-    /// Files so far, for JSON, which is written in one piece.
-    files: Vec<(String, Prediction)>,
+    /// Files told so far.
+    told: usize,
     /// For each of the playlists asked for.
     playlists: Vec<Vec<Entry>>,
     /// Files that failed, in order.
@@ -40,6 +43,7 @@ pub struct Results<'a> {
     padded: usize,
     truncated: usize,
     damaged: usize,
+    silent: usize,
     tagged: usize,
 }
 
@@ -49,22 +53,28 @@ impl<'a> Results<'a> {
             command,
             progress,
             description,
-            files: Vec::new(),
+            told: 0,
             playlists: vec![Vec::new(); command.playlist.len()],
             failed: Vec::new(),
             padded: 0,
             truncated: 0,
             damaged: 0,
+            silent: 0,
             tagged: 0,
         }
     }
 
+    /// What comes once, before all files.
     pub fn begin(&self) -> Result<()> {
-        if self.command.format == Format::Csv {
-            let span: &[&str] = if self.command.timeline { &["start", "end"] } else { &[] };
-            let moods = self.description.labels.iter().map(String::as_str);
-            let header = ["path", "duration", "padded"].into_iter().chain(span.iter().copied());
-            self.csv(header.chain(moods))?;
+        match self.command.format {
+            Format::Text => {}
+            Format::Json => self.progress.part_of_result("["),
+            Format::Csv => {
+                let span: &[&str] = if self.command.timeline { &["start", "end"] } else { &[] };
+                let moods = self.description.labels.iter().map(String::as_str);
+                let file = ["path", "duration", "padded", "silent"].into_iter();
+                self.csv(file.chain(span.iter().copied()).chain(moods))?;
+            }
         }
         Ok(())
     }
@@ -83,10 +93,19 @@ impl<'a> Results<'a> {
         self.padded += usize::from(prediction.padded);
         self.truncated += usize::from(prediction.truncated);
         self.damaged += usize::from(prediction.damaged);
+        self.silent += usize::from(prediction.silent);
         match self.command.format {
             Format::Text => self.text(path, &prediction),
             Format::Csv => self.rows(path, &prediction)?,
-            Format::Json => {}
+            Format::Json => self.json(path, &prediction)?,
+        }
+        self.told += 1;
+        if prediction.silent {
+            if self.command.dry_run {
+                let path = path_text(path);
+                self.progress.always(&format!("{path}: is silent and would get no tag"));
+            }
+            return Ok(());
         }
         for (mood, entries) in self.command.playlist.iter().zip(&mut self.playlists) {
             if let Some(probability) = prediction.moods.get(mood)
@@ -98,9 +117,6 @@ impl<'a> Results<'a> {
         }
         if self.command.write_tags {
             self.tag(path, &prediction.moods);
-        }
-        if self.command.format == Format::Json {
-            self.files.push((path_text(path), prediction));
         }
         Ok(())
     }
@@ -149,6 +165,9 @@ impl<'a> Results<'a> {
         if prediction.padded {
             about.push_str(", shorter than a clip: padded with silence");
         }
+        if prediction.silent {
+            about.push_str(", silent");
+        }
         self.progress.result(format_args!("{}  ({about})", path_text(path)));
         let ranked = prediction.moods.ranked();
         let shown =
@@ -179,10 +198,28 @@ impl<'a> Results<'a> {
         }
     }
 
+    /// An entry of the array, which stands there as soon as the file is done.
+    fn json(&self, path: &Path, prediction: &Prediction) -> Result<()> {
+        let file = File {
+            path: path_text(path),
+            duration: prediction.duration,
+            padded: prediction.padded,
+            silent: prediction.silent.then_some(true),
+            moods: &prediction.moods,
+            timeline: self.command.timeline.then_some(&*prediction.timeline),
+        };
+        // Inside strings, line breaks are escaped.
+        let entry = to_json(&file)?.replace('\n', "\n  ");
+        let comma = if self.told > 0 { "," } else { "" };
+        self.progress.part_of_result(format_args!("{comma}\n  {entry}"));
+        Ok(())
+    }
+
     fn rows(&self, path: &Path, prediction: &Prediction) -> Result<()> {
         let file = || {
-            [path_text(path), prediction.duration.to_string(), prediction.padded.to_string()]
-                .into_iter()
+            let Prediction { duration, padded, silent, .. } = prediction;
+            let about = [duration.to_string(), padded.to_string(), silent.to_string()];
+            [path_text(path)].into_iter().chain(about)
         };
         let numbers =
             |moods: &Moods| -> Vec<String> { moods.iter().map(|(_, p)| p.to_string()).collect() };
@@ -207,18 +244,7 @@ impl<'a> Results<'a> {
     /// What comes once, after all files.
     pub fn end(&mut self) -> Result<()> {
         if self.command.format == Format::Json {
-            let files: Vec<File<'_>> = self
-                .files
-                .iter()
-                .map(|(path, prediction)| File {
-                    path,
-                    duration: prediction.duration,
-                    padded: prediction.padded,
-                    moods: &prediction.moods,
-                    timeline: self.command.timeline.then_some(&*prediction.timeline),
-                })
-                .collect();
-            self.progress.result(to_json(&files)?);
+            self.progress.result(if self.told > 0 { "\n]" } else { "]" });
         }
         let mut left_out = BTreeSet::new();
         for (mood, entries) in self.command.playlist.iter().zip(&self.playlists) {
@@ -246,6 +272,10 @@ impl<'a> Results<'a> {
             (self.padded, "shorter than a clip and padded with silence"),
             (self.truncated, "that end before their header says; what is there is used"),
             (self.damaged, "with parts that cannot be decoded and count as silence"),
+            (
+                self.silent,
+                "silent throughout, which has no mood: no playlist, and no tag is written",
+            ),
             (self.tagged, tagged),
         ] {
             if number > 0 {
