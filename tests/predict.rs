@@ -10,7 +10,8 @@ use serde_json::Value;
 
 #[path = "support/trained.rs"]
 mod trained;
-use trained::{MOODS, Trained, tones::tone, wav};
+use trained::tones::{program, tone};
+use trained::{MOODS, Trained, wav};
 
 /// Samples of a clip of the model.
 const CLIP: usize = 22_050;
@@ -314,4 +315,73 @@ fn files_with_audio_endings_but_no_audio_are_told() {
     let note = "passed over 4 files with audio endings that hold no audio that is read: dubious/b.mp3, \
                 dubious/c.FLAC, dubious/d.ogg and 1 more";
     assert!(err.contains(note) && !err.contains("cover"), "{err}");
+}
+
+/// Starts a prediction of many files as JSON, lets `end` end it once a file is told, and gives all that
+/// it wrote and its exit status.
+#[cfg(unix)]
+fn many_ended_by(end: fn(&mut std::process::Child)) -> (String, std::process::ExitStatus) {
+    use std::io::Read;
+
+    let place = &*TRAINED;
+    let folder = place.path("sixty");
+    fs::create_dir_all(&folder).unwrap();
+    for file in 0..MANY {
+        wav(&folder.join(format!("{file}.wav")), 0.05, 20 * CLIP);
+    }
+    let arguments = format!("{MODEL} sixty --format json --device cpu");
+    let root = folder.parent().unwrap();
+    let mut child = program(root, &arguments).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(b"}") {
+        let mut byte = [0];
+        assert_eq!(output.read(&mut byte).unwrap(), 1, "nothing is told before the end");
+        text.push(byte[0]);
+    }
+    end(&mut child);
+    output.read_to_end(&mut text).unwrap();
+    (String::from_utf8(text).unwrap(), child.wait().unwrap())
+}
+
+/// Files of [`many_ended_by`]; all of them fit into a pipe at once.
+const MANY: usize = 60;
+
+#[cfg(unix)]
+#[test]
+fn a_killed_prediction_leaves_what_it_told_in_json() {
+    let (text, _) = many_ended_by(|child| child.kill().unwrap());
+    // Unless the kill came into the middle of an entry, only the bracket is missing.
+    let whole = &text[..text.rfind("\n  }").expect("a file is told") + "\n  }".len()];
+    let files = json(&format!("{whole}\n]"));
+    assert!(!files.is_empty() && files.len() < MANY, "{}", files.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_prediction_ends_its_json() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let (text, status) = many_ended_by(|child| {
+        kill_process(Pid::from_child(child), Signal::INT).unwrap();
+    });
+    let files = json(&text);
+    assert!(!files.is_empty() && files.len() < MANY, "{}", files.len());
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn json_is_one_array_whatever_it_holds() {
+    let place = &*TRAINED;
+    fs::create_dir_all(place.path("three")).unwrap();
+    for name in ["a \" b.wav", "b.wav", "c.wav"] {
+        wav(&place.path("three").join(name), 0.05, 2 * CLIP);
+    }
+    fs::write(place.path("broken.flac"), b"fLaC and then nothing").unwrap();
+    for (what, count) in [("three --timeline", 3), ("three/b.wav", 1), ("broken.flac", 0)] {
+        let (_, out, err) = place.run(&format!("{MODEL} {what} --format json"));
+        let files: Vec<Value> = json(&out);
+        assert_eq!(files.len(), count, "{err}");
+        assert_eq!(out, serde_json::to_string_pretty(&files).unwrap() + "\n");
+    }
 }

@@ -47,6 +47,9 @@ fn note(paths: &[PathBuf], one: &str, many: &str) -> Option<String> {
     Some(format!("passed over {} {what}: {}{more}", paths.len(), shown.join(", ")))
 }
 
+/// A folder that cannot be listed, and why.
+pub type Unlisted = (PathBuf, Error);
+
 /// What a list of paths means.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -58,8 +61,8 @@ pub struct Found {
     pub kept_by_systems: Vec<PathBuf>,
     /// Links with an audio ending that lead nowhere, and links to a folder around themselves.
     pub links: Vec<PathBuf>,
-    /// Folders inside others that cannot be listed, and why; the rest is there.
-    pub unlisted: Vec<(PathBuf, Error)>,
+    /// Folders inside others; the rest is there.
+    pub unlisted: Vec<Unlisted>,
 }
 
 impl Found {

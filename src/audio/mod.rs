@@ -38,7 +38,7 @@ use std::path::Path;
 pub use clip::{
     AudioFile, Clip, Inspection, centre_clip, inspect, successive_clips, successive_count,
 };
-pub use find::{Found, find_audio, has_audio_ending, passed_over};
+pub use find::{Found, Unlisted, find_audio, has_audio_ending, passed_over};
 pub(crate) use format::sniff;
 pub use format::{Format, format_of};
 pub use packets::sound_hash;

@@ -67,8 +67,8 @@ pub fn walk(root: &Path) -> Result<Found> {
     Ok(walk.finish())
 }
 
-/// For each folder right inside `root`, in the order of names, what [`walk`] finds in it, links to
-/// folders among them. The second part has what `root` itself tells, and no files.
+/// For each folder right inside `root`, in the order of names and links to folders among them, what
+/// [`walk`] finds in it, each file once. The second part is what `root` itself tells, and has no files.
 ///
 /// # Errors
 /// `root` cannot be listed.
@@ -89,7 +89,9 @@ pub fn walk_each(root: &Path) -> Result<(Vec<(PathBuf, Found)>, Found)> {
         let Some(folder) = folder else { continue };
         let mut walk = Walk::default();
         walk.enter(&folder);
-        folders.push((folder.path, walk.finish()));
+        let mut found = walk.finish();
+        found.drop_repeated();
+        folders.push((folder.path, found));
     }
     Ok((folders, aside))
 }
@@ -226,7 +228,6 @@ impl Walk {
         for paths in [files, passed_over, kept_by_systems, links] {
             paths.sort();
         }
-        self.found.drop_repeated();
         self.found
     }
 }

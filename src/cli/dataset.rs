@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Format, list_errors, to_json};
-use crate::audio::{format_of, passed_over};
+use crate::audio::{Unlisted, format_of, passed_over};
 use crate::dataset::cache::{FeatureCache, default_root, show_bytes};
 use crate::dataset::check::{Crossing, Findings, check, files};
 use crate::dataset::labels::{CHOOSE, Labelled, MoodChoice};
@@ -100,8 +100,8 @@ impl Dataset {
 }
 
 impl Selection {
-    /// The tracks of each manifest, and the folders in them that cannot be listed, with the reason.
-    fn read(&self, progress: &Progress) -> Result<(Vec<Vec<Track>>, Vec<(PathBuf, Error)>)> {
+    /// The tracks of each manifest, and what is missing of them.
+    fn read(&self, progress: &Progress) -> Result<(Vec<Vec<Track>>, Vec<Unlisted>)> {
         let root = self.audio_root.as_deref();
         let (mut manifests, mut all_unlisted) = (Vec::new(), Vec::new());
         for path in &self.manifests {
@@ -133,8 +133,11 @@ fn moods(choice: Option<&str>, manifests: &[Vec<Track>]) -> Result<Vec<String>> 
 
 /// A folder's files with an audio ending that hold no audio do not count, and are told.
 fn leave_out_no_audio(tracks: &mut Vec<Track>, progress: &Progress) {
-    let holds_audio =
-        |track: &Track| !matches!(format_of(&track.path), Ok(None)) && track.path.is_file();
+    // What cannot be read may hold some.
+    let holds_audio = |track: &Track| {
+        let is_other = track.path.metadata().is_ok_and(|path| !path.is_file());
+        !is_other && !matches!(format_of(&track.path), Ok(None))
+    };
     let (kept, without): (Vec<Track>, Vec<Track>) =
         std::mem::take(tracks).into_iter().partition(holds_audio);
     *tracks = kept;

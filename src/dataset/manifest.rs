@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::synthetic;
-use crate::audio::walk_each;
+use crate::audio::{Unlisted, walk_each};
 use crate::error::{Error, Result};
 use crate::files::{ByLetters, names_note, path_from_text, path_text};
 
@@ -49,8 +49,8 @@ pub struct Manifest {
     pub tracks: Vec<Track>,
     /// Sentences about what was passed over.
     pub notes: Vec<String>,
-    /// Folders of a mood that cannot be listed, and why; the rest is there.
-    pub unlisted: Vec<(PathBuf, Error)>,
+    /// Folders of a mood; the rest is there.
+    pub unlisted: Vec<Unlisted>,
 }
 
 impl Manifest {
