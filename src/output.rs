@@ -17,8 +17,12 @@ pub fn part(text: impl Display) {
     if FAILURE.get().is_some() {
         return;
     }
-    let mut output = std::io::stdout().lock();
-    if let Err(error) = write!(output, "{text}").and_then(|()| output.flush()) {
+    by(|| write!(std::io::stdout(), "{text}"));
+}
+
+/// Lets `write` put the result where it goes, as [`line`].
+pub fn by(write: impl FnOnce() -> std::io::Result<()>) {
+    if let Err(error) = write().and_then(|()| std::io::stdout().flush()) {
         // Another thread's failure was first, or this is the first.
         let _ = FAILURE.set(error);
     }

@@ -113,6 +113,8 @@ fn results_that_cannot_be_written_are_not_lost_in_silence() {
         "info --model run/best.safetensors",
         "dataset stats train.csv",
         "devices",
+        "predict --help",
+        "--version",
         "completions bash",
     ] {
         let command = || trained::tones::program(&place.path("."), arguments);

@@ -14,6 +14,7 @@ mod source;
 mod synth;
 mod train;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -120,20 +121,19 @@ fn stop_on_interrupt(progress: &Progress, what_follows: &'static str) -> Result<
 /// Runs the program; the exit status is 0 when done or stopped, 2 for wrong usage or input, else 1.
 pub fn main() -> ExitCode {
     keep_drivers_quiet();
-    let cli = Cli::parse();
-    let result = match cli.command {
-        Command::Train(train) => train.run(),
-        Command::Evaluate(evaluate) => evaluate.run(),
-        Command::Predict(predict) => predict.run(),
-        Command::Compare(compare) => compare.run(),
-        Command::Features(features) => features.run(),
-        Command::Dataset(dataset) => dataset.run(),
-        Command::Synth(synth) => synth.run(),
-        Command::Export(export) => export.run(),
-        Command::Info(info) => info.run(),
-        Command::Devices(devices) => devices.run(),
-        Command::Completions(completions) => completions.run(),
-        Command::Man(man) => man.run(),
+    run(std::env::args_os())
+}
+
+/// As [`main`], with other arguments than the process has; the first is the program's name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let result = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.command.run(),
+        Err(usage) if usage.use_stderr() => usage.exit(),
+        // Help and version were asked for.
+        Err(help) => {
+            output::by(|| help.print());
+            Ok(())
+        }
     };
     match (output::failure(), result) {
         // Who closed the pipe has what they want.
@@ -151,6 +151,25 @@ pub fn main() -> ExitCode {
             // Who closed standard error does not want to know.
             let _ = writeln!(std::io::stderr(), "{prefix}{error}");
             exit_status(&error)
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<()> {
+        match self {
+            Self::Train(train) => train.run(),
+            Self::Evaluate(evaluate) => evaluate.run(),
+            Self::Predict(predict) => predict.run(),
+            Self::Compare(compare) => compare.run(),
+            Self::Features(features) => features.run(),
+            Self::Dataset(dataset) => dataset.run(),
+            Self::Synth(synth) => synth.run(),
+            Self::Export(export) => export.run(),
+            Self::Info(info) => info.run(),
+            Self::Devices(devices) => devices.run(),
+            Self::Completions(completions) => completions.run(),
+            Self::Man(man) => man.run(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod browser;
 mod device;
+mod fuzz;
 mod mutate;
 mod output;
 mod test;
@@ -25,6 +26,10 @@ enum Command {
     VerifyKernels(verify_kernels::VerifyKernels),
     Bench(bench::Bench),
     Mutate(mutate::Mutate),
+    Fuzz(fuzz::Fuzz),
+    /// Runs moodshader itself.
+    #[command(hide = true)]
+    Program(fuzz::Program),
     #[command(hide = true)]
     VerifySource(mutate::VerifySource),
     Test(test::Test),
@@ -37,6 +42,8 @@ fn main() -> ExitCode {
         Command::VerifyKernels(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Mutate(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
+        Command::Program(command) => command.run(),
         Command::VerifySource(command) => command.run(),
         Command::Test(command) => command.run(),
     };

@@ -72,7 +72,7 @@ impl<'a> Results<'a> {
             Format::Csv => {
                 let span: &[&str] = if self.command.timeline { &["start", "end"] } else { &[] };
                 let moods = self.description.labels.iter().map(String::as_str);
-                let file = ["path", "duration", "padded", "silent"].into_iter();
+                let file = ["path", "duration", "padded"].into_iter();
                 self.csv(file.chain(span.iter().copied()).chain(moods))?;
             }
         }
@@ -217,8 +217,7 @@ impl<'a> Results<'a> {
 
     fn rows(&self, path: &Path, prediction: &Prediction) -> Result<()> {
         let file = || {
-            let Prediction { duration, padded, silent, .. } = prediction;
-            let about = [duration.to_string(), padded.to_string(), silent.to_string()];
+            let about = [prediction.duration.to_string(), prediction.padded.to_string()];
             [path_text(path)].into_iter().chain(about)
         };
         let numbers =
