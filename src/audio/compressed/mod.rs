@@ -64,11 +64,14 @@ impl CompressedFile {
             Stretch { format, header: Vec::new(), bytes, clock_lies }
         };
         let stretches = match format {
-            Format::Ogg => ogg::links(&file, first_byte)
-                .map_err(io_error)?
-                .into_iter()
-                .map(|link| stretch(link.bytes, link.clock_lies))
-                .collect(),
+            Format::Ogg => {
+                let mut links = ogg::links(&file, first_byte).map_err(io_error)?;
+                // A recording that was stopped may end within headers.
+                if links.iter().any(|link| link.has_sound) {
+                    links.retain(|link| link.has_sound);
+                }
+                links.into_iter().map(|link| stretch(link.bytes, link.clock_lies)).collect()
+            }
             _ => vec![stretch(first_byte..len, false)],
         };
         Self::open_chain(path, stretches)
@@ -83,42 +86,29 @@ impl CompressedFile {
         Self::open_chain(path, vec![stretch])
     }
 
-    /// Streams that hold nothing are left out, and those that cannot be read where others can.
     fn open_chain(path: &Path, stretches: Vec<Stretch>) -> Result<Self> {
+        let streams = stretches.len();
         let mut file: Option<Self> = None;
-        let mut first_error = None;
-        for stretch in stretches {
-            let stream = match Stream::open(path, &stretch) {
-                Ok(stream) => stream,
-                Err(error) => {
-                    first_error.get_or_insert(error);
-                    continue;
-                }
-            };
-            let frames = stream.frames();
+        for (number, stretch) in (1..).zip(stretches) {
+            let stream = Stream::open(path, &stretch).map_err(|error| match streams {
+                1 => error,
+                _ => error.context(format!("stream {number} of the {streams} joined in it")),
+            })?;
             match &mut file {
                 None => {
-                    let (truncated, damaged) = (stream.truncated(), stream.damaged());
                     file = Some(Self {
                         path: path.to_owned(),
                         sample_rate: stream.sample_rate(),
-                        links: vec![Link { stretch, frames: 0..frames }],
+                        links: vec![Link { stretch, frames: 0..stream.frames() }],
+                        truncated: stream.truncated(),
+                        damaged: stream.damaged(),
                         open: (0, stream),
-                        truncated,
-                        damaged,
                     });
                 }
                 Some(file) => file.append(stretch, stream)?,
             }
         }
-        match (file, first_error) {
-            (Some(mut file), error) => {
-                file.damaged |= error.is_some();
-                Ok(file)
-            }
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(broken(path, Format::Ogg, "it has no first page")),
-        }
+        file.ok_or_else(|| broken(path, Format::Ogg, "it has no first page"))
     }
 
     fn append(&mut self, stretch: Stretch, stream: Stream) -> Result<()> {

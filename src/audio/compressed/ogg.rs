@@ -29,6 +29,8 @@ pub struct Link {
     pub bytes: Range<u64>,
     /// The positions go back, or further than the packets do: only the packets can be counted.
     pub clock_lies: bool,
+    /// There is more than headers.
+    pub has_sound: bool,
 }
 
 /// The links of the file that begins at `start`, in order. Bytes that are no page are passed over.
@@ -41,7 +43,7 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
     while let Some(page) = pages.next()? {
         if page.flags & FIRST != 0 {
             if !in_front {
-                links.push(Link { bytes: page.bytes.clone(), clock_lies: false });
+                links.push(Link { bytes: page.bytes.clone(), clock_lies: false, has_sound: false });
                 streams.clear();
             }
             streams.extend(Clock::of(&page.mark).map(|clock| (page.serial, clock)));
@@ -50,6 +52,7 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
         // Pages in front of the first stream are the rest of one that was cut.
         let Some(link) = links.last_mut() else { continue };
         link.bytes.end = page.bytes.end;
+        link.has_sound |= page.granule > 0;
         if let Some(clock) = streams.get_mut(&page.serial) {
             clock.advance(&page);
             link.clock_lies |= clock.lies();

@@ -50,7 +50,7 @@ pub fn try_one(seed: u64, number: u64, folder: &Path, tally: &mut Tally) -> Resu
     let arguments = commands[rng.random_range(0..commands.len())];
     let io_error = |error| Error::failure(format!("cannot run the program: {error}"));
     let mut command = Command::new(std::env::current_exe().map_err(io_error)?);
-    command.arg("program").args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
+    command.args(["program", "--"]).args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
 
     // A full disk is a file on Linux; elsewhere the reader goes.
     let full = File::options().write(true).open("/dev/full").ok().filter(|_| rng.random_bool(0.5));
