@@ -20,10 +20,10 @@ pub struct Source {
     #[arg(long, value_name = "MANIFEST")]
     data: Option<PathBuf>,
     /// The folder that the manifests' paths are relative to.
-    #[arg(long, value_name = "DIR", requires = "data")]
+    #[arg(long, value_name = "DIR")]
     audio_root: Option<PathBuf>,
     /// Validate on this manifest; all of --data trains then. Without, a fifth is held back.
-    #[arg(long, value_name = "MANIFEST", requires = "data")]
+    #[arg(long, value_name = "MANIFEST")]
     validation: Option<PathBuf>,
 }
 
@@ -33,19 +33,36 @@ impl Source {
         self.data.is_some()
     }
 
+    /// `--audio-root`, resolved.
+    pub fn audio_root(&self) -> Result<Option<PathBuf>> {
+        self.audio_root.as_deref().map(absolute("--audio-root")).transpose()
+    }
+
     /// The flags, with absolute paths; a synthetic corpus is as large as trains in minutes on clips
     /// of so many seconds.
     pub fn data(&self, clip_seconds: f64) -> Result<Data> {
+        for (flag, value) in
+            [("--audio-root", &self.audio_root), ("--validation", &self.validation)]
+        {
+            if value.is_some() && self.data.is_none() {
+                return Err(needs_data(flag));
+            }
+        }
         let synthetic_clips = if clip_seconds > 10.0 { 96 } else { 500 };
         Ok(Data {
             synthetic_clips: self.data.is_none().then_some(synthetic_clips),
             data: self.data.as_deref().map(absolute("--data")).transpose()?,
-            audio_root: self.audio_root.as_deref().map(absolute("--audio-root")).transpose()?,
+            audio_root: self.audio_root()?,
             validation: self.validation.as_deref().map(absolute("--validation")).transpose()?,
             moods: self.moods.clone(),
             ..Data::default()
         })
     }
+}
+
+/// What a flag that says more about the user's music means without it.
+pub fn needs_data(flag: &str) -> Error {
+    Error::input(format!("{flag} goes with --data; without that, the corpus is a synthetic one"))
 }
 
 /// The path that a flag names, resolved.

@@ -2,22 +2,26 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 
-use super::source::{Source, absolute, apply, default_out};
+use super::source::{Source, absolute, apply, default_out, needs_data};
 use super::{Common, open_device, stop_on_interrupt};
-use crate::Result;
 use crate::metrics::Scores;
 use crate::model::preset::Preset;
 use crate::output;
 use crate::report::Progress;
 use crate::run::{Config, RunFolder, best};
 use crate::train::{Outcome, Until, finished, resume, start};
+use crate::{Error, Result};
 
 /// Train a model; without data, on a synthetic corpus.
 #[derive(Args, Debug)]
 #[command(after_long_help = Preset::help())]
 pub struct Train {
+    // Before the others, which take their values out of what was given.
+    #[command(flatten)]
+    given: Given,
     /// A built-in preset, listed at the end of --help. Without data demo is the default, with data paper.
     #[arg(long, conflicts_with = "config")]
     preset: Option<String>,
@@ -30,15 +34,14 @@ pub struct Train {
     #[command(flatten)]
     source: Source,
     /// Score the best model on this manifest at the end.
-    #[arg(long, value_name = "MANIFEST", requires = "data")]
+    #[arg(long, value_name = "MANIFEST")]
     test: Option<PathBuf>,
     /// The run folder; runs/PRESET-TIME by default.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in this folder; everything else comes from its config.toml.
-    #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "preset", "config", "sets", "moods", "data", "out", "init", "seed",
-    ])]
+    /// Go on with the run in this folder; everything else comes from its config.toml. --audio-root says
+    /// where its audio has moved; --device and --max-steps may change.
+    #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     /// Start from the weights of this file (a checkpoint, or safetensors with its names).
     #[arg(long, value_name = "FILE")]
@@ -53,6 +56,32 @@ pub struct Train {
     common: Common,
 }
 
+/// The names of the arguments that stand on the command line.
+#[derive(Clone, Debug)]
+struct Given(Vec<String>);
+
+impl FromArgMatches for Given {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |id: &&Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+        Ok(Self(matches.ids().filter(given).map(Id::to_string).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for Given {
+    fn augment_args(command: Command) -> Command {
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        command
+    }
+}
+
 /// The largest integer that config.toml can hold.
 const SEED_LIMIT: u64 = i64::MAX as u64;
 
@@ -63,6 +92,8 @@ impl Train {
         let until = Until { stop: &stop, max_steps: self.max_steps };
         let outcome = match &self.resume {
             Some(path) => {
+                self.check_resumable()?;
+                let root = self.source.audio_root()?;
                 if let Some(outcome) = finished(path)? {
                     progress.note(&format!("{} is finished", path.display()));
                     report(&outcome, &progress);
@@ -73,7 +104,7 @@ impl Train {
                 let asked =
                     if self.common.device == "auto" { &config.device } else { &self.common.device };
                 let device = open_device(asked, &progress)?;
-                resume(path, &device, until, &progress)?
+                resume(path, root.as_deref(), &device, until, &progress)?
             }
             None => {
                 let (config, out) = self.config()?;
@@ -84,6 +115,25 @@ impl Train {
         };
         report(&outcome, &progress);
         Ok(())
+    }
+
+    /// A run keeps what it was started with, but for these: all other flags are refused, so that none
+    /// is taken and ignored.
+    fn check_resumable(&self) -> Result<()> {
+        const KEPT_NOT: [&str; 5] = ["resume", "audio_root", "device", "max_steps", "quiet"];
+        let command = Self::augment_args(Command::new("train"));
+        let fixed = |argument: &&Arg| {
+            let id = argument.get_id().as_str();
+            self.given.0.iter().any(|given| given == id) && !KEPT_NOT.contains(&id)
+        };
+        match command.get_arguments().find(fixed).and_then(Arg::get_long) {
+            None => Ok(()),
+            Some(flag) => Err(Error::input(format!(
+                "--{flag} cannot be changed with --resume: a run keeps what it was started with. \
+                 --audio-root, --device, --max-steps and --quiet may be given; start a new run for \
+                 anything else, with --init to begin from this one's weights"
+            ))),
+        }
     }
 
     /// The resolved configuration and the run folder.
@@ -101,6 +151,9 @@ impl Train {
         };
         apply(&self.sets, &mut preset)?;
 
+        if self.test.is_some() && !self.source.is_given() {
+            return Err(needs_data("--test"));
+        }
         let mut data = self.source.data(preset.audio.clip_seconds)?;
         data.test = self.test.as_deref().map(absolute("--test")).transpose()?;
         let out = match &self.out {

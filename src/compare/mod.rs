@@ -143,7 +143,7 @@ impl Comparison {
                 return Ok(());
             }
             progress.note(what);
-            resume(&path, device, until, progress)?
+            resume(&path, None, device, until, progress)?
         } else {
             progress.note(what);
             let config = Config {

@@ -144,7 +144,7 @@ fn read(
 ) -> Result<Batch> {
     let values = |&index: &usize| {
         let clip = &clips[index];
-        cache.get(clip.log_mel).ok_or_else(|| {
+        cache.get(clip.log_mel).map(|entry| entry.values).ok_or_else(|| {
             Error::failure(format!(
                 "the cached features of {} are gone from {}; start again to compute them anew \
                  (--resume goes on where the run stopped)",
@@ -189,7 +189,7 @@ impl Drop for Batches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::cache::Key;
+    use crate::dataset::cache::{Key, Remarks};
     use crate::dataset::labels::LabelledTrack;
     use crate::dataset::manifest::Track;
     use crate::kernels::features::HANDCRAFTED;
@@ -210,14 +210,15 @@ mod tests {
                 duration: None,
                 tags: Vec::new(),
             };
-            let key = Key::new(blake3::hash(name.as_bytes()), "test", "test");
+            let content = blake3::hash(name.as_bytes());
+            let key = Key::new(content, "test", "test");
             let features = Features {
                 log_mel: vec![index as f32, 0.5, 0.25],
                 handcrafted: Some([index as f32; HANDCRAFTED]),
             };
-            cache.put(key, &features.log_mel).unwrap();
+            cache.put(key, &features.log_mel, Remarks::default()).unwrap();
             let targets = vec![index % 2 == 0];
-            Prepared::new(LabelledTrack { track, targets }, key, &features)
+            Prepared::new(LabelledTrack { track, targets }, content, key, &features)
         });
         let clips = Arc::new(clips.collect());
         (folder, Arc::new(cache), clips)

@@ -13,13 +13,15 @@
 //! ROOT/features/contents.txt   hashes of audio files by path, size and time of change
 //! ```
 
+mod entry;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use blake3::Hash;
@@ -27,16 +29,16 @@ use etcetera::BaseStrategy;
 
 use crate::error::{Error, Result};
 
+pub use entry::{Entry, Remarks};
+
 /// The environment variable that names the cache folder.
 pub const CACHE_VARIABLE: &str = "MOODSHADER_CACHE";
 
 /// Part of every key: to be raised when the meaning of an entry changes.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 
-const MAGIC: [u8; 8] = *b"moodfeat";
-
-/// Magic, key, number of values, checksum of the values.
-const HEADER_BYTES: usize = 8 + 32 + 8 + 32;
+/// Bytes of values that are kept in memory where the folder cannot be written: 800 clips of 30 s.
+const MEMORY: usize = 512 << 20;
 
 /// A file changed less than this before it was hashed may change again within the resolution of
 /// its time stamp, unseen; its hash is not remembered.
@@ -128,23 +130,42 @@ pub struct FeatureCache {
     contents: Mutex<HashMap<Hash, Hash>>,
     /// Entries begun by this process; makes their temporary names unique.
     begun: AtomicU64,
+    /// What this process has put where the folder can be read only.
+    unwritten: Option<Mutex<Unwritten>>,
+}
+
+/// What takes the place of a folder that cannot be written.
+struct Unwritten {
+    /// Why not.
+    cause: std::io::Error,
+    entries: HashMap<Key, Entry>,
+    /// Of all their values.
+    bytes: usize,
 }
 
 impl FeatureCache {
-    /// Opens the cache in `root`, by default in [`default_root`], and makes its folders.
+    /// Opens the cache in `root`, by default in [`default_root`], and makes its folders. One that is
+    /// there and cannot be written, such as a shared one, is read only: what is put stays in memory.
     ///
     /// # Errors
-    /// The folder cannot be made or written.
+    /// The folder cannot be made.
     pub fn open(root: Option<PathBuf>) -> Result<Self> {
         let folder = root.map_or_else(default_root, Ok)?.join("features");
-        let cache = Self { folder, contents: Mutex::default(), begun: AtomicU64::new(0) };
-        let new = cache.folder.join("new");
-        fs::create_dir_all(&new).map_err(|error| cache.unwritable(&error))?;
-        let probe = cache.temporary();
-        fs::write(&probe, b"").map_err(|error| cache.unwritable(&error))?;
-        let _ = fs::remove_file(&probe);
-        remove_abandoned(&new, ABANDONED);
-        *cache.lock() = read_contents(&cache.contents_file());
+        let (contents, begun) = (Mutex::default(), AtomicU64::new(0));
+        let mut cache = Self { folder, contents, begun, unwritten: None };
+        let (new, probe) = (cache.folder.join("new"), cache.temporary());
+        match fs::create_dir_all(&new).and_then(|()| fs::write(&probe, b"")) {
+            Ok(()) => {
+                let _ = fs::remove_file(&probe);
+                remove_abandoned(&new, ABANDONED);
+            }
+            Err(cause) if cache.folder.is_dir() => {
+                let unwritten = Unwritten { cause, entries: HashMap::new(), bytes: 0 };
+                cache.unwritten = Some(Mutex::new(unwritten));
+            }
+            Err(error) => return Err(cache.unwritable(&error)),
+        }
+        *lock(&cache.contents) = read_contents(&cache.contents_file());
         Ok(cache)
     }
 
@@ -161,14 +182,14 @@ impl FeatureCache {
     pub fn content_hash(&self, path: &Path) -> Result<Hash> {
         let io_error = |error| Error::io("read", path, &error);
         let stamp = stamp(path).map_err(io_error)?;
-        if let Some(content) = stamp.and_then(|stamp| self.lock().get(&stamp).copied()) {
+        if let Some(content) = stamp.and_then(|stamp| lock(&self.contents).get(&stamp).copied()) {
             return Ok(content);
         }
         let mut hasher = blake3::Hasher::new();
         let file = File::open(path).map_err(io_error)?;
         let content = hasher.update_reader(file).map_err(io_error)?.finalize();
         if let Some(stamp) = stamp {
-            self.lock().insert(stamp, content);
+            lock(&self.contents).insert(stamp, content);
             // A hash that cannot be remembered costs time at the next start, nothing else.
             let line = format!("{stamp} {content}\n");
             let _ = OpenOptions::new()
@@ -180,26 +201,41 @@ impl FeatureCache {
         Ok(content)
     }
 
-    /// The values stored under `key`. An entry that is damaged is removed and counts as absent.
-    pub fn get(&self, key: Key) -> Option<Vec<f32>> {
+    /// What is stored under `key`. An entry that is damaged is removed and counts as absent.
+    pub fn get(&self, key: Key) -> Option<Entry> {
+        if let Some(unwritten) = &self.unwritten
+            && let Some(entry) = lock(unwritten).entries.get(&key)
+        {
+            return Some(entry.clone());
+        }
         let path = self.entry(key);
         let bytes = fs::read(&path).ok()?;
-        let values = parse(&bytes, key);
-        if values.is_none() {
+        let entry = entry::decode(&bytes, key);
+        if entry.is_none() {
             let _ = fs::remove_file(&path);
         }
-        values
+        entry
     }
 
-    /// Stores `values` under `key`, replacing what is there.
+    /// Stores `values` under `key` with what was noticed about the audio, replacing what is there.
     ///
     /// # Errors
-    /// The entry cannot be written: the disk is full, or the folder has become unwritable.
-    pub fn put(&self, key: Key, values: &[f32]) -> Result<()> {
+    /// The entry cannot be written: the disk is full, or the folder has become unwritable. A folder
+    /// that can be read only, and more values than are kept in memory.
+    pub fn put(&self, key: Key, values: &[f32], remarks: Remarks) -> Result<()> {
+        if let Some(unwritten) = &self.unwritten {
+            let mut unwritten = lock(unwritten);
+            unwritten.bytes += size_of_val(values);
+            if unwritten.bytes > MEMORY {
+                return Err(self.unwritable(&unwritten.cause));
+            }
+            unwritten.entries.insert(key, Entry { values: values.to_vec(), remarks });
+            return Ok(());
+        }
         let path = self.entry(key);
         let temporary = self.temporary();
         let written = fs::create_dir_all(path.parent().unwrap_or(&self.folder))
-            .and_then(|()| fs::write(&temporary, entry_bytes(key, values)))
+            .and_then(|()| fs::write(&temporary, entry::encode(key, values, remarks)))
             .and_then(|()| match fs::rename(&temporary, &path) {
                 // Where an open file cannot be replaced, another process is reading this entry.
                 Err(_) if path.exists() => fs::remove_file(&temporary),
@@ -208,6 +244,20 @@ impl FeatureCache {
         written.map_err(|error| {
             let _ = fs::remove_file(&temporary);
             self.unwritable(&error)
+        })
+    }
+
+    /// Where the folder can be read only: what had to be computed, which will be computed again.
+    pub fn unwritten(&self) -> Option<String> {
+        let unwritten = lock(self.unwritten.as_ref()?);
+        let spectrogram = |key: &&Key| key.ending == SPECTROGRAM;
+        let clips = unwritten.entries.keys().filter(spectrogram).count();
+        (clips > 0).then(|| {
+            format!(
+                "warning: the features of {clips} clips are not in the cache and will be computed \
+                 again: {}",
+                self.unwritable(&unwritten.cause)
+            )
         })
     }
 
@@ -233,7 +283,7 @@ impl FeatureCache {
     pub fn clear(&self) -> Result<()> {
         self.for_each_entry(|entry| fs::remove_file(entry.path()))?;
         remove_abandoned(&self.folder.join("new"), SETTLED);
-        self.lock().clear();
+        lock(&self.contents).clear();
         let contents = self.contents_file();
         match fs::remove_file(&contents) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -320,42 +370,19 @@ impl FeatureCache {
         self.folder.join("contents.txt")
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Hash, Hash>> {
-        // A panic elsewhere leaves a map of whole entries behind.
-        self.contents.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
     fn unwritable(&self, error: &std::io::Error) -> Error {
         Error::io("write the cache in", &self.folder, error)
             .followed_by(&format!("set {CACHE_VARIABLE} to a folder that can be written"))
     }
 }
 
+/// A panic elsewhere leaves a map of whole entries behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn has_ending(path: &Path, endings: &[&str]) -> bool {
     path.extension().is_some_and(|ending| endings.iter().any(|&known| ending == known))
-}
-
-fn entry_bytes(key: Key, values: &[f32]) -> Vec<u8> {
-    let payload: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(key.hash.as_bytes());
-    bytes.extend_from_slice(&(values.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(blake3::hash(&payload).as_bytes());
-    bytes.extend_from_slice(&payload);
-    bytes
-}
-
-fn parse(bytes: &[u8], key: Key) -> Option<Vec<f32>> {
-    let (header, payload) = bytes.split_at_checked(HEADER_BYTES)?;
-    let mut expected = Vec::with_capacity(HEADER_BYTES);
-    expected.extend_from_slice(&MAGIC);
-    expected.extend_from_slice(key.hash.as_bytes());
-    expected.extend_from_slice(&(payload.len() as u64 / 4).to_le_bytes());
-    expected.extend_from_slice(blake3::hash(payload).as_bytes());
-    let (values, rest) = payload.as_chunks();
-    let whole = rest.is_empty() && header == expected;
-    whole.then(|| values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
 /// Names the state of a file by path, size and time of change; `None` where the time says too
@@ -412,6 +439,14 @@ mod tests {
         Key::new(blake3::hash(text.as_bytes()), "mel", "GPU")
     }
 
+    fn put(cache: &FeatureCache, name: &str, values: &[f32]) {
+        cache.put(key(name), values, Remarks::default()).unwrap();
+    }
+
+    fn values(cache: &FeatureCache, name: &str) -> Option<Vec<f32>> {
+        cache.get(key(name)).map(|entry| entry.values)
+    }
+
     fn change(path: &Path, content: &[u8], time: SystemTime) {
         fs::write(path, content).unwrap();
         File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
@@ -426,14 +461,14 @@ mod tests {
     #[test]
     fn what_is_put_is_got_back_bit_for_bit() {
         let root = tempfile::tempdir().unwrap();
-        let values = [0.0f32, -0.0, 1.5e-42, f32::MAX, -80.0];
-        open(&root).put(key("a"), &values).unwrap();
-        open(&root).put(key("empty"), &[]).unwrap();
+        let stored = [0.0f32, -0.0, 1.5e-42, f32::MAX, -80.0];
+        put(&open(&root), "a", &stored);
+        put(&open(&root), "empty", &[]);
 
         let cache = open(&root);
-        let got: Vec<u32> = cache.get(key("a")).unwrap().into_iter().map(f32::to_bits).collect();
-        assert_eq!(got, values.map(f32::to_bits));
-        assert_eq!(cache.get(key("empty")), Some(vec![]));
+        let got: Vec<u32> = values(&cache, "a").unwrap().into_iter().map(f32::to_bits).collect();
+        assert_eq!(got, stored.map(f32::to_bits));
+        assert_eq!(values(&cache, "empty"), Some(vec![]));
         assert_eq!(cache.get(key("b")), None);
         for (recipe, device) in [("other", "GPU"), ("mel", "CPU"), ("melG", "PU"), ("me", "lGPU")] {
             assert_eq!(cache.get(Key::new(blake3::hash(b"a"), recipe, device)), None);
@@ -445,7 +480,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let cache = open(&root);
         let path = cache.entry(key("a"));
-        cache.put(key("a"), &[1.0, 2.0]).unwrap();
+        put(&cache, "a", &[1.0, 2.0]);
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() {
             let mut flipped = good.clone();
@@ -456,16 +491,16 @@ mod tests {
                 assert!(!path.exists());
             }
         }
-        cache.put(key("a"), &[3.0]).unwrap();
-        assert_eq!(cache.get(key("a")), Some(vec![3.0]));
+        put(&cache, "a", &[3.0]);
+        assert_eq!(values(&cache, "a"), Some(vec![3.0]));
     }
 
     #[test]
     fn an_entry_under_the_wrong_name_is_not_trusted() {
         let root = tempfile::tempdir().unwrap();
         let cache = open(&root);
-        cache.put(key("a"), &[1.0]).unwrap();
-        cache.put(key("b"), &[2.0]).unwrap();
+        put(&cache, "a", &[1.0]);
+        put(&cache, "b", &[2.0]);
         fs::copy(cache.entry(key("a")), cache.entry(key("b"))).unwrap();
         assert_eq!(cache.get(key("b")), None);
     }
@@ -475,12 +510,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let arrays = [vec![1.0f32; 20_000], vec![2.0f32; 10_000]];
         std::thread::scope(|scope| {
-            for values in &arrays {
+            for array in &arrays {
                 let (cache, arrays) = (open(&root), &arrays);
                 scope.spawn(move || {
                     for _ in 0..50 {
-                        cache.put(key("a"), values).unwrap();
-                        let seen = cache.get(key("a")).unwrap();
+                        put(&cache, "a", array);
+                        let seen = values(&cache, "a").unwrap();
                         assert!(arrays.contains(&seen));
                     }
                 });
@@ -496,15 +531,15 @@ mod tests {
         change(&song, b"abc", ago(MINUTE));
         let cache = open(&root);
         cache.content_hash(&song).unwrap();
-        cache.put(key("a"), &[1.0; 100]).unwrap();
-        cache.put(key("b"), &[1.0; 50]).unwrap();
-        let bytes = 2 * HEADER_BYTES as u64 + 600;
+        put(&cache, "a", &[1.0; 100]);
+        put(&cache, "b", &[1.0; 50]);
+        let bytes = 2 * entry::HEADER_BYTES as u64 + 600;
         assert_eq!(cache.size().unwrap(), CacheSize { entries: 2, bytes });
 
         cache.clear().unwrap();
         assert_eq!(cache.size().unwrap(), CacheSize { entries: 0, bytes: 0 });
         assert_eq!(cache.get(key("a")), None);
-        cache.put(key("a"), &[1.0]).unwrap();
+        put(&cache, "a", &[1.0]);
         assert!(song.exists() && cache.get(key("a")).is_some());
     }
 
@@ -513,7 +548,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let cache = open(&root);
         for (name, age) in [("a", 3), ("b", 1), ("c", 2)] {
-            cache.put(key(name), &[1.0; 100]).unwrap();
+            put(&cache, name, &[1.0; 100]);
             let file = File::options().write(true).open(cache.entry(key(name))).unwrap();
             file.set_modified(ago(age * MINUTE)).unwrap();
         }
@@ -575,6 +610,46 @@ mod tests {
         let error = FeatureCache::open(Some(file)).err().unwrap();
         assert_eq!(error.kind, Kind::Input);
         assert!(error.to_string().contains(CACHE_VARIABLE), "{error}");
+    }
+
+    /// Permissions would not stop an administrator, under whom tests may run; a file in the place of
+    /// the folder for new entries does.
+    fn read_only(root: &tempfile::TempDir) -> FeatureCache {
+        let new = root.path().join("features/new");
+        fs::remove_dir_all(&new).unwrap();
+        fs::write(&new, b"").unwrap();
+        open(root)
+    }
+
+    #[test]
+    fn a_cache_that_can_only_be_read_gives_what_it_has_and_keeps_the_rest_in_memory() {
+        let root = tempfile::tempdir().unwrap();
+        put(&open(&root), "a", &[1.0]);
+        let cache = read_only(&root);
+        assert_eq!(values(&cache, "a"), Some(vec![1.0]));
+        assert_eq!(cache.unwritten(), None);
+
+        put(&cache, "b", &[2.0]);
+        put(&cache, "c", &[3.0]);
+        assert_eq!(values(&cache, "b"), Some(vec![2.0]));
+        let note = cache.unwritten().unwrap();
+        assert!(note.contains("features of 2 clips") && note.contains(CACHE_VARIABLE), "{note}");
+        assert_eq!(values(&open(&root), "b"), None);
+
+        let most = vec![0.0; MEMORY / 4];
+        let error = cache.put(key("d"), &most, Remarks::default()).unwrap_err().to_string();
+        assert!(error.contains(CACHE_VARIABLE), "{error}");
+    }
+
+    #[test]
+    fn remarks_are_kept_with_the_values() {
+        let root = tempfile::tempdir().unwrap();
+        for bits in 0..8 {
+            let [padded, truncated, damaged] = [1, 2, 4].map(|bit| bits & bit != 0);
+            let remarks = Remarks { padded, truncated, damaged };
+            open(&root).put(key("a"), &[1.0], remarks).unwrap();
+            assert_eq!(open(&root).get(key("a")), Some(Entry { values: vec![1.0], remarks }));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which moods are learnt, and which of them each track has.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::manifest::Track;
 use crate::error::{Error, Result};
@@ -33,14 +33,15 @@ impl MoodChoice {
         if value.trim() == "all" {
             return Ok(Self::All);
         }
-        let mut moods: Vec<String> = Vec::new();
+        let mut moods = Vec::new();
+        let mut named = HashSet::new();
         for name in value.split(',').map(str::trim) {
             if name.is_empty() {
                 return Err(Error::input(format!(
                     "--moods {value:?} has an empty name; write --moods happy,dark or --moods all"
                 )));
             }
-            if moods.iter().any(|mood| mood == name) {
+            if !named.insert(name) {
                 return Err(Error::input(format!("--moods names {name} twice")));
             }
             moods.push(name.to_owned());
@@ -98,32 +99,62 @@ impl Labelled {
     /// No track has any of the labels; the message lists the tags that exist.
     pub fn new(tracks: Vec<Track>, labels: &[String]) -> Result<Self> {
         let listed = tracks.len();
-        if !tracks.iter().any(|track| labels.iter().any(|label| track.tags.contains(label))) {
-            return Err(no_label(&tracks, labels));
-        }
-        let tracks: Vec<LabelledTrack> = tracks
-            .into_iter()
-            .map(|track| {
-                let targets = labels.iter().map(|label| track.tags.contains(label)).collect();
-                LabelledTrack { track, targets }
-            })
-            .filter(|labelled| labelled.targets.contains(&true))
-            .collect();
+        check(&tracks, labels)?;
+        let places: HashMap<&str, usize> = labels.iter().map(String::as_str).zip(0..).collect();
+        let label = |track: Track| {
+            let present: Vec<usize> =
+                track.tags.iter().filter_map(|tag| places.get(tag.as_str()).copied()).collect();
+            if present.is_empty() {
+                return None;
+            }
+            let mut targets = vec![false; labels.len()];
+            present.into_iter().for_each(|label| targets[label] = true);
+            Some(LabelledTrack { track, targets })
+        };
+        let tracks: Vec<LabelledTrack> = tracks.into_iter().filter_map(label).collect();
         let left_out = listed - tracks.len();
-        let warnings = (0..labels.len())
-            .filter(|&label| !tracks.iter().any(|track| track.targets[label]))
-            .map(|label| format!("no track has the mood {}", labels[label]))
+        let warnings = in_none(labels, &tracks)
+            .into_iter()
+            .map(|label| format!("no track has the mood {label}"))
             .collect();
         Ok(Self { tracks, left_out, warnings })
     }
+}
 
-    /// Tracks that have each label, in the order of the labels.
-    pub fn counts(&self) -> Vec<usize> {
-        let labels = self.tracks.first().map_or(0, |track| track.targets.len());
-        (0..labels)
-            .map(|label| self.tracks.iter().filter(|track| track.targets[label]).count())
-            .collect()
+/// Tracks that have each label, in the order of the labels.
+pub fn counts(tracks: &[LabelledTrack]) -> Vec<usize> {
+    let mut counts = vec![0; tracks.first().map_or(0, |track| track.targets.len())];
+    for track in tracks {
+        for (count, &has) in counts.iter_mut().zip(&track.targets) {
+            *count += usize::from(has);
+        }
     }
+    counts
+}
+
+/// The labels that every one of `tracks` has, of which there is nothing to learn.
+pub fn in_every<'a>(labels: &'a [String], tracks: &[LabelledTrack]) -> Vec<&'a str> {
+    with_count(labels, tracks, tracks.len())
+}
+
+/// The labels that none of `tracks` has.
+pub fn in_none<'a>(labels: &'a [String], tracks: &[LabelledTrack]) -> Vec<&'a str> {
+    with_count(labels, tracks, 0)
+}
+
+fn with_count<'a>(labels: &'a [String], tracks: &[LabelledTrack], wanted: usize) -> Vec<&'a str> {
+    let counted = labels.iter().zip(counts(tracks));
+    counted.filter(|(_, count)| *count == wanted).map(|(label, _)| label.as_str()).collect()
+}
+
+/// Refuses labels that no track has.
+///
+/// # Errors
+/// No track has any of the labels; the message lists the tags that exist.
+pub fn check(tracks: &[Track], labels: &[String]) -> Result<()> {
+    let known: HashSet<&str> = labels.iter().map(String::as_str).collect();
+    let has_any = |track: &Track| track.tags.iter().any(|tag| known.contains(tag.as_str()));
+    if tracks.iter().any(has_any) { Ok(()) } else { Err(no_label(tracks, labels)) }
 }
 
 /// How many tracks have each tag.
@@ -163,7 +194,8 @@ fn no_label(tracks: &[Track], labels: &[String]) -> Error {
     ))
 }
 
-fn shortened(tags: &[&str]) -> String {
+/// The first of many names.
+pub fn shortened(tags: &[&str]) -> String {
     let shown = tags[..tags.len().min(SUGGESTIONS)].join(", ");
     match tags.len().saturating_sub(SUGGESTIONS) {
         0 => shown,

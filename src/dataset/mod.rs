@@ -11,6 +11,7 @@
 pub mod batches;
 pub mod cache;
 pub mod check;
+pub mod copies;
 pub mod export;
 pub mod features;
 pub mod labels;

@@ -3,14 +3,14 @@
 //! Audio is decoded on all cores while the device transforms the clips before. A file that cannot
 //! be used is kept aside with its error; the rest goes on.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
 use blake3::Hash;
 use rayon::prelude::*;
 
-use super::cache::{FeatureCache, Key};
+use super::cache::{FeatureCache, Key, Remarks};
+use super::copies;
 use super::features::{Extractor, FeatureRecipe, Features};
 use super::labels::LabelledTrack;
 use crate::audio;
@@ -19,15 +19,18 @@ use crate::files::name_alike;
 use crate::kernels::features::HANDCRAFTED;
 use crate::{Error, Result};
 
-/// Tracks that are decoded before the device gets them: enough to keep all cores busy, few enough
-/// that their samples fit in tens of megabytes.
+/// Tracks that are decoded before the device gets them: enough to keep all cores busy ...
 const GROUP: usize = 16;
+/// ... and no more samples than these, 64 MiB, but for a track that is longer by itself.
+const GROUP_SAMPLES: usize = 16 << 20;
 
 /// A track whose features are in the cache.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// The track and its moods.
     pub track: LabelledTrack,
+    /// The hash of its file.
+    pub content: Hash,
     /// Names its log-mel spectrogram in the cache.
     pub log_mel: Key,
     /// The hand-crafted features, where the recipe has them.
@@ -37,14 +40,21 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(track: LabelledTrack, log_mel: Key, features: &Features) -> Self {
+    pub(super) fn new(
+        track: LabelledTrack,
+        content: Hash,
+        log_mel: Key,
+        features: &Features,
+    ) -> Self {
         let Features { log_mel: decibels, handcrafted } = features;
-        Self { track, log_mel, handcrafted: *handcrafted, moments: Moments::of(decibels) }
+        let moments = Moments::of(decibels);
+        Self { track, content, log_mel, handcrafted: *handcrafted, moments }
     }
 }
 
 /// Names the arrays of a clip's features in the cache.
 struct Keys {
+    content: Hash,
     log_mel: Key,
     /// Where the recipe has hand-crafted features.
     handcrafted: Option<Key>,
@@ -56,24 +66,26 @@ impl Keys {
     fn new(content: Hash, recipe: &FeatureRecipe, device: &str) -> Self {
         let six = || Key::of_handcrafted(content, &format!("handcrafted {recipe}"), device);
         Self {
+            content,
             log_mel: Key::new(content, &recipe.log_mel().to_string(), device),
             handcrafted: recipe.rolloff.map(|_| six()),
         }
     }
 
     /// What the cache has, if it has all.
-    fn get(&self, cache: &FeatureCache) -> Option<Features> {
+    fn get(&self, cache: &FeatureCache) -> Option<(Features, Remarks)> {
         let handcrafted = match self.handcrafted {
             None => None,
-            Some(key) => Some(cache.get(key)?.try_into().ok()?),
+            Some(key) => Some(cache.get(key)?.values.try_into().ok()?),
         };
-        Some(Features { log_mel: cache.get(self.log_mel)?, handcrafted })
+        let log_mel = cache.get(self.log_mel)?;
+        Some((Features { log_mel: log_mel.values, handcrafted }, log_mel.remarks))
     }
 
-    fn put(&self, cache: &FeatureCache, features: &Features) -> Result<()> {
-        cache.put(self.log_mel, &features.log_mel)?;
+    fn put(&self, cache: &FeatureCache, features: &Features, remarks: Remarks) -> Result<()> {
+        cache.put(self.log_mel, &features.log_mel, remarks)?;
         match (self.handcrafted, &features.handcrafted) {
-            (Some(key), Some(values)) => cache.put(key, values),
+            (Some(key), Some(values)) => cache.put(key, values, remarks),
             _ => Ok(()),
         }
     }
@@ -101,6 +113,31 @@ pub struct Corpus {
     pub truncated: usize,
     /// Files with parts that cannot be decoded.
     pub damaged: usize,
+}
+
+impl Corpus {
+    fn count(&mut self, remarks: Remarks) {
+        self.padded += usize::from(remarks.padded);
+        self.truncated += usize::from(remarks.truncated);
+        self.damaged += usize::from(remarks.damaged);
+    }
+
+    /// Sentences for the user: what is wrong with files that are used all the same.
+    pub fn notes(&self, clip_seconds: f64) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut note = |count: usize, what: &str| {
+            if count > 0 {
+                notes.push(format!("{count} {what}"));
+            }
+        };
+        note(
+            self.padded,
+            &format!("clips are shorter than {clip_seconds} s and padded with silence"),
+        );
+        note(self.truncated, "files end before their header says; what is there is used");
+        note(self.damaged, "files have parts that cannot be decoded and are silent");
+        notes
+    }
 }
 
 /// Count, mean and sum of squared distances from the mean (Chan et al., 1979).
@@ -177,7 +214,7 @@ pub fn handcrafted_normalization(clips: &[Prepared]) -> Option<[[f64; HANDCRAFTE
 
 /// What decoding one track gave.
 enum Decoded {
-    Known(Keys, Features),
+    Known(Keys, Features, Remarks),
     New(Keys, audio::Clip),
     Broken(Error),
 }
@@ -198,14 +235,10 @@ pub fn prepare(
     let device_name = device.identity();
     let decode = |track: &LabelledTrack| -> Result<Decoded> {
         let path = &track.track.path;
-        // Reading a pipe or a device could wait for ever.
-        if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
-            return Err(Error::input(format!("{} is not a file", path.display())));
-        }
-        let content = cache.content_hash(path).map_err(|error| name_alike(error, path))?;
+        let content = copies::content(path, cache).map_err(|error| name_alike(error, path))?;
         let keys = Keys::new(content, recipe, &device_name);
-        if let Some(features) = keys.get(cache) {
-            return Ok(Decoded::Known(keys, features));
+        if let Some((features, remarks)) = keys.get(cache) {
+            return Ok(Decoded::Known(keys, features, remarks));
         }
         let clip = audio::centre_clip(path, recipe.audio.sample_rate, recipe.clip_samples())?;
         Ok(Decoded::New(keys, clip))
@@ -216,7 +249,8 @@ pub fn prepare(
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(1);
         scope.spawn(move || {
-            for group in tracks.chunks(GROUP) {
+            let most = (GROUP_SAMPLES / recipe.clip_samples().max(1)).clamp(1, GROUP);
+            for group in tracks.chunks(most) {
                 let decoded: Vec<_> = group
                     .par_iter()
                     .map(|track| (track.clone(), decode(track).unwrap_or_else(Decoded::Broken)))
@@ -251,22 +285,21 @@ pub fn prepare(
             }
             let mut fresh = fresh.into_iter();
             for (track, decoded) in group {
-                let (keys, features) = match decoded {
-                    Decoded::Known(keys, features) => (keys, features),
-                    Decoded::New(keys, clip) => {
-                        corpus.padded += usize::from(clip.padded);
-                        corpus.truncated += usize::from(clip.truncated);
-                        corpus.damaged += usize::from(clip.damaged);
+                let (keys, features, remarks) = match decoded {
+                    Decoded::Known(keys, features, remarks) => (keys, features, remarks),
+                    Decoded::New(keys, audio::Clip { padded, truncated, damaged, .. }) => {
                         let Some(features) = fresh.next() else { continue };
-                        keys.put(cache, &features)?;
-                        (keys, features)
+                        let remarks = Remarks { padded, truncated, damaged };
+                        keys.put(cache, &features, remarks)?;
+                        (keys, features, remarks)
                     }
                     Decoded::Broken(error) => {
                         corpus.broken.push(Broken { listed: track.track.listed.clone(), error });
                         continue;
                     }
                 };
-                corpus.clips.push(Prepared::new(track, keys.log_mel, &features));
+                corpus.count(remarks);
+                corpus.clips.push(Prepared::new(track, keys.content, keys.log_mel, &features));
             }
             progress(corpus.clips.len() + corpus.broken.len());
         }
@@ -291,12 +324,13 @@ mod tests {
         let six = Features { log_mel: vec![-40.0; 3], handcrafted: Some([0.5; HANDCRAFTED]) };
         let none = Features { handcrafted: None, ..six.clone() };
 
-        plain.put(&cache, &none).unwrap();
-        assert_eq!(plain.get(&cache), Some(none.clone()));
+        let short = Remarks { padded: true, ..Remarks::default() };
+        plain.put(&cache, &none, short).unwrap();
+        assert_eq!(plain.get(&cache), Some((none.clone(), short)));
         assert_eq!(both.get(&cache), None);
-        both.put(&cache, &six).unwrap();
-        assert_eq!(both.get(&cache), Some(six));
-        assert_eq!(plain.get(&cache), Some(none));
+        both.put(&cache, &six, short).unwrap();
+        assert_eq!(both.get(&cache), Some((six, short)));
+        assert_eq!(plain.get(&cache), Some((none, short)));
         assert_eq!(cache.size().unwrap().entries, 1);
     }
 }

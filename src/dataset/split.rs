@@ -1,10 +1,13 @@
 //! Holding tracks back for validation.
 //!
 //! A model that has heard an artist recognises the artist, so all tracks of one artist go to the
-//! same side. Within that bound each mood gets its share of the validation tracks. The result
-//! depends on the tracks and the seed, not on the order in which they are listed.
+//! same side, and so do files with the same bytes. Within that bound each mood gets its share of the
+//! validation tracks. The result depends on the tracks and the seed, not on the order in which they
+//! are listed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use blake3::Hash;
 
 use super::labels::LabelledTrack;
 use crate::error::{Error, Result};
@@ -30,24 +33,27 @@ pub struct Split {
 
 impl Split {
     /// Holds about [`VALIDATION_FRACTION`] of `tracks` back: whole artists where artists are known,
-    /// single tracks where not, with about the same share of every mood.
+    /// single tracks where not, with about the same share of every mood. `contents` are the hashes of
+    /// the tracks' files, where they are known: artists and tracks that share a copy count as one.
     ///
     /// # Errors
-    /// There is only one artist, or only one track.
-    pub fn by_artist(tracks: Vec<LabelledTrack>, seed: u64) -> Result<Self> {
-        let mut members: BTreeMap<(bool, String), Vec<usize>> = BTreeMap::new();
-        for (index, LabelledTrack { track, .. }) in tracks.iter().enumerate() {
-            let name = track.artist.as_ref().unwrap_or(&track.id);
-            members.entry((track.artist.is_some(), name.clone())).or_default().push(index);
-        }
-        if members.len() < 2 {
+    /// There is only one artist, or only one track, and copies of it.
+    pub fn by_artist(
+        tracks: Vec<LabelledTrack>,
+        contents: &[Option<Hash>],
+        seed: u64,
+    ) -> Result<Self> {
+        let mut groups = groups(&tracks, contents);
+        if groups.len() < 2 {
             return Err(Error::input(format!(
-                "{} cannot be split so that no artist is on both sides; name other tracks with \
-                 --validation",
-                if tracks.len() == 1 { "a single track" } else { "tracks of a single artist" }
+                "{} cannot be split so that no artist and no copy is on both sides; name other \
+                 tracks with --validation",
+                match tracks.len() {
+                    1 => "a single track",
+                    _ => "tracks of a single artist, or copies of one another,",
+                }
             )));
         }
-        let mut groups: Vec<((bool, String), Vec<usize>)> = members.into_iter().collect();
         groups.sort_by_cached_key(|(artist, _)| draw(seed, artist));
 
         let counts: Vec<Vec<f64>> =
@@ -59,20 +65,53 @@ impl Split {
             .filter(|(_, held_back)| *held_back)
             .flat_map(|((_, indices), _)| indices)
             .collect();
-        let mut split = Self { train: Vec::new(), validation: Vec::new() };
-        for (index, track) in tracks.into_iter().enumerate() {
-            if validation.contains(&index) {
-                split.validation.push(track);
-            } else {
-                split.train.push(track);
-            }
-        }
-        Ok(split)
+        let mut place = 0..;
+        Ok(Self::by(tracks, |_| place.next().is_some_and(|place| validation.contains(&place))))
+    }
+
+    /// Holds back the tracks that `held_back` is true of; it is asked once for each, in order.
+    pub fn by(tracks: Vec<LabelledTrack>, held_back: impl FnMut(&LabelledTrack) -> bool) -> Self {
+        let (validation, train) = tracks.into_iter().partition(held_back);
+        Self { train, validation }
     }
 }
 
+/// An artist, or a track whose artist is unknown, by name.
+type Name = (bool, String);
+
+/// Indices of the tracks that have to be on the same side, by the first of their names.
+fn groups(tracks: &[LabelledTrack], contents: &[Option<Hash>]) -> Vec<(Name, Vec<usize>)> {
+    let mut members: BTreeMap<Name, Vec<usize>> = BTreeMap::new();
+    for (index, LabelledTrack { track, .. }) in tracks.iter().enumerate() {
+        let name = track.artist.as_ref().unwrap_or(&track.id);
+        members.entry((track.artist.is_some(), name.clone())).or_default().push(index);
+    }
+    let (names, members): (Vec<Name>, Vec<Vec<usize>>) = members.into_iter().unzip();
+    // What a copy joins to another group leads there, to one before it.
+    let mut leads: Vec<usize> = (0..names.len()).collect();
+    let first = |leads: &[usize], mut group: usize| {
+        while leads[group] != group {
+            group = leads[group];
+        }
+        group
+    };
+    let mut holders: HashMap<Hash, usize> = HashMap::new();
+    for (group, indices) in members.iter().enumerate() {
+        for hash in indices.iter().filter_map(|&index| *contents.get(index)?) {
+            let holder = *holders.entry(hash).or_insert(group);
+            let (one, other) = (first(&leads, holder), first(&leads, group));
+            leads[one.max(other)] = one.min(other);
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (group, indices) in members.into_iter().enumerate() {
+        groups.entry(first(&leads, group)).or_default().extend(indices);
+    }
+    groups.into_iter().map(|(group, indices)| (names[group].clone(), indices)).collect()
+}
+
 /// A place in the shuffled order that depends on the seed and the group alone.
-fn draw(seed: u64, (is_artist, name): &(bool, String)) -> [u8; 32] {
+fn draw(seed: u64, (is_artist, name): &Name) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes()).update(&[u8::from(*is_artist)]).update(name.as_bytes());
     *hasher.finalize().as_bytes()
@@ -143,13 +182,21 @@ fn add(sum: &mut [f64], group: &[f64]) {
     sum.iter_mut().zip(group).for_each(|(sum, value)| *sum += value);
 }
 
+/// A track's id. Where a manifest has no ids, `id` is a relative path, which names another file
+/// elsewhere.
+fn id(labelled: &LabelledTrack) -> Option<&str> {
+    let track = &labelled.track;
+    (track.id != track.listed).then_some(&track.id)
+}
+
+/// Whether two tracks have the same id, or are the same audio file.
+pub fn same_track(one: &LabelledTrack, other: &LabelledTrack) -> bool {
+    let same_id = id(one).is_some_and(|one| id(other) == Some(one));
+    same_id || one.track.path == other.track.path
+}
+
 /// How many tracks of `validation` are also in `train`: the same id, or the same audio file.
 pub fn overlap(train: &[LabelledTrack], validation: &[LabelledTrack]) -> usize {
-    // Where a manifest has no ids, `id` is a relative path, which names another file elsewhere.
-    fn id(labelled: &LabelledTrack) -> Option<&str> {
-        let track = &labelled.track;
-        (track.id != track.listed).then_some(&track.id)
-    }
     let ids: HashSet<&str> = train.iter().filter_map(id).collect();
     let paths: HashSet<_> = train.iter().map(|labelled| &labelled.track.path).collect();
     let shared = |labelled: &&LabelledTrack| {

@@ -102,6 +102,12 @@ pub fn evaluate(
     let recipe = FeatureRecipe::of(preset);
     let corpus = prepare(labelled.tracks, device, &recipe, &cache, &never, &|done| bar.at(done))?;
     drop(bar);
+    for note in corpus.notes(preset.audio.clip_seconds) {
+        progress.note(&note);
+    }
+    if let Some(warning) = cache.unwritten() {
+        progress.note(&warning);
+    }
     if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
         return Err(Error::input(format!(
             "none of the {count} tracks can be read; the first: {}; if the paths are relative to \

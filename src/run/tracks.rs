@@ -1,14 +1,18 @@
 //! `tracks.csv`: what a run is trained and judged on, in the order that the shuffle starts from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use crate::dataset::labels::LabelledTrack;
 use crate::dataset::prepare::Prepared;
+use crate::dataset::split::Split;
 use crate::files::write_atomically;
 use crate::{Error, Result};
 
 const HEADER: [&str; 4] = ["part", "id", "path", "moods"];
 const SEPARATOR: &str = "|";
+const VALIDATION: &str = "validation";
+const PARTS: [&str; 3] = ["training", VALIDATION, "test"];
 
 /// A track of one part: what a row says behind the part.
 #[derive(Debug, PartialEq)]
@@ -40,7 +44,7 @@ type Part = (&'static str, Vec<Row>);
 /// `clips` are those of training, validation and test.
 fn parts(labels: &[String], clips: [&[Prepared]; 3]) -> Vec<Part> {
     let rows = |clips: &[Prepared]| clips.iter().map(|clip| Row::of(clip, labels)).collect();
-    ["training", "validation", "test"].into_iter().zip(clips.map(rows)).collect()
+    PARTS.into_iter().zip(clips.map(rows)).collect()
 }
 
 /// Writes the tracks of training, validation and test whose audio can be used.
@@ -61,6 +65,42 @@ pub fn write_tracks(path: &Path, labels: &[String], clips: [&[Prepared]; 3]) -> 
     write_atomically(path, &bytes)
 }
 
+/// The rows of each part that [`write_tracks`] wrote.
+fn read(path: &Path) -> Result<HashMap<String, Vec<Row>>> {
+    let damaged = |what: &dyn std::fmt::Display| {
+        Error::input(format!("{} is damaged: {what}; restore it", path.display()))
+    };
+    let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    let mut reader = csv::Reader::from_reader(&*bytes);
+    if reader.headers().map_err(|error| damaged(&error))? != HEADER.as_slice() {
+        return Err(damaged(&format!("its header is not {}", HEADER.join(","))));
+    }
+    let mut parts: HashMap<String, Vec<Row>> = HashMap::new();
+    for row in reader.deserialize() {
+        let (part, id, listed, moods): (String, String, String, String) =
+            row.map_err(|error| damaged(&error))?;
+        if !PARTS.contains(&&*part) {
+            return Err(damaged(&format!("there is no part {part}")));
+        }
+        parts.entry(part).or_default().push(Row { id, listed, moods });
+    }
+    Ok(parts)
+}
+
+/// The split of a run that [`write_tracks`] has written. A track that it does not know is trained on.
+///
+/// # Errors
+/// The file cannot be read, or is damaged.
+pub fn kept_split(path: &Path, tracks: Vec<LabelledTrack>) -> Result<Split> {
+    let parts = read(path)?;
+    let validation: HashSet<(&str, &str)> =
+        parts.get(VALIDATION).into_iter().flatten().map(Row::key).collect();
+    let held_back = |LabelledTrack { track, .. }: &LabelledTrack| {
+        validation.contains(&(track.id.as_str(), track.listed.as_str()))
+    };
+    Ok(Split::by(tracks, held_back))
+}
+
 /// For each part whose tracks are not those that [`write_tracks`] wrote, how they differ; empty if all are
 /// the same in the same order.
 ///
@@ -71,24 +111,8 @@ pub fn track_changes(
     labels: &[String],
     clips: [&[Prepared]; 3],
 ) -> Result<Vec<String>> {
+    let mut then = read(path)?;
     let now = parts(labels, clips);
-    let mut then: HashMap<String, Vec<Row>> = HashMap::new();
-    let damaged = |what: &dyn std::fmt::Display| {
-        Error::input(format!("{} is damaged: {what}; restore it", path.display()))
-    };
-    let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, &error))?;
-    let mut reader = csv::Reader::from_reader(&*bytes);
-    if reader.headers().map_err(|error| damaged(&error))? != HEADER.as_slice() {
-        return Err(damaged(&format!("its header is not {}", HEADER.join(","))));
-    }
-    for row in reader.deserialize() {
-        let (part, id, listed, moods): (String, String, String, String) =
-            row.map_err(|error| damaged(&error))?;
-        if now.iter().all(|(name, _)| *name != part) {
-            return Err(damaged(&format!("there is no part {part}")));
-        }
-        then.entry(part).or_default().push(Row { id, listed, moods });
-    }
     let of_part = |(name, now): &Part| {
         let then = then.remove(*name).unwrap_or_default();
         difference(&then, now).map(|difference| format!("{name}: {difference}"))

@@ -4,15 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::dataset::cache::{FeatureCache, default_root};
+use crate::dataset::cache::{CACHE_VARIABLE, FeatureCache, default_root};
+use crate::dataset::copies;
 use crate::dataset::features::FeatureRecipe;
-use crate::dataset::labels::{CHOOSE, Labelled, LabelledTrack, MoodChoice};
+use crate::dataset::labels::{
+    CHOOSE, Labelled, LabelledTrack, MoodChoice, in_every, in_none, shortened,
+};
 use crate::dataset::manifest::{self, Track};
 use crate::dataset::prepare::{
     Broken, Corpus, Prepared, handcrafted_normalization, normalization, prepare,
 };
 use crate::dataset::split::{Split, overlap, split_hash};
 use crate::dataset::synthetic::{self, CorpusSpec};
+use crate::error::Kind;
 use crate::exec::Device;
 use crate::model::checkpoint::{HandcraftedNormalization, Normalization};
 use crate::model::preset::Preset;
@@ -46,11 +50,9 @@ impl Config {
         let spec = CorpusSpec {
             clips,
             clip_seconds: self.data.synthetic_seconds.unwrap_or(self.preset.audio.clip_seconds),
-            seed: self.data.split_seed.unwrap_or(self.seed),
+            seed: self.split_seed(),
             shuffle_labels: false,
         };
-        // Refuses a folder that cannot be written, and says what to do.
-        FeatureCache::open(None)?;
         let bar = progress.bar("composing the synthetic corpus", clips);
         let manifest = synthetic::cached(&spec, &default_root()?, &|done| {
             bar.at(done);
@@ -58,6 +60,10 @@ impl Config {
                 true => Err(Error::stopped("stopped while the synthetic corpus was composed")),
                 false => Ok(()),
             }
+        });
+        let manifest = manifest.map_err(|error| match error.kind {
+            Kind::Input => error.followed_by(&format!("{CACHE_VARIABLE} names another folder")),
+            _ => error,
         })?;
         self.data.audio_root = manifest.parent().map(Path::to_owned);
         self.data.data = Some(manifest);
@@ -65,9 +71,35 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Holds tracks back for a run that begins.
+    pub(super) fn draw_split(
+        &self,
+        tracks: Vec<LabelledTrack>,
+        cache: &FeatureCache,
+        stop: &AtomicBool,
+        progress: &Progress,
+    ) -> Result<Split> {
+        let bar = progress.bar("looking for copies", tracks.len());
+        let contents = copies::contents(&tracks, cache, stop, &|done| bar.at(done))?;
+        Split::by_artist(tracks, &contents, self.split_seed())
+    }
+
+    /// Of the split and of the synthetic corpus.
+    pub(super) fn split_seed(&self) -> u64 {
+        self.data.split_seed.unwrap_or(self.seed)
+    }
+}
+
 impl Data {
     /// Reads the manifests, settles the labels (they go into the preset) and splits.
-    pub fn tracks(&self, preset: &mut Preset, seed: u64, progress: &Progress) -> Result<Tracks> {
+    /// Where there is no validation manifest, `hold_back` says which tracks take its part.
+    pub fn tracks(
+        &self,
+        preset: &mut Preset,
+        hold_back: &dyn Fn(Vec<LabelledTrack>) -> Result<Split>,
+        progress: &Progress,
+    ) -> Result<Tracks> {
         let manifest = self
             .data
             .as_deref()
@@ -102,13 +134,30 @@ impl Data {
         let read = |path: &Path| label(path, read(path)?);
         let all = label(manifest, tracks)?;
         let test = self.test.as_deref().map(read).transpose()?.unwrap_or_default();
-        let (train, validation) = match &self.validation {
-            Some(path) => (all, read(path)?),
-            None => {
-                let split = Split::by_artist(all, self.split_seed.unwrap_or(seed))?;
-                (split.train, split.validation)
-            }
+        let Split { train, validation } = match &self.validation {
+            Some(path) => Split { train: all, validation: read(path)? },
+            None => hold_back(all)?,
         };
+        let moods = &preset.moods;
+        let every = in_every(moods, &train);
+        if !every.is_empty() && every.len() < moods.len() {
+            progress.note(&format!(
+                "warning: every training clip has the mood {}: there is nothing to learn about it",
+                shortened(&every)
+            ));
+        }
+        if self.validation.is_none() {
+            let absent: Vec<&str> = in_none(moods, &train);
+            let held_back = in_none(moods, &validation);
+            let absent: Vec<&str> =
+                absent.into_iter().filter(|mood| !held_back.contains(mood)).collect();
+            if !absent.is_empty() {
+                progress.note(&format!(
+                    "warning: no training clip has the mood {}: all that have it are held back",
+                    shortened(&absent)
+                ));
+            }
+        }
         for (name, other) in [("validation", &validation), ("test", &test)] {
             let shared = overlap(&train, other);
             if shared > 0 {
@@ -119,6 +168,21 @@ impl Data {
             }
         }
         Ok(Tracks { train, validation, test })
+    }
+}
+
+impl Tracks {
+    /// Refuses training tracks that all have all of the moods.
+    pub fn check_learnable(&self, moods: &[String]) -> Result<()> {
+        let every = in_every(moods, &self.train);
+        if every.len() < moods.len() {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "every training clip has the mood {}: there is nothing to learn. Tracks with none of the \
+             moods are left out, so that one mood alone has none without it: name more with --moods",
+            shortened(&every)
+        )))
     }
 }
 
@@ -172,23 +236,8 @@ impl Clips {
             let corpus: Corpus =
                 prepare(tracks, device, &recipe, cache, stop, &|done| bar.at(done))?;
             drop(bar);
-            if corpus.padded > 0 {
-                progress.note(&format!(
-                    "{name}: {} clips are shorter than {} s and padded with silence",
-                    corpus.padded, config.preset.audio.clip_seconds
-                ));
-            }
-            if corpus.truncated > 0 {
-                progress.note(&format!(
-                    "{name}: {} files end before their header says; what is there is used",
-                    corpus.truncated
-                ));
-            }
-            if corpus.damaged > 0 {
-                progress.note(&format!(
-                    "{name}: {} files have parts that cannot be decoded and are silent",
-                    corpus.damaged
-                ));
+            for note in corpus.notes(config.preset.audio.clip_seconds) {
+                progress.note(&format!("{name}: {note}"));
             }
             if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
                 return Err(Error::input(format!(
@@ -203,6 +252,19 @@ impl Clips {
         let train = one("training", train)?;
         let validation = one("validation", validation)?;
         let test = one("test", test)?;
+        let copied = copies::count(train.iter().chain(&validation).chain(&test));
+        if copied > 0 {
+            progress.note(&format!("{copied} tracks are byte for byte copies of others"));
+        }
+        for (name, other) in [("validation", &validation), ("test", &test)] {
+            let copied = copies::across(&train, other);
+            if !copied.is_empty() {
+                progress.note(&copies_warning(name, &copied));
+            }
+        }
+        if let Some(warning) = cache.unwritten() {
+            progress.note(&warning);
+        }
         let size = cache.size()?;
         progress.note(&format!("feature cache: {size} in {}", cache.folder().display()));
         if let Some(first) = broken.first() {
@@ -229,4 +291,22 @@ impl Clips {
             broken,
         })
     }
+}
+
+/// Pairs that a warning names.
+const NAMED: usize = 3;
+
+/// `copied` are tracks of the `name` data, each with the training track that it is a copy of.
+fn copies_warning(name: &str, copied: &[(&LabelledTrack, &LabelledTrack)]) -> String {
+    let pair = |(one, other): &(&LabelledTrack, &LabelledTrack)| {
+        format!("{} = {}", one.track.listed, other.track.listed)
+    };
+    let named: Vec<String> = copied.iter().take(NAMED).map(pair).collect();
+    format!(
+        "warning: {} tracks of the {name} data have the same audio as training tracks: the score is \
+         too high ({}{})",
+        copied.len(),
+        named.join(", "),
+        if copied.len() > NAMED { ", …" } else { "" }
+    )
 }

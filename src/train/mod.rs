@@ -6,14 +6,17 @@ mod run;
 mod state;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::dataset::cache::FeatureCache;
 use crate::dataset::prepare::Broken;
+use crate::dataset::split::Split;
 use crate::error::Kind;
 use crate::exec::Device;
 use crate::metrics::Scores;
 use crate::report::Progress;
-use crate::run::{Config, EpochMetrics, Pace, RunFolder, read_predictions};
+use crate::run::{Config, EpochMetrics, Pace, RunFolder, kept_split, read_predictions};
 use crate::{Error, Result};
 use run::Run;
 use state::{check_same_config, initial_weights};
@@ -60,16 +63,19 @@ pub fn start(
     progress: &Progress,
 ) -> Result<Outcome> {
     let fresh = RunFolder::create(out)?;
+    let cache = Arc::new(FeatureCache::open(None)?);
     config.synthesise(until.stop, progress)?;
     let mut preset = config.preset.clone();
-    let tracks = config.data.tracks(&mut preset, config.seed, progress)?;
+    let hold_back = |tracks| config.draw_split(tracks, &cache, until.stop, progress);
+    let tracks = config.data.tracks(&mut preset, &hold_back, progress)?;
+    tracks.check_learnable(&preset.moods)?;
     config.preset = preset;
     if let Some(path) = &config.init {
         initial_weights(path, &config.preset)?;
     }
     let folder = fresh.folder().clone();
     config.write(&folder.config())?;
-    match Run::prepare(config, folder, tracks, device, until.stop, progress) {
+    match Run::prepare(config, folder, tracks, device, cache, until.stop, progress) {
         Ok(run) => {
             fresh.keep();
             run.train(until, progress)
@@ -84,9 +90,11 @@ pub fn start(
     }
 }
 
-/// Goes on with a run where it stopped; with no checkpoint yet it starts over.
+/// Goes on with a run where it stopped; with no checkpoint yet it starts over. `audio_root` is where the
+/// audio has moved; the run keeps that.
 pub fn resume(
     path: &Path,
+    audio_root: Option<&Path>,
     device: &Device,
     until: Until<'_>,
     progress: &Progress,
@@ -96,9 +104,25 @@ pub fn resume(
     }
     let folder = RunFolder::open(path)?;
     let mut config = Config::read(&folder.config())?;
+    if let Some(root) = audio_root {
+        if config.data.synthetic_clips.is_some() {
+            return Err(Error::input(
+                "--audio-root: the run composes its own corpus, so no audio of it can have moved; \
+                 leave the flag out",
+            ));
+        }
+        config.data.audio_root = Some(root.to_owned());
+    }
+    let cache = Arc::new(FeatureCache::open(None)?);
     config.synthesise(until.stop, progress)?;
     let mut preset = config.preset.clone();
-    let tracks = config.data.tracks(&mut preset, config.seed, progress)?;
+    let hold_back = |tracks| match (folder.tracks().exists(), folder.last().exists()) {
+        (true, _) => kept_split(&folder.tracks(), tracks),
+        // Early versions kept no list and did not look for copies.
+        (false, true) => Split::by_artist(tracks, &[], config.split_seed()),
+        (false, false) => config.draw_split(tracks, &cache, until.stop, progress),
+    };
+    let tracks = config.data.tracks(&mut preset, &hold_back, progress)?;
     if preset != config.preset {
         return Err(Error::input(format!(
             "the moods of the training manifest have changed since {} was written: {} then, {} \
@@ -108,9 +132,13 @@ pub fn resume(
             preset.moods.join(", ")
         )));
     }
-    Run::prepare(config, folder.clone(), tracks, device, until.stop, progress)
-        .map_err(|error| error_with_way_on(error, &folder))?
-        .train(until, progress)
+    let run = Run::prepare(config, folder.clone(), tracks, device, cache, until.stop, progress)
+        .map_err(|error| error_with_way_on(error, &folder))?;
+    if audio_root.is_some() {
+        // All of it was found there.
+        run.config.write(&folder.config())?;
+    }
+    run.train(until, progress)
 }
 
 /// The outcome of a run that has nothing left to do.

@@ -44,8 +44,8 @@ impl Run {
         let mut exhibits = Vec::new();
         let mut timelines = timelines.into_iter();
         for clip in validation.as_ref().map(most_wrong).unwrap_or_default() {
-            let decibels = self.cache.get(self.clips.validation[clip].log_mel);
-            let spectrogram = decibels.map(|decibels| data_url(&decibels, mels)).transpose()?;
+            let entry = self.cache.get(self.clips.validation[clip].log_mel);
+            let spectrogram = entry.map(|entry| data_url(&entry.values, mels)).transpose()?;
             let timeline = timelines.next().unwrap_or_default();
             exhibits.push(Exhibit { clip, spectrogram, timeline });
         }

@@ -64,10 +64,10 @@ impl Run {
         folder: RunFolder,
         tracks: Tracks,
         device: &Device,
+        cache: Arc<FeatureCache>,
         stop: &AtomicBool,
         progress: &Progress,
     ) -> Result<Self> {
-        let cache = Arc::new(FeatureCache::open(None)?);
         let mut clips = Clips::prepare(tracks, &config, device, &cache, stop, progress)?;
         if folder.last().exists() {
             clips.keep_normalization(folder.read_last()?.description()?.normalization);
@@ -114,7 +114,7 @@ impl Run {
         let per_epoch = self.updates_per_epoch();
         let last_update = self.config.preset.train.epochs * per_epoch;
         let end = until.max_steps.map_or(last_update, |most| most.min(last_update));
-        if self.update > 0 {
+        if self.update > 0 && self.update < end {
             progress.note(&format!("going on after update {} of {end}", self.update));
         }
         let mut events = self.open_events()?;
