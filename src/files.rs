@@ -1,12 +1,14 @@
-//! Files that appear whole or not at all, and their names.
+//! Files that appear whole or not at all, never in the place of what they are made from, and their
+//! names.
 
 mod letters;
 mod names;
 
+use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 pub use letters::{ByLetters, name_alike};
@@ -21,8 +23,7 @@ pub const PARTIAL: &str = ".partial";
 /// A folder that does not exist or cannot be written, a full disk; what was at `path` is then as it
 /// was.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut partial = OsString::from(path);
-    partial.push(PARTIAL);
+    let partial = partial(path);
     let write = || {
         let mut file = File::create(&partial)?;
         file.write_all(bytes)?;
@@ -40,6 +41,79 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// What is written before it becomes `path`.
+fn partial(path: &Path) -> PathBuf {
+    let mut partial = OsString::from(path);
+    partial.push(PARTIAL);
+    partial.into()
+}
+
+/// Makes sure, before any work, that [`write_atomically`] can write `output`, and that this replaces
+/// none of `inputs`.
+///
+/// # Errors
+/// It is an input, or something that is no file; its folder does not exist or cannot be written.
+pub fn check_output<P: AsRef<Path>>(
+    output: &Path,
+    inputs: impl IntoIterator<Item = P>,
+) -> Result<()> {
+    let partial = partial(output);
+    check_distinct([output, &partial], inputs)?;
+    if std::fs::metadata(output).is_ok_and(|there| !there.is_file()) {
+        return Err(Error::input(format!(
+            "{} is there and is not a file; name another",
+            output.display()
+        )));
+    }
+    let left = partial.exists();
+    OpenOptions::new().append(true).create(true).open(&partial).map_err(|error| {
+        Error::io("write", output, &error)
+            .followed_by("its folder has to be there and to allow new files; name another file")
+    })?;
+    if !left {
+        let _ = std::fs::remove_file(&partial);
+    }
+    Ok(())
+}
+
+/// Refuses outputs that would replace an input, under whatever name.
+///
+/// # Errors
+/// The first that would.
+pub fn check_distinct<P: AsRef<Path>, Q: AsRef<Path>>(
+    outputs: impl IntoIterator<Item = P>,
+    inputs: impl IntoIterator<Item = Q>,
+) -> Result<()> {
+    let there = |output: P| Some((identity(output.as_ref())?, output));
+    let outputs: Vec<_> = outputs.into_iter().filter_map(there).collect();
+    if outputs.is_empty() {
+        return Ok(());
+    }
+    let inputs: HashSet<_> =
+        inputs.into_iter().filter_map(|input| identity(input.as_ref())).collect();
+    match outputs.iter().find(|(identity, _)| inputs.contains(identity)) {
+        None => Ok(()),
+        Some((_, output)) => Err(Error::input(format!(
+            "{} is an input, and would be overwritten; name another file",
+            output.as_ref().display()
+        ))),
+    }
+}
+
+/// The same for every name of a file; `None` where there is none.
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// The same for every name of a file; `None` where there is none.
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()
 }
 
 /// Whether the name is that of a file which was to take another's place, `.NAME.moodshader-PROCESS`:

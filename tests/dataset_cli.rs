@@ -366,3 +366,32 @@ fn the_cache_is_shown_bounded_and_cleared() {
     assert_eq!(left, [place.at("cache/features")]);
     place.refused(&["dataset", "cache", "--max-size", "2 songs"]);
 }
+
+/// A matrix of 20 000 tags would take 3 GB, and comparing all with all minutes.
+#[test]
+fn very_many_tags_are_counted_at_once() {
+    let place = Place::new();
+    let tags: Vec<String> = (0..20_000).map(|tag| format!("t{tag:x}")).collect();
+    let mut rows: Vec<String> = tags.iter().map(|tag| format!("{tag}.wav,{tag}")).collect();
+    rows.push("a.wav,t7|t4e1f".to_owned());
+    rows.push("b.wav,t7|t4e1f".to_owned());
+    rows.push(format!("all.wav,{}", tags.join("|")));
+    place.write("list.csv", &format!("path,tags\n{}\n", rows.join("\n")));
+    let started = std::time::Instant::now();
+    let stats =
+        &place.json(&["dataset", "stats", "list.csv", "--moods", "all", "--format", "json"])[0];
+    assert_eq!(stats["moods"].as_object().unwrap().len(), 20_000);
+    assert_eq!(stats["moods"]["t0"], 2);
+    assert_eq!(stats["together"].as_object().unwrap().len(), 1000);
+    assert_eq!(stats["together"]["t7"]["t4e1f"], 3);
+    let text = place.out(&["dataset", "stats", "list.csv", "--moods", "all"]);
+    assert!(text.contains("most frequent pairs of the 1000 most frequent moods"), "{text}");
+    assert!(text.contains("     3 t4e1f, t7"), "{text}");
+
+    let train = ["train", "--data", "list.csv", "--out", "run", "--device", "cpu"];
+    for moods in ["all", &tags.join(",")] {
+        let message = place.refused(&[&train[..], &["--moods", moods]].concat());
+        assert!(message.contains("moods = 20000: at most 16384"), "{message}");
+    }
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}

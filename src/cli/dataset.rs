@@ -1,5 +1,6 @@
 //! `moodshader dataset`: what is in the manifests, and whether it can be used.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -9,9 +10,9 @@ use super::{Format, list_errors, to_json};
 use crate::audio::{Unlisted, format_of, passed_over};
 use crate::dataset::cache::{FeatureCache, default_root, show_bytes};
 use crate::dataset::check::{Crossing, Findings, check, files};
-use crate::dataset::labels::{CHOOSE, Labelled, MoodChoice};
+use crate::dataset::labels::{self, CHOOSE, MoodChoice};
 use crate::dataset::manifest::{self, Manifest, Track};
-use crate::dataset::stats::Stats;
+use crate::dataset::stats::{PAIRED, Stats};
 use crate::dataset::synthetic;
 use crate::files::path_text;
 use crate::model::preset::Preset;
@@ -48,6 +49,8 @@ struct Selection {
 }
 
 /// Print tracks, moods and which of them meet, artists, hours, and what is left out and why.
+///
+/// Of more than 1000 moods, pairs are counted for the 1000 most frequent.
 #[derive(Args, Debug)]
 struct Counting {
     #[command(flatten)]
@@ -127,7 +130,7 @@ fn moods(choice: Option<&str>, manifests: &[Vec<Track>]) -> Result<Vec<String>> 
     let all: Vec<Track> = manifests.iter().flatten().cloned().collect();
     let labels = choice.labels(&all)?;
     // Says which tags there are, where none of the moods is among them.
-    Labelled::new(all, &labels).map_err(|error| error.followed_by(CHOOSE))?;
+    labels::check(&all, &labels).map_err(|error| error.followed_by(CHOOSE))?;
     Ok(labels)
 }
 
@@ -214,10 +217,14 @@ fn stats_text(name: &str, stats: &Stats, moods: &[String], with_files: bool) -> 
     }
     if moods.len() > MATRIX_MOODS {
         text.push_str("\n  tracks with each mood\n");
-        for (mood, count) in moods.iter().zip(stats.counts()) {
+        for (mood, count) in moods.iter().zip(&stats.counts) {
             text.push_str(&format!("  {count:>6} {mood}\n"));
         }
-        text.push_str("\n  most frequent pairs\n");
+        let of = match stats.paired.len() < moods.len() {
+            true => format!(" of the {PAIRED} most frequent moods"),
+            false => String::new(),
+        };
+        text.push_str(&format!("\n  most frequent pairs{of}\n"));
         for (count, a, b) in frequent_pairs(stats, moods) {
             text.push_str(&format!("  {count:>6} {a}, {b}\n"));
         }
@@ -243,9 +250,10 @@ fn stats_text(name: &str, stats: &Stats, moods: &[String], with_files: bool) -> 
 
 /// The pairs that most tracks have, with their tracks.
 fn frequent_pairs<'a>(stats: &Stats, moods: &'a [String]) -> Vec<(usize, &'a str, &'a str)> {
-    let mut pairs: Vec<_> = (0..moods.len())
-        .flat_map(|a| (a + 1..moods.len()).map(move |b| (a, b)))
-        .map(|(a, b)| (stats.together[a][b], &*moods[a], &*moods[b]))
+    let mood = |place: usize| &*moods[stats.paired[place]];
+    let mut pairs: Vec<_> = (0..stats.paired.len())
+        .flat_map(|a| (a + 1..stats.paired.len()).map(move |b| (a, b)))
+        .map(|(a, b)| (stats.together[a][b], mood(a), mood(b)))
         .filter(|(count, ..)| *count > 0)
         .collect();
     pairs.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
@@ -254,11 +262,13 @@ fn frequent_pairs<'a>(stats: &Stats, moods: &'a [String]) -> Vec<(usize, &'a str
 }
 
 fn stats_json(name: &str, stats: &Stats, moods: &[String]) -> Value {
-    let row = |counts: &[usize]| -> Value {
-        moods.iter().cloned().zip(counts.iter().map(|&count| Value::from(count))).collect()
+    let counts: Value =
+        moods.iter().cloned().zip(stats.counts.iter().map(|&count| Value::from(count))).collect();
+    let paired = || stats.paired.iter().map(|&mood| moods[mood].clone());
+    let row = |counts: &Vec<usize>| -> Value {
+        paired().zip(counts.iter().map(|&count| Value::from(count))).collect()
     };
-    let together: Value =
-        moods.iter().cloned().zip(stats.together.iter().map(|counts| row(counts))).collect();
+    let together: Value = paired().zip(stats.together.iter().map(row)).collect();
     json!({
         "manifest": name,
         "listed": stats.listed,
@@ -268,7 +278,7 @@ fn stats_json(name: &str, stats: &Stats, moods: &[String]) -> Value {
         "albums": stats.albums,
         "hours": stats.hours,
         "missing": stats.missing,
-        "moods": row(&stats.counts().collect::<Vec<_>>()),
+        "moods": counts,
         "together": together,
     })
 }
@@ -278,7 +288,7 @@ impl Checking {
         let progress = Progress::new(self.quiet);
         let (mut manifests, unlisted) = self.selection.read(&progress)?;
         if let Some(choice) = &self.moods {
-            let moods = moods(Some(choice), &manifests)?;
+            let moods: HashSet<String> = moods(Some(choice), &manifests)?.into_iter().collect();
             for tracks in &mut manifests {
                 tracks.retain(|track| track.tags.iter().any(|tag| moods.contains(tag)));
             }

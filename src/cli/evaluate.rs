@@ -1,11 +1,13 @@
 //! `moodshader evaluate`: how good a model is on labelled music.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{Common, Format, open_device, to_json};
 use crate::Result;
+use crate::dataset::manifest;
+use crate::files::check_output;
 use crate::metrics::Interval;
 use crate::model::checkpoint::Checkpoint;
 use crate::output;
@@ -47,6 +49,9 @@ impl Evaluate {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
         let checkpoint = Checkpoint::read(&self.model)?;
+        if let Some(path) = &self.predictions {
+            self.check_predictions(path)?;
+        }
         let device = open_device(&self.common.device, &progress)?;
         let root = self.audio_root.as_deref();
         let evaluated = evaluate(&checkpoint, &self.data, root, &device, &progress)?;
@@ -61,6 +66,14 @@ impl Evaluate {
             write_predictions(path, &evaluation.moods, &evaluated.clips, scores)?;
         }
         Ok(())
+    }
+
+    /// What would go wrong after all clips are predicted is found before.
+    fn check_predictions(&self, path: &Path) -> Result<()> {
+        let listed = manifest::read(&self.data, self.audio_root.as_deref())?;
+        let inputs = listed.tracks.into_iter().map(|track| track.path);
+        check_output(path, inputs.chain([self.model.clone(), self.data.clone()]))
+            .map_err(|error| error.context("--predictions"))
     }
 }
 

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::files::write_atomically;
+use crate::Result;
+use crate::files::{check_output, write_atomically};
 use crate::model::checkpoint::Checkpoint;
 use crate::model::onnx::{Input, export};
 use crate::output;
-use crate::{Error, Result};
 
 /// Write a model as ONNX, for onnxruntime and others.
 ///
@@ -31,14 +31,7 @@ pub struct Export {
 impl Export {
     pub fn run(&self) -> Result<()> {
         let checkpoint = Checkpoint::read(&self.model)?;
-        // A slip that would cost the model.
-        let same = |path: &PathBuf| path.canonicalize().ok();
-        if same(&self.out).is_some_and(|out| Some(out) == same(&self.model)) {
-            return Err(Error::input(format!(
-                "--out {} is the model itself; name another file",
-                self.out.display()
-            )));
-        }
+        check_output(&self.out, [&self.model])?;
         let input = if self.with_features { Input::Samples } else { Input::LogMel };
         let bytes =
             export(&checkpoint, input).map_err(|error| error.context(self.model.display()))?;

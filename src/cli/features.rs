@@ -9,7 +9,7 @@ use crate::audio::find_audio;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::export::{Exported, export, jobs, open};
 use crate::dataset::features::FeatureRecipe;
-use crate::files::names_note;
+use crate::files::{check_distinct, names_note};
 use crate::model::checkpoint::Checkpoint;
 use crate::model::preset::Preset;
 use crate::{Error, Result};
@@ -58,6 +58,7 @@ impl Features {
         let mut failed: Vec<Error> = found.unlisted.into_iter().map(|(_, error)| error).collect();
         let folders = failed.len();
         let all = jobs(found.files, &self.out)?;
+        check_distinct(all.iter().map(|job| &job.array), all.iter().map(|job| &job.audio))?;
         let count = all.len();
         let cache = FeatureCache::open(None)?;
         let todo = open(&self.out, &recipe, &cache, all)?;

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Common, open_device, stop_on_interrupt};
 use crate::audio::{Found, find_audio};
-use crate::files::names_note;
+use crate::files::{check_output, names_note};
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::{Tagger, playlist, predict_files, tags};
 use crate::report::{Progress, audio_files, clock};
@@ -182,7 +182,9 @@ impl Predict {
                 )));
             }
             if description.threshold(mood).is_some() {
-                playlist::check_free(&self.playlist_path(mood))?;
+                let path = self.playlist_path(mood);
+                playlist::check_free(&path)?;
+                check_output(&path, [&self.model])?;
                 continue;
             }
             let why = match description.thresholds {

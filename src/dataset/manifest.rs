@@ -9,7 +9,7 @@
 //!   that is no audio is passed over, unless its name has an audio ending: that one is listed, and
 //!   found unusable when it is read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -293,11 +293,12 @@ fn locate(root: &Path, listed: &str, by_letters: &mut ByLetters) -> PathBuf {
 
 /// Drops the mood prefix, empty cells and repetitions; keeps the order.
 fn clean_tags<'a>(cells: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let mut tags: Vec<String> = Vec::new();
+    let mut tags = Vec::new();
+    let mut known = HashSet::new();
     for cell in cells {
         let tag = cell.trim();
         let tag = tag.strip_prefix(MOOD_PREFIX).unwrap_or(tag);
-        if !tag.is_empty() && !tags.iter().any(|known| known == tag) {
+        if !tag.is_empty() && known.insert(tag) {
             tags.push(tag.to_owned());
         }
     }

@@ -1,8 +1,12 @@
 //! What a manifest holds, counted without opening any audio.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 
 use super::manifest::Track;
+
+/// Moods whose pairs are counted: a matrix of 10 000 tags would take a gigabyte.
+pub const PAIRED: usize = 1000;
 
 /// Counts over the tracks of one manifest.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +27,11 @@ pub struct Stats {
     pub hours: Option<f64>,
     /// Tracks whose audio file is not there.
     pub missing: usize,
-    /// `together[a][b]`: tracks with both moods, `together[a][a]`: with mood a.
+    /// Tracks with each mood, in the order of the moods.
+    pub counts: Vec<usize>,
+    /// Places of the moods whose pairs are counted: of all, or of the [`PAIRED`] most frequent.
+    pub paired: Vec<usize>,
+    /// `together[a][b]`: tracks with both the moods `paired[a]` and `paired[b]`.
     pub together: Vec<Vec<usize>>,
 }
 
@@ -39,13 +47,18 @@ impl Stats {
             albums: None,
             hours: None,
             missing: 0,
-            together: vec![vec![0; moods.len()]; moods.len()],
+            counts: vec![0; moods.len()],
+            paired: Vec::new(),
+            together: Vec::new(),
+        };
+        let places: HashMap<&str, usize> = moods.iter().map(String::as_str).zip(0..).collect();
+        let present = |track: &Track| -> Vec<usize> {
+            track.tags.iter().filter_map(|tag| places.get(tag.as_str()).copied()).collect()
         };
         let (mut artists, mut albums) = (HashSet::new(), HashSet::new());
         let mut seconds = None;
         for track in tracks {
-            let present: Vec<usize> =
-                (0..moods.len()).filter(|&mood| track.tags.contains(&moods[mood])).collect();
+            let present = present(track);
             match (present.is_empty(), track.tags.is_empty()) {
                 (true, true) => stats.untagged += 1,
                 (true, false) => stats.other_tags += 1,
@@ -61,8 +74,19 @@ impl Stats {
             if let Some(duration) = track.duration {
                 *seconds.get_or_insert(0.0) += duration;
             }
-            for &a in &present {
-                for &b in &present {
+            present.into_iter().for_each(|mood| stats.counts[mood] += 1);
+        }
+        stats.paired = (0..moods.len()).collect();
+        stats.paired.sort_by_key(|&mood| Reverse(stats.counts[mood]));
+        stats.paired.truncate(PAIRED);
+        stats.paired.sort_unstable();
+        let rows: HashMap<usize, usize> = stats.paired.iter().copied().zip(0..).collect();
+        stats.together = vec![vec![0; rows.len()]; rows.len()];
+        for track in tracks {
+            let rows: Vec<usize> =
+                present(track).iter().filter_map(|mood| rows.get(mood).copied()).collect();
+            for &a in &rows {
+                for &b in &rows {
                     stats.together[a][b] += 1;
                 }
             }
@@ -72,10 +96,5 @@ impl Stats {
         stats.albums = known(albums);
         stats.hours = seconds.map(|seconds| seconds / 3600.0);
         stats
-    }
-
-    /// Tracks with each mood, in the order of the moods.
-    pub fn counts(&self) -> impl Iterator<Item = usize> + '_ {
-        self.together.iter().enumerate().map(|(mood, row)| row[mood])
     }
 }

@@ -1,6 +1,7 @@
 //! Whether a preset can work, beyond the limits of single keys and of the model's layers: each check
 //! names the key, the value and the reason.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::keys::Keyed;
@@ -25,7 +26,14 @@ impl Preset {
 
     fn validate_moods(&self) -> Result<()> {
         require(!self.moods.is_empty(), "moods", "none", "a model needs a label to learn")?;
-        for (place, mood) in self.moods.iter().enumerate() {
+        require(
+            self.moods.len() <= MAX_WIDTH,
+            "moods",
+            self.moods.len(),
+            format_args!("at most {MAX_WIDTH}"),
+        )?;
+        let mut named = HashSet::new();
+        for mood in &self.moods {
             require(
                 !mood.is_empty() && mood.trim() == mood && !mood.contains(char::is_control),
                 "moods",
@@ -33,14 +41,8 @@ impl Preset {
                 "a mood is a word or two, with no blank at its ends",
             )?;
             require(mood != "macro", "moods", mood, "the name of the mean over moods in reports")?;
-            require(!self.moods[..place].contains(mood), "moods", mood, "named twice")?;
+            require(named.insert(mood), "moods", mood, "named twice")?;
         }
-        require(
-            self.moods.len() <= MAX_WIDTH,
-            "moods",
-            self.moods.len(),
-            format_args!("at most {MAX_WIDTH}"),
-        )?;
         require(
             self.moods.len() > 1 || self.model.output != Output::Softmax,
             "moods",
