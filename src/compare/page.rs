@@ -42,5 +42,8 @@ fn section(id: &'static str, title: &str, caption: &str, cells: &Cells) -> Secti
 
 /// A folder's name as a part of an address, from escaped text.
 fn address(name: &str) -> String {
-    name.replace('%', "%25").replace('#', "%23").replace('?', "%3F")
+    // A colon would end the name of a protocol.
+    [('%', "%25"), ('#', "%23"), ('?', "%3F"), (':', "%3A")]
+        .into_iter()
+        .fold(name.to_owned(), |name, (letter, code)| name.replace(letter, code))
 }

@@ -38,7 +38,8 @@ impl Table {
 
     /// For a README.
     pub fn markdown(&self) -> String {
-        let notes: String = self.notes().iter().map(|note| format!("- {note}\n")).collect();
+        let notes: String =
+            self.notes().iter().map(|note| format!("- {}\n", markdown(note))).collect();
         format!(
             "{}\n\n{}\nROC-AUC of each mood:\n\n{}\n{notes}",
             self.heading(),
@@ -218,6 +219,19 @@ impl Table {
     }
 }
 
+/// Text that means itself in Markdown, in a cell too; names may hold anything.
+fn markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        // Brackets are ours, around intervals; only with a parenthesis are they a link.
+        if r"\`*|<>&".contains(letter) || (letter == '(' && escaped.ends_with(']')) {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
+}
+
 /// Numbers, `between` between them.
 pub(super) fn list(numbers: &[u64], between: &str) -> String {
     numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(between)
@@ -279,11 +293,22 @@ impl Cells {
 
     fn markdown(&self) -> String {
         let line = |cells: &Vec<String>| {
-            let escaped = cells.iter().map(|cell| cell.replace('|', "\\|"));
-            format!("| {} |\n", escaped.collect::<Vec<_>>().join(" | "))
+            let cells: Vec<String> = cells.iter().map(|cell| markdown(cell)).collect();
+            format!("| {} |\n", cells.join(" | "))
         };
         let rule = format!("|{}\n", "---|".repeat(self.head.len()));
         let rows: String = self.rows.iter().map(line).collect();
         format!("{}{rule}{rows}", line(&self.head))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::markdown;
+
+    #[test]
+    fn names_mean_themselves_in_markdown() {
+        assert_eq!(markdown("a|b<i> [x](y)"), r"a\|b\<i\> [x]\(y)");
+        assert_eq!(markdown("0.71 [0.6, 0.8]"), "0.71 [0.6, 0.8]");
     }
 }
