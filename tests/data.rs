@@ -316,3 +316,19 @@ fn a_cache_that_can_only_be_read_is_used() {
     place.train(&format!("--out kept {lacking}"));
     place.same("lacking", "kept");
 }
+
+#[test]
+fn clips_too_long_for_the_adapter_are_refused_before_any_is_read() {
+    let place = Place::new();
+    // Files that are read first would be told as broken. That they are equal makes no copies of them:
+    // they hold no audio.
+    (0..CLIPS).for_each(|index| fs::write(place.path(&listed(index)), "no audio").unwrap());
+    let output = place.run(
+        "train --config tiny.toml --data data.csv --out run --set audio.clip_seconds=3600 --set \
+         train.batch=1 --device gpu",
+    );
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.contains("audio.clip_seconds") && err.contains("MiB"), "{err}");
+    assert!(!err.contains("cannot be used") && !place.path("run").exists(), "{err}");
+}

@@ -342,6 +342,15 @@ fn presets_that_cannot_work_are_refused_with_key_and_reason() {
         (refused(|p| p.train.decay_updates = Some(0)), vec!["train.decay_updates = 0"]),
         (refused(|p| p.train.betas[1] = 1.0), vec!["train.betas = 1"]),
         (refused(|p| p.train.epsilon = 0.0), vec!["train.epsilon = 0"]),
+        // Single precision has neither, and messages do not write 300 digits.
+        (refused(|p| p.train.epsilon = 1e-300), vec!["train.epsilon = 1e-300", "single precision"]),
+        (refused(|p| p.train.epsilon = 1e300), vec!["train.epsilon = 1e300"]),
+        (refused(|p| p.train.learning_rate = 1e-300), vec!["train.learning_rate = 1e-300"]),
+        (refused(|p| p.train.betas[1] = 1e300), vec!["train.betas = 1e300"]),
+        (refused(|p| p.features.fmax = 1e300), vec!["features.fmax = 1e300"]),
+        (refused(|p| p.features.fmax = f64::NAN), vec!["features.fmax = NaN"]),
+        (refused(|p| p.features.fmax = 1.0), vec!["features.fmax = 1", "no bin"]),
+        (refused(|p| p.features.fmin = 11_024.5), vec!["features.fmax = 11025", "no bin"]),
         (
             refused(|p| p.train.loss = Loss::SigmoidBce),
             vec!["train.loss = sigmoid_bce", "softmax_bce"],
@@ -386,4 +395,19 @@ fn the_learning_rate_decays_smoothly() {
     assert!((train.learning_rate(500, 100) - 1e-3 * 0.3f64.sqrt()).abs() < 1e-15);
     train.decay_updates = Some(1);
     assert!((train.learning_rate(2, 100) - 9e-5).abs() < 1e-18);
+}
+
+#[test]
+fn a_training_that_diverges_is_told_the_likeliest_cause() {
+    let told = |key: &str, value: &str| {
+        let mut preset = paper();
+        preset.set(key, value).unwrap();
+        preset.validate().unwrap();
+        preset.train.diverged()
+    };
+    for (key, value) in
+        [("train.epsilon", "1e-30"), ("train.decay_rate", "2"), ("train.learning_rate", "10")]
+    {
+        assert!(told(key, value).contains(&format!("--set {key}=")), "{}", told(key, value));
+    }
 }

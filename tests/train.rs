@@ -138,6 +138,28 @@ fn ctrl_c_while_features_are_computed_says_how_to_go_on() {
     place.same("whole", "run");
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_before_the_report_says_what_writes_it() {
+    let place = Place::new();
+    place.train("--out whole");
+    let start = "train --config tiny.toml --data data.csv --out run --quiet";
+    let first = place.command(start).spawn().unwrap();
+    let metrics = place.path("run/metrics.jsonl");
+    wait_for(&place.path("run/last.safetensors"));
+    while fs::read_to_string(&metrics).unwrap_or_default().lines().count() < 3 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    signal(&first, "-INT");
+    let output = first.wait_with_output().unwrap();
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert!(err.contains("before the report was written") && err.contains("--resume"), "{err}");
+    assert!(!place.path("run/report.html").exists());
+    place.ok("train --resume run");
+    place.same("whole", "run");
+}
+
 #[test]
 fn init_takes_weights_and_statistics_only() {
     let place = Place::new();

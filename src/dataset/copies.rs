@@ -15,6 +15,7 @@ use super::cache::FeatureCache;
 use super::labels::LabelledTrack;
 use super::prepare::Prepared;
 use super::split::same_track;
+use crate::audio::format_of;
 use crate::{Error, Result};
 
 /// The hash of the content of an audio file, from the cache where it is known there.
@@ -29,7 +30,8 @@ pub(super) fn content(path: &Path, cache: &FeatureCache) -> Result<Hash> {
     cache.content_hash(path)
 }
 
-/// The hash of each track's file; `None` where it cannot be read, which is told when it is needed.
+/// The hash of each track's file; `None` where it cannot be read or holds no audio, which is told when
+/// it is needed: downloads that failed alike are no copies.
 /// `progress` is told how many are done.
 ///
 /// # Errors
@@ -45,7 +47,9 @@ pub fn contents(
         if stop.load(Ordering::Relaxed) {
             return Err(Error::stopped("stopped while the files were compared"));
         }
-        let hash = content(&track.track.path, cache).ok();
+        let path = &track.track.path;
+        let holds_audio = matches!(format_of(path), Ok(Some(_)));
+        let hash = if holds_audio { content(path, cache).ok() } else { None };
         progress(1 + done.fetch_add(1, Ordering::Relaxed));
         Ok(hash)
     };

@@ -95,10 +95,37 @@ impl FeatureRecipe {
         self.audio.validate()?;
         self.features.validate(&self.audio)?;
         self.rolloff.map_or(Ok(()), preset::validate_rolloff)?;
-        if self.largest() > COUNT_LIMIT {
-            return Err(Error::input("features: the clip is too long"));
+        match self.largest() > COUNT_LIMIT {
+            true => Err(self.too_long("32 bits do not count its spectra")),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Refuses a recipe by which the device cannot transform a clip, before one is read.
+    ///
+    /// # Errors
+    /// As [`Extractor::new`].
+    pub fn check_fits(&self, device: &Device) -> Result<()> {
+        self.check()?;
+        let Device::Gpu(gpu) = device else { return Ok(()) };
+        let (needed, allowed) =
+            (4 * self.largest() as u64, gpu.limits().max_storage_buffer_binding_size);
+        match needed > allowed {
+            true => Err(self.too_long(format_args!(
+                "its spectra need {} MiB in one binding and {} allows {} MiB",
+                needed.div_ceil(1 << 20),
+                gpu.summary().name,
+                allowed >> 20
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    fn too_long(&self, reason: impl fmt::Display) -> Error {
+        Error::input(format!(
+            "audio.clip_seconds = {} is too long: {reason}; shorten the clips",
+            self.audio.clip_seconds
+        ))
     }
 }
 
@@ -250,7 +277,7 @@ impl Extractor {
     /// The recipe has a number that no spectrogram can be made with, or the device cannot hold a
     /// clip's spectra.
     pub fn new(device: &Device, recipe: FeatureRecipe) -> Result<Self> {
-        recipe.check()?;
+        recipe.check_fits(device)?;
         let preset::Audio { sample_rate, .. } = recipe.audio;
         let preset::Features { n_fft, mels, fmin, fmax, .. } = recipe.features;
         let rounded = |table: Vec<f64>| table.into_iter().map(|x| x as f32).collect::<Vec<_>>();

@@ -309,7 +309,8 @@ impl Checkpoint {
                  diverged, or the file is damaged; use an earlier checkpoint"
             )));
         }
-        if name.ends_with(".running_var") && tensor.values.iter().any(|&value| value < 0.0) {
+        let is_square = name.ends_with(".running_var") || name.starts_with("optimizer.exp_avg_sq.");
+        if is_square && tensor.values.iter().any(|&value| value < 0.0) {
             return Err(Error::input(format!(
                 "tensor `{name}` holds a negative variance: the file is damaged"
             )));
@@ -393,6 +394,12 @@ impl Description {
         self.preset.validate().map_err(|error| error.context("its preset"))?;
         if self.labels != self.preset.moods {
             return Err(Error::input("the metadata's `labels` are not the preset's moods"));
+        }
+        if self.epoch_loss.is_some_and(|loss| !loss.is_finite()) {
+            return Err(Error::input(
+                "the metadata's `epoch_loss` is not finite: the training that wrote it has \
+                 diverged, or the file is damaged",
+            ));
         }
         let Normalization { mean, std, handcrafted } = self.normalization;
         if !standardises(mean, std) {

@@ -16,4 +16,4 @@ mod session;
 pub use graph::Graph;
 pub use network::{Handles, Network, Program};
 pub use planning::Purpose;
-pub use session::{DIVERGED, Inputs, Judgement, MOMENTS, Session};
+pub use session::{Inputs, Judgement, MOMENTS, Session};

@@ -47,6 +47,13 @@ fn above_zero(value: f64) -> bool {
     value > 0.0 && value.is_finite()
 }
 
+/// What kernels, which compute in single precision, take for 0.
+const VANISHES: &str = "must be at least 1.2e-38, which single precision tells from 0, and finite";
+
+/// Below this, the root of a second moment that single precision can hold is larger than epsilon, and
+/// where a gradient's square vanishes the step has no bound: √1.2e-38.
+const SMALLEST_ROOT: f64 = 1.1e-19;
+
 keys! {
     /// A whole preset. Reading one checks names and types; [`Preset::validate`] checks that it can
     /// work.
@@ -89,10 +96,10 @@ keys! {
         mels: usize where (1..=MAX_MELS).contains(mels)
             => format_args!("must be between 1 and {MAX_MELS}"),
         /// Lower edge of the lowest band, Hz.
-        fmin: f64 where *fmin >= 0.0 && fmin < fmax
+        fmin: f64 where *fmin >= 0.0 && (fmin < fmax || !above_zero(*fmax))
             => format_args!("must be at least 0 and below fmax = {fmax} Hz"),
         /// Upper edge of the highest band, Hz.
-        fmax: f64,
+        fmax: f64 where above_zero(*fmax) => ABOVE_ZERO,
         /// How far below a clip's maximum its values may lie, dB; what is lower is raised.
         top_db: f64 where *top_db > 0.0 && top_db.is_finite() => "must be above 0 dB",
     }
@@ -196,7 +203,8 @@ keys! {
         batch: usize where (1..=MAX_WIDTH).contains(batch)
             => format_args!("must be between 1 and {MAX_WIDTH} clips"),
         /// Adam's step size at update 0.
-        learning_rate: f64 where above_zero(*learning_rate) => ABOVE_ZERO,
+        learning_rate: f64 where learning_rate.is_finite() && *learning_rate >= f64::from(f32::MIN_POSITIVE)
+            => VANISHES,
         /// Factor of the learning rate over each decay period, smoothly.
         decay_rate: f64 where above_zero(*decay_rate) => ABOVE_ZERO,
         /// The decay period in epochs.
@@ -208,7 +216,7 @@ keys! {
         /// Adam's decay rates of the first and second moment.
         betas: [f64; 2],
         /// Adam's epsilon, outside the square root.
-        epsilon: f64 where above_zero(*epsilon) => ABOVE_ZERO,
+        epsilon: f64 where *epsilon > 0.0 && (*epsilon as f32).is_normal() => VANISHES,
         /// Binary cross-entropy: "softmax_bce" on the softmax's outputs, "sigmoid_bce" from the
         /// logits of sigmoids; follows `model.output`.
         loss: Loss,
@@ -364,6 +372,19 @@ impl Preset {
 }
 
 impl Train {
+    /// What numbers that are not finite mean, and what to do about the likeliest cause.
+    pub fn diverged(&self) -> String {
+        let remedy = if self.epsilon < SMALLEST_ROOT {
+            "a larger epsilon (--set train.epsilon=1e-8): where gradients are so small that their \
+             squares vanish, it alone bounds the step"
+        } else if self.decay_rate > 1.0 {
+            "a decay rate of at most 1 (--set train.decay_rate=…): above, the learning rate grows"
+        } else {
+            "a lower learning rate (--set train.learning_rate=…)"
+        };
+        format!("training has diverged; the last checkpoint is from before; try {remedy}")
+    }
+
     /// The learning rate of `update` (counted from 0): `learning_rate · decay_rate^(update / D)`
     /// with a real division and D = `decay_epochs · updates_per_epoch`, or `decay_updates` where
     /// that is set: Keras' `ExponentialDecay`.

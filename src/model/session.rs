@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Description};
 use super::network::{Handles, Network, Program};
 use super::parameters::{buffer_shapes, optimizer_shapes, parameter_shapes};
 use super::planning::Purpose;
-use crate::exec::{Arrival, Device, Executor, Input, ProgramIndex};
+use super::preset::Preset;
+use crate::exec::{Arrival, Device, Executor, Input, ProgramIndex, fits};
 use crate::kernels::optim::adam;
 use crate::plan::{Plan, STATUS_CLEAR, Storage, TensorId};
 use crate::{Error, Result};
-
-/// What numbers that are not finite mean, and what to do.
-pub const DIVERGED: &str = "training has diverged; the last checkpoint is from before; try a lower \
-    learning rate (--set train.learning_rate=…)";
 
 /// Adam's moments and the prefix of their names in a checkpoint.
 pub const MOMENTS: [(Storage, &str); 2] =
@@ -76,6 +73,32 @@ fn sizes(clips: usize, batch: usize) -> Vec<usize> {
 }
 
 impl Session {
+    /// Refuses a model that the device cannot run on a batch of so many clips, before there is
+    /// anything to run it on.
+    ///
+    /// # Errors
+    /// A tensor is larger than the device can bind; the message says what to change.
+    pub fn check_fits(
+        device: &Device,
+        preset: &Preset,
+        purpose: Purpose,
+        batch: usize,
+    ) -> Result<()> {
+        let Device::Gpu(gpu) = device else { return Ok(()) };
+        let network = Network::new(preset, Description::untrained(preset).normalization);
+        let fits = |batch| {
+            let plan = network.program(batch, purpose, gpu.facts()).plan;
+            fits(&plan, &gpu.limits(), &gpu.summary().name)
+        };
+        let one = fits(1).map_err(|error| {
+            error.context(format_args!(
+                "audio.clip_seconds = {} is too long for this model, whatever the batch",
+                preset.audio.clip_seconds
+            ))
+        });
+        one.and_then(|()| fits(batch))
+    }
+
     /// Plans for training on `training` clips and judging each number in `evaluation`, in batches of
     /// the preset's size, and for predicting the smallest of those.
     ///
@@ -286,7 +309,8 @@ impl Session {
         match self.executor.status()?.first() {
             None | Some(&STATUS_CLEAR) => Ok(()),
             Some(update) => Err(Error::failure(format!(
-                "a gradient was not finite in update {update}: {DIVERGED}"
+                "a gradient was not finite in update {update}: {}",
+                self.network.preset().train.diverged()
             ))),
         }
     }

@@ -95,11 +95,13 @@ pub fn evaluate(
             description.labels.len()
         ));
     }
+    let recipe = FeatureRecipe::of(preset);
+    recipe.check_fits(device)?;
+    Session::check_fits(device, preset, Purpose::Evaluation, 1)?;
     let cache = Arc::new(FeatureCache::open(None)?);
     let count = labelled.tracks.len();
     let bar = progress.bar("features", count);
     let never = AtomicBool::new(false);
-    let recipe = FeatureRecipe::of(preset);
     let corpus = prepare(labelled.tracks, device, &recipe, &cache, &never, &|done| bar.at(done))?;
     drop(bar);
     for note in corpus.notes(preset.audio.clip_seconds) {

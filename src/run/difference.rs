@@ -3,6 +3,7 @@
 use serde::Serialize;
 use toml::{Table, Value};
 
+use crate::spelling::short_numbers;
 use crate::{Error, Result};
 
 /// `KEY: THEN then, NOW now` for each key that differs, `prefix` in front of the key.
@@ -25,7 +26,7 @@ pub fn differences<T: Serialize>(then: &T, now: &T, prefix: &str) -> Result<Vec<
     for (key, _) in then.iter().chain(added) {
         let (then, now) = (value_in(&then, key), value_in(&now, key));
         if then != now {
-            differing.push(format!("{key}: {then} then, {now} now"));
+            differing.push(short_numbers(&format!("{key}: {then} then, {now} now")));
         }
     }
     Ok(differing)

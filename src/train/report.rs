@@ -96,25 +96,25 @@ impl Run {
         Ok(self.config.preset.model.branch.iter().map(filters).collect())
     }
 
-    /// How the model on the device judges the tracks that the report shows, along their length. Ends
-    /// early once `stop` is set.
+    /// How the model on the device judges the tracks that the report shows, along their length; `None`
+    /// where `stop` was set before the last.
     pub(super) fn timelines(
         &mut self,
         stop: &AtomicBool,
         progress: &Progress,
-    ) -> Result<Vec<Timeline>> {
+    ) -> Result<Option<Vec<Timeline>>> {
         let validation = read_predictions(&self.folder.predictions())?;
         self.check_clips(&validation)?;
         let wrong = most_wrong(&validation);
         if wrong.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let mut extractor = Extractor::new(&self.device, FeatureRecipe::of(&self.config.preset))?;
         let bar = progress.bar("timelines for the report", wrong.len());
         let mut timelines = Vec::new();
         for clip in wrong {
             if stop.load(Ordering::Relaxed) {
-                break;
+                return Ok(None);
             }
             let path = self.clips.validation[clip].track.track.path.clone();
             let windows = match self.windows(&path) {
@@ -131,7 +131,7 @@ impl Run {
             timelines.push(Timeline::Scores { seconds, scores, clip });
             bar.at(timelines.len());
         }
-        Ok(timelines)
+        Ok(Some(timelines))
     }
 
     /// Windows as long as a clip, centred at equal distances from the track's start to its end.

@@ -12,12 +12,13 @@ use super::data::{Clips, Tracks};
 use super::{Outcome, Until};
 use crate::dataset::batches::Batches;
 use crate::dataset::cache::FeatureCache;
+use crate::dataset::features::FeatureRecipe;
 use crate::dataset::prepare::Prepared;
 use crate::exec::Device;
 use crate::metrics::{Predictions, Table, thresholds};
 use crate::model::checkpoint::{Checkpoint, Description, Training, Validation};
 use crate::model::preset::ClassWeights;
-use crate::model::{DIVERGED, MOMENTS, Network, Session};
+use crate::model::{self, MOMENTS, Network, Session};
 use crate::plan::Storage;
 use crate::report::{Events, Progress};
 use crate::run::{Config, EpochMetrics, Pace, RunFolder, best, by_mood, write_predictions};
@@ -68,6 +69,9 @@ impl Run {
         stop: &AtomicBool,
         progress: &Progress,
     ) -> Result<Self> {
+        let batch = config.preset.train.batch.min(tracks.train.len());
+        FeatureRecipe::of(&config.preset).check_fits(device)?;
+        Session::check_fits(device, &config.preset, model::Purpose::Training, batch)?;
         let mut clips = Clips::prepare(tracks, &config, device, &cache, stop, progress)?;
         if folder.last().exists() {
             clips.keep_normalization(folder.read_last()?.description()?.normalization);
@@ -144,10 +148,16 @@ impl Run {
         } else {
             self.load_best()?;
             self.test(progress)?;
-            let timelines = self.timelines(until.stop, progress)?;
-            interrupted = until.stop.load(Ordering::Relaxed);
-            if !interrupted {
-                self.report(&events, timelines, true)?;
+            match self.timelines(until.stop, progress)? {
+                Some(timelines) => self.report(&events, timelines, true)?,
+                None => {
+                    interrupted = true;
+                    progress.note(&format!(
+                        "warning: stopped before the report was written; moodshader train --resume \
+                         {} writes it",
+                        self.folder.path().display()
+                    ));
+                }
             }
         }
         let Self { config, folder, clips, update, metrics, pace, .. } = self;
@@ -255,8 +265,9 @@ impl Run {
         let predictions =
             self.predict("validation", &Arc::clone(&self.clips.validation), progress)?;
         let moods = &self.config.preset.moods;
+        let diverged = self.config.preset.train.diverged();
         let scores =
-            predictions.scores(moods.len()).map_err(|error| error.followed_by(DIVERGED))?;
+            predictions.scores(moods.len()).map_err(|error| error.followed_by(&diverged))?;
         let [roc_auc, pr_auc] = by_mood(&scores, moods)?;
         let train = &self.config.preset.train;
         let line = EpochMetrics {
@@ -266,7 +277,7 @@ impl Run {
             train_loss,
             validation_loss: predictions
                 .mean_loss()
-                .map_err(|error| error.followed_by(DIVERGED))?,
+                .map_err(|error| error.followed_by(&diverged))?,
             roc_auc,
             pr_auc,
         };
@@ -371,8 +382,9 @@ impl Run {
         };
         if let Some(what) = lost {
             return Err(Error::failure(format!(
-                "{what} is not finite after update {}: {DIVERGED}",
-                self.update
+                "{what} is not finite after update {}: {}",
+                self.update,
+                self.config.preset.train.diverged()
             )));
         }
         let verdict = match purpose {

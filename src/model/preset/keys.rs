@@ -5,7 +5,7 @@ use toml::{Table, Value};
 
 use super::{Branch, ClassWeights, Loss, Output, Preset, Summary};
 use crate::error::{Error, Result};
-use crate::spelling::distance;
+use crate::spelling::{distance, short_numbers};
 
 /// What stands under a key.
 #[derive(Clone, Copy)]
@@ -143,7 +143,7 @@ pub(super) fn resolve(table: Table) -> Result<Preset> {
         ] {
             message = message.replace(rust, plain);
         }
-        Error::input(message)
+        Error::input(short_numbers(&message))
     })
 }
 

@@ -8,6 +8,7 @@ use super::keys::Keyed;
 use super::{Audio, Features, Output, Preset};
 use crate::error::{Error, Result};
 use crate::model::graph::Graph;
+use crate::spelling::short_numbers;
 
 /// Beyond any network that is trained on clips; keeps every product of sizes far from overflow.
 pub(super) const MAX_WIDTH: usize = 1 << 14;
@@ -111,6 +112,16 @@ impl Features {
             "features.fmax",
             self.fmax,
             format_args!("must be at most half of audio.sample_rate, {nyquist} Hz"),
+        )?;
+        let bin = f64::from(audio.sample_rate) / self.n_fft as f64;
+        require(
+            ((self.fmin / bin).floor() + 1.0) * bin < self.fmax,
+            "features.fmax",
+            self.fmax,
+            format_args!(
+                "no bin of the transform lies between fmin = {} Hz and it; bins are {bin} Hz apart",
+                self.fmin
+            ),
         )
     }
 }
@@ -130,7 +141,10 @@ pub(crate) fn validate_rolloff(share: f64) -> Result<()> {
 
 /// Refuses `key = value` for a reason, unless it holds.
 pub fn require(holds: bool, key: &str, value: impl Display, reason: impl Display) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::input(format!("{key} = {value}: {reason}"))) }
+    match holds {
+        true => Ok(()),
+        false => Err(Error::input(short_numbers(&format!("{key} = {value}: {reason}")))),
+    }
 }
 
 /// Refuses a size that is zero or beyond any network.
