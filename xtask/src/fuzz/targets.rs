@@ -22,6 +22,9 @@ use super::mutation::{mend_ogg, mutate};
 /// Hz at which audio is heard: another than that of all seeds, so that it is resampled.
 const RATE: u32 = 11_025;
 
+/// Samples of a clip that a changed model is tried with.
+const LONGEST_CLIP: usize = 1 << 16;
+
 /// A kind of input, and what has to be true of it. An error of the program is right; a message says
 /// what is not.
 pub struct Target {
@@ -210,12 +213,13 @@ fn list(path: &Path) -> Result<bool, String> {
         return Ok(false);
     };
     let stats = Stats::new(&tracks, &labels);
-    let counted: usize = stats.counts().sum();
+    let counted: usize = stats.counts.iter().sum();
     if counted == 0 {
         return Err("has tags that no track has".into());
     }
     let Ok(labelled) = Labelled::new(tracks, &labels) else { return Ok(false) };
-    Ok(Split::by_artist(labelled.tracks, 1).is_ok())
+    let unread = vec![None; labelled.tracks.len()];
+    Ok(Split::by_artist(labelled.tracks, &unread, 1).is_ok())
 }
 
 /// Small models of every kind.
@@ -299,10 +303,13 @@ fn poison(bytes: &mut [u8], rng: &mut dyn Rng) {
 
 /// A checkpoint that is taken predicts probabilities.
 fn predict(path: &Path) -> Result<bool, String> {
-    let Ok(mut tagger) = Tagger::open(path, &Device::Cpu) else { return Ok(false) };
-    if tagger.clip_samples() > 1 << 20 {
+    let Ok(checkpoint) = Checkpoint::read(path) else { return Ok(false) };
+    let description = checkpoint.description().map_err(|error| error.to_string())?;
+    // Longer clips are right, and take what they take.
+    if description.preset.audio.clip_samples() > LONGEST_CLIP {
         return Ok(true);
     }
+    let Ok(mut tagger) = Tagger::new(&checkpoint, &Device::Cpu) else { return Ok(false) };
     let clip: Vec<f32> = (0..tagger.clip_samples()).map(|n| (n as f32 * 0.1).sin() / 2.0).collect();
     let Ok(probabilities) = tagger.predict_clips(&[&clip]) else { return Ok(false) };
     let wrong = probabilities.iter().flatten().find(|value| !(0.0..=1.0).contains(*value));
