@@ -15,6 +15,7 @@ pub mod kernels;
 pub mod metrics;
 pub mod model;
 pub mod output;
+pub mod panics;
 pub mod plan;
 pub mod predict;
 pub mod report;

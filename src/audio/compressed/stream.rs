@@ -24,6 +24,7 @@ use super::super::mpeg::{self, Frame};
 use super::packets::{Packets, count};
 use super::{Stretch, broken, changing, he_aac, mp4};
 use crate::error::{Error, Result};
+use crate::panics::caught;
 
 /// Frames decoded before a stretch. An MP3 frame (1152) may take its bits from nine before it and
 /// overlaps with one; two of Vorbis' longest blocks (8192) are less, too.
@@ -443,6 +444,5 @@ fn average(buffer: &GenericAudioBufferRef<'_>, channels: &mut Vec<Vec<f64>>) -> 
 
 /// Damage can make a decoder of symphonia panic. It is the file's error then, not the program's.
 fn guarded<T>(path: &Path, format: Format, read: impl FnOnce() -> Result<T>) -> Result<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(broken(path, format, "its decoder failed")))
+    caught(read).unwrap_or_else(|_| Err(broken(path, format, "its decoder failed")))
 }
