@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::{Error, Result};
 pub use letters::{ByLetters, name_alike};
@@ -116,11 +117,61 @@ fn identity(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
 }
 
-/// Whether the name is that of a file which was to take another's place, `.NAME.moodshader-PROCESS`:
-/// one that a killed process has left, or that is being written.
-pub fn is_leftover(path: &Path) -> bool {
+/// Bytes of a file's name in that of its successor, so that this fits wherever the file's does.
+const NAMED: usize = 64;
+/// A leftover that has stood for so long belongs to no running program.
+const STALE: Duration = Duration::from_secs(60 * 60);
+
+/// Where this process writes a file that is to take the place of the one at `path`:
+/// `.NAME.moodshader-PROCESS`.
+pub fn successor(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.strip_prefix('.').and_then(|name| name.rsplit_once(".moodshader-")).is_some_and(
-        |(_, process)| !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit()),
-    )
+    let mut end = name.len().min(NAMED);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    path.with_file_name(format!(".{}.moodshader-{}", &name[..end], std::process::id()))
+}
+
+/// Whether the name is that of a file which was to take another's place: one that a killed process
+/// has left, or that is being written.
+pub fn is_leftover(path: &Path) -> bool {
+    writer(path).is_some()
+}
+
+/// Whether it has stood for an hour.
+pub fn is_stale(path: &Path) -> bool {
+    let age = || path.metadata().ok()?.modified().ok()?.elapsed().ok();
+    age().is_some_and(|age| age > STALE)
+}
+
+/// Whether the process that wrote it has ended, on this machine.
+pub fn is_abandoned(path: &Path) -> bool {
+    writer(path).is_some_and(|process| is_stale(path) || has_ended(process))
+}
+
+/// The process whose [`successor`] this is, or whose `NAME.npy.PROCESS.partial` by an earlier version.
+fn writer(path: &Path) -> Option<u32> {
+    let name = path.file_name()?.to_string_lossy();
+    let successor = || Some(name.strip_prefix('.')?.rsplit_once(".moodshader-")?.1);
+    let partial = || {
+        let (array, process) = name.strip_suffix(".partial")?.rsplit_once('.')?;
+        array.ends_with(".npy").then_some(process)
+    };
+    let digits = successor().or_else(partial)?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+#[cfg(unix)]
+fn has_ended(process: u32) -> bool {
+    use rustix::io::Errno;
+    use rustix::process::{Pid, test_kill_process};
+
+    let id = i32::try_from(process).ok().and_then(Pid::from_raw);
+    id.is_none_or(|id| test_kill_process(id) == Err(Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn has_ended(_: u32) -> bool {
+    false
 }

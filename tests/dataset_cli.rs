@@ -235,6 +235,30 @@ fn features_are_written_once_and_whole() {
 }
 
 #[test]
+fn what_a_killed_process_was_writing_is_swept() {
+    let place = Place::new();
+    place.song("one.wav", 1);
+    // No process has this number: it is beyond what systems give out.
+    let (gone, here) = (999_999_999, std::process::id());
+    let dead = [format!(".one.npy.moodshader-{gone}"), format!("one.npy.{gone}.partial")];
+    let alive = [format!(".two.npy.moodshader-{here}"), format!("two.npy.{here}.partial")];
+    let others = ["two.npy.partial".to_owned(), format!("notes.{gone}.partial")];
+    for name in dead.iter().chain(&alive).chain(&others) {
+        place.write(&format!("out/{name}"), "half an array");
+    }
+    place.out(&["features", "one.wav", "--out", "out", "--preset", "demo", "--device", "cpu"]);
+    let mut left: Vec<String> = fs::read_dir(place.at("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    let written = ["one.npy", "recipe.txt", "sources.jsonl"].map(str::to_owned);
+    let mut expected: Vec<String> = alive.into_iter().chain(others).chain(written).collect();
+    expected.sort();
+    assert_eq!(left, expected);
+}
+
+#[test]
 fn arrays_follow_the_content_and_are_whole() {
     let place = Place::new();
     let song = place.song("music/one.wav", 1);

@@ -19,15 +19,12 @@ use super::cache::FeatureCache;
 use super::features::{Extractor, FeatureRecipe};
 use crate::audio::{self, Clip};
 use crate::exec::Device;
-use crate::files::{LONGEST_NAME, fitting_name};
+use crate::files::{LONGEST_NAME, fitting_name, is_abandoned, successor};
 use crate::{Error, Result};
 use index::{Index, Source, append, name, place};
 
 /// Files that are decoded before the device gets them, as in [`super::prepare`].
 const GROUP: usize = 16;
-
-/// Room for an array's name, so that the one that it has while it is written fits too.
-const ROOM: usize = LONGEST_NAME - ".4294967295.partial".len();
 
 /// The recipe of a folder of features.
 const RECIPE: &str = "recipe.txt";
@@ -109,7 +106,7 @@ pub fn jobs(files: Vec<PathBuf>, folder: &Path) -> Result<Vec<Job>> {
     let mut jobs = Vec::with_capacity(files.len());
     for audio in files {
         let stem = audio.file_stem().unwrap_or(audio.as_os_str());
-        let array = folder.join(fitting_name(stem, ".npy", ROOM));
+        let array = folder.join(fitting_name(stem, ".npy", LONGEST_NAME));
         if let Some(other) = seen.insert(array.clone(), audio.clone()) {
             return Err(Error::input(format!(
                 "{} and {} would both become {}; write them into folders of their own",
@@ -137,6 +134,7 @@ pub fn open(
     jobs: Vec<Job>,
 ) -> Result<Vec<Job>> {
     fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
+    sweep(folder);
     let recipe = recipe.log_mel();
     let (mark, text) = (folder.join(RECIPE), format!("{recipe}\n"));
     match fs::read_to_string(&mark) {
@@ -290,11 +288,19 @@ fn keep(job: &Job, source: &Source, bytes: &[u8]) -> Result<Option<Error>> {
     Ok(write(&job.array, bytes).err())
 }
 
+/// Removes what killed processes were writing.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_abandoned(&entry.path()) {
+            // What cannot be removed is passed over.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Writes `bytes` to `path`, at once for whoever looks.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(format!(".{}.partial", std::process::id()));
-    let partial = PathBuf::from(partial);
+    let partial = successor(path);
     fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path)).map_err(|error| {
         // Whatever stopped the write is the error to tell.
         let _ = fs::remove_file(&partial);

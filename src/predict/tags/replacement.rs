@@ -4,14 +4,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Error};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use crate::files::is_leftover;
-
-/// Bytes of the file's name in that of its successor, so that this fits wherever the file's does.
-const NAMED: usize = 64;
-/// A successor that has stood for so long belongs to no running program.
-const STALE: Duration = Duration::from_secs(60 * 60);
+use crate::files::{is_leftover, is_stale, successor};
 
 /// It goes again unless it takes the file's place.
 pub struct Replacement {
@@ -26,13 +20,7 @@ pub struct Replacement {
 impl Replacement {
     /// An empty successor of the file at `original`, with its owner, rights and attributes.
     pub fn new(original: &Path, file: &File) -> io::Result<Self> {
-        let name = original.file_name().unwrap_or_default().to_string_lossy();
-        let mut end = name.len().min(NAMED);
-        while !name.is_char_boundary(end) {
-            end -= 1;
-        }
-        let id = std::process::id();
-        let path = original.with_file_name(format!(".{}.moodshader-{id}", &name[..end]));
+        let path = successor(original);
         let metadata = file.metadata()?;
         // What a killed process of the same number left.
         let _ = fs::remove_file(&path);
@@ -145,8 +133,8 @@ pub fn sweep(files: &[PathBuf]) {
         .filter_map(|file| file.canonicalize().ok()?.parent().map(Path::to_owned))
         .collect();
     for entry in folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
-        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
-        if is_leftover(&entry.path()) && age().is_some_and(|age| age > STALE) {
+        // Another machine may be at work on a shared folder, so that no process tells.
+        if is_leftover(&entry.path()) && is_stale(&entry.path()) {
             // What cannot be removed is passed over.
             let _ = fs::remove_file(entry.path());
         }
