@@ -8,6 +8,7 @@ mod evaluate;
 mod export;
 mod features;
 mod info;
+mod interrupt;
 mod manual;
 mod predict;
 mod source;
@@ -17,8 +18,6 @@ mod train;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -28,6 +27,7 @@ use crate::exec::{Device, DeviceChoice, GpuOptions};
 use crate::output;
 use crate::report::Progress;
 use crate::{Error, Result};
+use interrupt::stop_on_interrupt;
 
 /// Music-mood tagging, trained and run in hand-written WGSL compute shaders on any GPU.
 #[derive(Parser, Debug)]
@@ -101,21 +101,6 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
         _ => progress.note(&line),
     }
     Ok(device)
-}
-
-/// The first Ctrl-C sets the flag and says what follows, the second one ends the program.
-fn stop_on_interrupt(progress: &Progress, what_follows: &'static str) -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let progress = progress.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        progress.note(&format!("stopping {what_follows}; press Ctrl-C again to stop at once"));
-    })
-    .map_err(|error| Error::failure(format!("cannot listen for Ctrl-C: {error}")))?;
-    Ok(stop)
 }
 
 /// Runs the program; the exit status is 0 when done or stopped, 2 for wrong usage or input, else 1.
