@@ -3,15 +3,29 @@
 use std::fmt;
 use std::path::Path;
 
-/// Decides the exit status: input errors end with 2, failures with 1, a wish to stop with 0.
+/// Decides the exit status: what the caller can mend ends with 2, failures with 1, a wish to stop
+/// with 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The caller can mend it: a wrong flag, a broken file, an adapter that does not exist.
     Input,
-    /// The machine or the program failed: a full disk, a lost device.
+    /// The caller asks for more at a time than the device can do: a smaller batch may do.
+    TooLarge,
+    /// The machine or the program failed: a full disk, a broken model.
     Failure,
+    /// The device has not enough memory left: a smaller batch may do.
+    OutOfMemory,
+    /// The device is lost and does nothing more.
+    DeviceLost,
     /// The caller asked to stop, by Ctrl-C.
     Stopped,
+}
+
+impl Kind {
+    /// Whether a smaller batch may do where this one does not.
+    pub fn asks_for_less(self) -> bool {
+        matches!(self, Self::TooLarge | Self::OutOfMemory)
+    }
 }
 
 /// Says what is wrong, where, and what to do next.
@@ -26,19 +40,24 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// An error of a kind that callers tell apart.
+    pub fn of(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
     /// What the caller can mend; the message says how.
     pub fn input(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Input, message: message.into() }
+        Self::of(Kind::Input, message)
     }
 
     /// What the machine or the program did.
     pub fn failure(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Failure, message: message.into() }
+        Self::of(Kind::Failure, message)
     }
 
     /// The caller's wish to stop, followed.
     pub fn stopped(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Stopped, message: message.into() }
+        Self::of(Kind::Stopped, message)
     }
 
     /// An I/O error on `path` while doing `what` ("read", "write", "create"). A path that does not

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Common, Format, open_device, to_json};
+use super::{Common, Format, open_device, run_again, to_json};
 use crate::Result;
 use crate::dataset::manifest;
 use crate::files::check_output;
@@ -54,7 +54,8 @@ impl Evaluate {
         }
         let device = open_device(&self.common.device, &progress)?;
         let root = self.audio_root.as_deref();
-        let evaluated = evaluate(&checkpoint, &self.data, root, &device, &progress)?;
+        let evaluated = evaluate(&checkpoint, &self.data, root, &device, &progress)
+            .map_err(|error| run_again(error, "features that were computed are in the cache"))?;
         let evaluation = &evaluated.evaluation;
         match self.format {
             Format::Text => table(evaluation),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, list_errors, open_device};
+use super::{Common, list_errors, open_device, run_again};
 use crate::audio::find_audio;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::export::{Exported, export, jobs, open};
@@ -68,7 +68,8 @@ impl Features {
         if !todo.is_empty() {
             let device = open_device(&self.common.device, &progress)?;
             let bar = progress.bar("features", todo.len());
-            let exported = export(&todo, &device, &recipe, &cache, &|done| bar.at(done))?;
+            let exported = export(&todo, &device, &recipe, &cache, &|done| bar.at(done))
+                .map_err(|error| run_again(error, "arrays that were written are kept"))?;
             drop(bar);
             self.tell(&exported, preset.audio.clip_seconds);
             failed.extend(exported.failed.into_iter().map(|(_, error)| error));

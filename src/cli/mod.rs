@@ -77,7 +77,11 @@ impl Common {
 /// Opens a device and says which one it is.
 fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
     let choice: DeviceChoice = choice.parse().unwrap_or_else(|never| match never {});
-    let (device, passed_over) = Device::open(&choice, GpuOptions::default())?;
+    let (device, passed_over) =
+        Device::open(&choice, GpuOptions::default()).map_err(|error| match error.kind {
+            Kind::Failure => error.followed_by("choose another with --device, such as cpu"),
+            _ => error,
+        })?;
     for error in &passed_over {
         progress.note(&format!("warning: {error}: going on to the next device"));
     }
@@ -171,6 +175,23 @@ pub fn keep_drivers_quiet() {
     }
 }
 
+/// Tells what to do where the device has failed a command that can be repeated; `kept` says what it
+/// has done for good.
+fn run_again(error: Error, kept: &str) -> Error {
+    match error.kind {
+        Kind::DeviceLost => error.followed_by(&format!("run the same command again: {kept}")),
+        Kind::TooLarge => error.followed_by(
+            "that is for one clip at a time, the smallest batch; choose another device (--device \
+             cpu has no such limit)",
+        ),
+        Kind::OutOfMemory => error.followed_by(
+            "end other programs that use its memory and run the same command again, or choose \
+             another device (--device cpu needs none)",
+        ),
+        Kind::Input | Kind::Failure | Kind::Stopped => error,
+    }
+}
+
 /// What a result is written for: people or programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -196,8 +217,8 @@ fn list_errors(headline: &str, errors: &[Error]) -> Error {
 /// What an error makes of the exit status.
 pub fn exit_status(error: &Error) -> ExitCode {
     match error.kind {
-        Kind::Input => ExitCode::from(2),
-        Kind::Failure => ExitCode::from(1),
+        Kind::Input | Kind::TooLarge => ExitCode::from(2),
+        Kind::Failure | Kind::OutOfMemory | Kind::DeviceLost => ExitCode::from(1),
         Kind::Stopped => ExitCode::SUCCESS,
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use super::{Common, open_device, stop_on_interrupt};
+use super::{Common, open_device, run_again, stop_on_interrupt};
 use crate::audio::{Found, find_audio};
 use crate::files::{check_output, names_note};
 use crate::model::checkpoint::{Checkpoint, Description};
@@ -90,8 +90,9 @@ impl Predict {
         }
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
         let device = open_device(&self.common.device, &progress)?;
-        let mut tagger = Tagger::new(&checkpoint, &device)
-            .map_err(|error| error.context(self.model.display()))?;
+        let mut tagger = Tagger::new(&checkpoint, &device).map_err(|error| {
+            run_again(error, "nothing is done yet").context(self.model.display())
+        })?;
         let mut results = Results::new(self, &progress, description);
         results.begin()?;
         // JSON stops in mid-line until it is complete, and a bar would be drawn over that.
@@ -109,7 +110,7 @@ impl Predict {
         drop(bar);
         // Should the device fail, what is there is not lost.
         results.end()?;
-        let amount = amount?;
+        let amount = amount.map_err(|error| run_again(error, "what it has printed is complete"))?;
         let elapsed = started.elapsed().as_secs_f64();
         progress.note(&format!(
             "{} ({} of audio, {} clips) in {elapsed:.1} s: {:.1} clips/s, {:.0} times as \

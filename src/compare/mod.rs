@@ -83,8 +83,8 @@ impl Comparison {
                 run += 1;
                 let what = format!("{}, seed {seed} (run {run} of {all})", candidate.name);
                 if let Err(error) = self.train(candidate, seed, &what, &opened, place) {
-                    if error.kind == Kind::Stopped {
-                        return Err(self.stopped(run - 1, out));
+                    if let Kind::Stopped | Kind::DeviceLost = error.kind {
+                        return Err(self.cut_off(error.kind, run - 1, out));
                     }
                     opened.undo_if_empty(self);
                     return Err(error.context(what));
@@ -164,12 +164,17 @@ impl Comparison {
         }
     }
 
-    fn stopped(&self, done: usize, out: &Path) -> Error {
-        Error::stopped(format!(
-            "stopped; {done} of {} runs are finished; go on with the same command and --out {}",
-            self.candidates.len() * self.seeds as usize,
+    fn cut_off(&self, kind: Kind, done: usize, out: &Path) -> Error {
+        let how = match kind {
+            Kind::DeviceLost => "the device was lost (a driver reset?)",
+            _ => "stopped",
+        };
+        let all = self.candidates.len() * self.seeds as usize;
+        let message = format!(
+            "{how}; {done} of {all} runs are finished; go on with the same command and --out {}",
             out.display()
-        ))
+        );
+        Error::of(kind, message)
     }
 }
 

@@ -288,16 +288,21 @@ impl Extractor {
             weights: rounded(filters.weights),
         };
         let group = (GROUP_LIMIT / recipe.largest()).clamp(1, GROUP);
-        let mut sizes = vec![group, 1];
-        sizes.dedup();
-        let (plans, programs) = sizes
-            .into_iter()
-            .map(|clips| {
+        let load = |sizes: &[usize]| -> Result<(Box<dyn Executor>, Vec<Program>)> {
+            let planned = sizes.iter().map(|&clips| {
                 let (plan, handles) = plan(&recipe, clips, &tables, device.facts());
                 (Arc::new(plan), Program { clips, handles })
-            })
-            .unzip();
-        let executor = device.load(plans)?;
+            });
+            let (plans, programs) = planned.unzip();
+            Ok((device.load(plans)?, programs))
+        };
+        let (executor, programs) = match group {
+            1 => load(&[1])?,
+            _ => match load(&[group, 1]) {
+                Err(error) if error.kind.asks_for_less() => load(&[1])?,
+                loaded => loaded?,
+            },
+        };
         Ok(Self { recipe, tables, executor, programs, group: Vec::new() })
     }
 

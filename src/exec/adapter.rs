@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::panics::caught;
 use crate::spelling::nearest_first;
 use crate::{Error, Result};
 
@@ -90,8 +91,12 @@ pub fn adapters() -> Vec<wgpu::Adapter> {
             let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
             description.backends = backends;
             description.flags = wgpu::InstanceFlags::empty();
-            let instance = wgpu::Instance::new(description);
-            pollster::block_on(instance.enumerate_adapters(backends))
+            // A driver that breaks down here offers nothing.
+            let list = || {
+                let instance = wgpu::Instance::new(description);
+                pollster::block_on(instance.enumerate_adapters(backends))
+            };
+            caught(list).unwrap_or_default()
         })
         .filter(|adapter| {
             let abilities = adapter.get_downlevel_capabilities().flags;

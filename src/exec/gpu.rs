@@ -1,11 +1,15 @@
-//! An opened adapter: its buffers, its errors, single launches and downloads.
+//! An opened adapter: its buffers, submissions, single launches and downloads.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use bytemuck::Pod;
 
 use super::adapter::AdapterSummary;
 use super::pipelines::Pipelines;
+use super::watch::{Owned, Watch};
 use crate::kernels::{Access, AnyKernel, Facts, Launch, UNIFORM_WINDOW};
+use crate::panics::caught;
 use crate::plan::Plan;
 use crate::{Error, Result};
 
@@ -22,16 +26,15 @@ pub struct GpuOptions {
 
 /// An opened adapter and the pipelines compiled on it.
 pub struct Gpu {
-    pub(super) device: wgpu::Device,
-    pub(super) queue: wgpu::Queue,
+    pub(super) device: Owned<wgpu::Device>,
+    pub(super) queue: Owned<wgpu::Queue>,
     pub(super) summary: AdapterSummary,
     facts: Facts,
     pub(super) options: GpuOptions,
-    pub(super) pipelines: Pipelines,
+    pub(super) pipelines: Owned<Pipelines>,
     /// The adapter, if its driver compiles a pipeline at its first launch only.
     pub(super) compiles_late: Option<wgpu::Adapter>,
-    /// The first error that no call returned.
-    trouble: Arc<Mutex<Option<String>>>,
+    pub(super) watch: Watch,
 }
 
 impl fmt::Debug for Gpu {
@@ -56,18 +59,11 @@ impl Gpu {
             required_limits: adapter.limits(),
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
-            .map_err(|error| Error::failure(format!("cannot open {summary}: {error}")))?;
-        let trouble = Arc::new(Mutex::new(None));
-        let sink = Arc::clone(&trouble);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            let mut first = sink.lock().expect("no holder of this lock panics");
-            first.get_or_insert(error.to_string());
-        }));
+        let (device, queue, watch) = open(&adapter, &descriptor, &summary)?;
         let lavapipe = info.backend == wgpu::Backend::Vulkan && info.driver == "llvmpipe";
         let compiles_late = lavapipe.then_some(adapter);
-        let pipelines = Pipelines::default();
-        Ok(Self { device, queue, summary, facts, options, pipelines, compiles_late, trouble })
+        let pipelines = watch.own(Pipelines::default());
+        Ok(Self { device, queue, summary, facts, options, pipelines, compiles_late, watch })
     }
 
     /// The adapter, for people.
@@ -85,19 +81,69 @@ impl Gpu {
         self.device.limits()
     }
 
-    /// The first error the device reported since the last call.
-    pub(super) fn check(&self) -> Result<()> {
-        match self.trouble.lock().expect("no holder of this lock panics").take() {
-            None => Ok(()),
-            Some(message) => Err(Error::failure(format!("{}: {message}", self.summary.name))),
-        }
+    /// Whether it can still be used.
+    ///
+    /// # Errors
+    /// [`Kind::DeviceLost`](crate::error::Kind::DeviceLost), or
+    /// [`Kind::OutOfMemory`](crate::error::Kind::OutOfMemory) where that is how it was lost.
+    pub fn alive(&self) -> Result<()> {
+        self.watch.alive()
     }
 
     pub(super) fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        self.device
-            .poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })
-            .map_err(|error| Error::failure(format!("{}: {error}", self.summary.name)))?;
-        self.check()
+        self.watch.attempt(|| {
+            let until = wgpu::PollType::Wait { submission_index: submission, timeout: None };
+            match self.device.poll(until) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(self.watch.failure(&error)),
+            }
+        })
+    }
+
+    /// Records commands and submits them.
+    pub(super) fn submit(
+        &self,
+        record: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Result<wgpu::SubmissionIndex> {
+        self.watch.attempt(|| {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            record(&mut encoder);
+            Ok(self.queue.submit([encoder.finish()]))
+        })
+    }
+
+    /// Writes into a buffer before the next submission.
+    pub(super) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.watch.attempt(|| {
+            self.queue.write_buffer(buffer, offset, bytes);
+            Ok(())
+        })
+    }
+
+    pub(super) fn buffer(
+        &self,
+        label: &str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<Owned<wgpu::Buffer>> {
+        self.watch.attempt(|| {
+            let mapped_at_creation = false;
+            let label = Some(label);
+            let descriptor = wgpu::BufferDescriptor { label, size, usage, mapped_at_creation };
+            Ok(self.watch.own(self.device.create_buffer(&descriptor)))
+        })
+    }
+
+    pub(super) fn bind_group(
+        &self,
+        label: &str,
+        layout: &wgpu::BindGroupLayout,
+        entries: &[wgpu::BindGroupEntry<'_>],
+    ) -> Result<Owned<wgpu::BindGroup>> {
+        self.watch.attempt(|| {
+            let descriptor = wgpu::BindGroupDescriptor { label: Some(label), layout, entries };
+            Ok(self.watch.own(self.device.create_bind_group(&descriptor)))
+        })
     }
 
     /// Compiles what the plans need.
@@ -106,29 +152,38 @@ impl Gpu {
         for compilation in self.compile_all(steps.map(|step| &step.launch)) {
             compilation.result?;
         }
-        self.check()
+        Ok(())
     }
 
     /// A buffer with a plan's constants, where it has any.
-    pub(super) fn constants(&self, plan: &Plan) -> Option<wgpu::Buffer> {
+    pub(super) fn constants(&self, plan: &Plan) -> Result<Option<Owned<wgpu::Buffer>>> {
         let words = plan.constants();
-        (!words.is_empty()).then(|| {
-            let buffer = self.tensor_buffer("constants", words.len());
-            self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
-            buffer
-        })
+        if words.is_empty() {
+            return Ok(None);
+        }
+        let buffer = self.tensor_buffer("constants", words.len())?;
+        self.write(&buffer, 0, bytemuck::cast_slice(words))?;
+        Ok(Some(buffer))
     }
 
-    pub(super) fn tensor_buffer(&self, label: &str, elements: usize) -> wgpu::Buffer {
-        self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size: 4 * elements.max(4) as u64,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::UNIFORM
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        })
+    pub(super) fn tensor_buffer(
+        &self,
+        label: &str,
+        elements: usize,
+    ) -> Result<Owned<wgpu::Buffer>> {
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::UNIFORM
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
+        self.buffer(label, 4 * elements.max(4) as u64, usage)
+    }
+
+    /// A buffer of kernels' parameters.
+    pub(super) fn uniforms(&self, label: &str, bytes: &[u8]) -> Result<Owned<wgpu::Buffer>> {
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.buffer(label, bytes.len().next_multiple_of(16) as u64, usage)?;
+        self.write(&buffer, 0, bytes)?;
+        Ok(buffer)
     }
 
     /// Runs one launch over buffers of its own and returns their bytes. The kernel sees each from
@@ -144,24 +199,17 @@ impl Gpu {
             None => self.compile(launch)?,
         };
         let kernel = &*launch.kernel;
-        let params = kernel.params();
-        let uniform = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("parameters"),
-            size: params.len().next_multiple_of(16) as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        self.queue.write_buffer(&uniform, 0, params);
-        let buffers: Vec<_> = kernel
+        let uniform = self.uniforms("parameters", kernel.params())?;
+        let buffers = kernel
             .bindings()
             .iter()
             .zip(tensors)
             .map(|(binding, bytes)| {
-                let buffer = self.tensor_buffer(binding.name, bytes.len() / 4 + WINDOW);
-                self.queue.write_buffer(&buffer, 0, bytes);
-                buffer
+                let buffer = self.tensor_buffer(binding.name, bytes.len() / 4 + WINDOW)?;
+                self.write(&buffer, 0, bytes)?;
+                Ok(buffer)
             })
-            .collect();
+            .collect::<Result<Vec<_>>>()?;
         let mut entries =
             vec![wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() }];
         let bound = kernel.bindings().iter().zip(buffers.iter().zip(tensors));
@@ -172,21 +220,15 @@ impl Gpu {
                 resource: bound_range(kernel, access, buffer, bind_from, bytes),
             });
         }
-        let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(launch.shader.name),
-            layout: &pipeline.bind_group_layout,
-            entries: &entries,
-        });
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        {
+        let layout = &pipeline.bind_group_layout;
+        let bind_group = self.bind_group(launch.shader.name, layout, &entries)?;
+        self.submit(|encoder| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.set_pipeline(&pipeline.pipeline);
-            pass.set_bind_group(0, &bind_group, &[]);
+            pass.set_bind_group(0, &*bind_group, &[]);
             let [x, y, z] = launch.grid.workgroups;
             pass.dispatch_workgroups(x, y, z);
-        }
-        self.queue.submit([encoder.finish()]);
-        self.check()?;
+        })?;
         buffers
             .iter()
             .zip(tensors)
@@ -195,39 +237,52 @@ impl Gpu {
     }
 
     /// Copies bytes out of a buffer, after all work submitted before.
-    pub(super) fn send(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Download {
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("download"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
-        let submission = self.queue.submit([encoder.finish()]);
-        staging.slice(..).map_async(wgpu::MapMode::Read, |_| {});
-        Download { staging, submission }
+    pub(super) fn send(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Download> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.buffer("download", bytes, usage)?;
+        let submission = self.submit(|encoder| {
+            encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
+        })?;
+        self.watch.attempt(|| {
+            staging.slice(..).map_async(wgpu::MapMode::Read, |_| {});
+            Ok(())
+        })?;
+        Ok(Download { staging, submission })
     }
 
     /// Waits for what [`Self::send`] copies.
-    pub(super) fn receive(&self, download: Download) -> Result<wgpu::BufferView> {
-        self.wait_for(Some(download.submission))?;
-        download
-            .staging
-            .slice(..)
-            .get_mapped_range()
-            .map_err(|error| Error::failure(format!("{}: {error}", self.summary.name)))
+    pub(super) fn receive<T: Pod>(&self, download: Download) -> Result<Vec<T>> {
+        let Download { staging, submission } = download;
+        self.wait_for(Some(submission))?;
+        self.watch.attempt(|| match staging.slice(..).get_mapped_range() {
+            Ok(bytes) => Ok(bytemuck::pod_collect_to_vec(&bytes)),
+            Err(error) => Err(self.watch.failure(&error)),
+        })
     }
 
-    /// Copies bytes out of a buffer, waiting for all work submitted before.
-    pub(super) fn download(
+    /// Copies elements out of a buffer, waiting for all work submitted before.
+    pub(super) fn download<T: Pod>(
         &self,
         buffer: &wgpu::Buffer,
         offset: u64,
         bytes: u64,
-    ) -> Result<Vec<u8>> {
-        Ok(self.receive(self.send(buffer, offset, bytes))?.to_vec())
+    ) -> Result<Vec<T>> {
+        self.receive(self.send(buffer, offset, bytes)?)
     }
+}
+
+/// Opens a device of an adapter and follows what becomes of it.
+pub(super) fn open(
+    adapter: &wgpu::Adapter,
+    descriptor: &wgpu::DeviceDescriptor<'_>,
+    summary: &AdapterSummary,
+) -> Result<(Owned<wgpu::Device>, Owned<wgpu::Queue>, Watch)> {
+    let failure = |why: &dyn fmt::Display| Error::failure(format!("cannot open {summary}: {why}"));
+    let (device, queue) = caught(|| pollster::block_on(adapter.request_device(descriptor)))
+        .map_err(|message| failure(&message))?
+        .map_err(|error| failure(&error))?;
+    let watch = Watch::new(&device, &summary.name);
+    Ok((watch.own(device), watch.own(queue), watch))
 }
 
 fn facts(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Facts {
@@ -243,7 +298,7 @@ fn facts(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Facts {
 
 /// Bytes on their way to the host.
 pub(super) struct Download {
-    staging: wgpu::Buffer,
+    staging: Owned<wgpu::Buffer>,
     submission: wgpu::SubmissionIndex,
 }
 

@@ -8,6 +8,7 @@ mod profile;
 mod programs;
 mod record;
 pub mod verification;
+mod watch;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters, choose};
 pub use cpu::CpuPrograms;

@@ -7,15 +7,17 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use super::Gpu;
 use super::adapter::AdapterSummary;
+use super::gpu::open;
+use super::watch::{Owned, Watch};
+use crate::Result;
 use crate::kernels::{Access, Launch, UNIFORM_WINDOW};
-use crate::{Error, Result};
 
 /// Pipelines to compile for which another device is worth opening.
 const WORTH_A_DEVICE: usize = 4;
@@ -61,7 +63,10 @@ pub struct Compilation {
 
 impl Gpu {
     pub(super) fn compile(&self, launch: &Launch) -> Result<Pipeline> {
-        let pipeline = compile(&self.device, self.options.checked, launch, &self.summary)?;
+        let pipeline = self.watch.attempt(|| {
+            compile(&self.device, self.options.checked, launch)
+                .map_err(|error| self.watch.failure(&error))
+        })?;
         self.pipelines.keep(launch, pipeline.clone());
         Ok(pipeline)
     }
@@ -85,13 +90,10 @@ impl Gpu {
         let compile_next = |launcher: Option<&Launcher>| {
             let launch = *wanted.get(next.fetch_add(1, Ordering::Relaxed))?;
             let start = Instant::now();
-            let result = self.compile(launch).map(|pipeline| match launcher {
-                Some(launcher) if launcher.helps => {
-                    let twin = create(&launcher.device, self.options.checked, launch);
-                    launcher.launch_nothing(launch, &twin);
+            let result = self.compile(launch).map(|pipeline| {
+                if let Some(launcher) = launcher {
+                    launcher.launch_nothing(launch, pipeline, self.options.checked);
                 }
-                Some(launcher) => launcher.launch_nothing(launch, &pipeline),
-                None => {}
             });
             Some(Compilation {
                 schedule: launch.shader.name,
@@ -102,8 +104,8 @@ impl Gpu {
         let work = |helps: bool| {
             let launcher = match &self.compiles_late {
                 None => None,
-                Some(adapter) if helps => Some(Launcher::helping(adapter)?),
-                Some(_) => Some(Launcher::of(self)),
+                Some(adapter) if helps => Some(Launcher::helping(adapter, &self.summary).ok()?),
+                Some(_) => Launcher::of(self).ok(),
             };
             Some(std::iter::from_fn(|| compile_next(launcher.as_ref())).collect::<Vec<_>>())
         };
@@ -127,8 +129,7 @@ fn compile(
     device: &wgpu::Device,
     checked: bool,
     launch: &Launch,
-    adapter: &AdapterSummary,
-) -> Result<Pipeline> {
+) -> std::result::Result<Pipeline, wgpu::Error> {
     // Scopes belong to this thread: what is caught is this kernel's.
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
@@ -136,7 +137,7 @@ fn compile(
     let error = pollster::block_on(internal.pop());
     match error.or(pollster::block_on(validation.pop())) {
         None => Ok(pipeline),
-        Some(error) => Err(Error::failure(format!("{}: {error}", adapter.name))),
+        Some(error) => Err(error),
     }
 }
 
@@ -194,34 +195,41 @@ fn create(device: &wgpu::Device, checked: bool, launch: &Launch) -> Pipeline {
 
 /// A device that launches pipelines with no workgroups, and memory for them to bind.
 struct Launcher {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
+    device: Owned<wgpu::Device>,
+    queue: Owned<wgpu::Queue>,
     /// Whether it is a further device, which needs pipelines of its own.
     helps: bool,
-    read: wgpu::Buffer,
-    written: wgpu::Buffer,
+    read: Owned<wgpu::Buffer>,
+    written: Owned<wgpu::Buffer>,
+    watch: Watch,
 }
 
 impl Launcher {
-    fn of(gpu: &Gpu) -> Self {
-        Self::new(gpu.device.clone(), gpu.queue.clone(), false)
+    fn of(gpu: &Gpu) -> Result<Self> {
+        let watch = gpu.watch.clone();
+        let device = watch.own(gpu.device.clone());
+        let queue = watch.own(gpu.queue.clone());
+        Self::new(device, queue, watch, false)
     }
 
-    /// A further device of the adapter. It reports no errors: the device that the pipelines are for
-    /// does.
-    fn helping(adapter: &wgpu::Adapter) -> Option<Self> {
+    /// A further device of the adapter.
+    fn helping(adapter: &wgpu::Adapter, summary: &AdapterSummary) -> Result<Self> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("moodshader, compiling"),
             required_limits: adapter.limits(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).ok()?;
-        device.on_uncaptured_error(Arc::new(|_| {}));
-        Some(Self::new(device, queue, true))
+        let (device, queue, watch) = open(adapter, &descriptor, summary)?;
+        Self::new(device, queue, watch, true)
     }
 
-    fn new(device: wgpu::Device, queue: wgpu::Queue, helps: bool) -> Self {
+    fn new(
+        device: Owned<wgpu::Device>,
+        queue: Owned<wgpu::Queue>,
+        watch: Watch,
+        helps: bool,
+    ) -> Result<Self> {
         let buffer = |usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("nothing"),
@@ -230,37 +238,42 @@ impl Launcher {
                 mapped_at_creation: false,
             })
         };
-        let read = buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM);
-        let written = buffer(wgpu::BufferUsages::STORAGE);
-        Self { device, queue, helps, read, written }
+        let (read, written) = watch.attempt(|| {
+            let read = buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM);
+            Ok((watch.own(read), watch.own(buffer(wgpu::BufferUsages::STORAGE))))
+        })?;
+        Ok(Self { device, queue, helps, read, written, watch })
     }
 
-    fn launch_nothing(&self, launch: &Launch, pipeline: &Pipeline) {
+    fn launch_nothing(&self, launch: &Launch, pipeline: Pipeline, checked: bool) {
         let Self { device, queue, read, written, .. } = self;
-        let buffers =
-            launch.kernel.bindings().iter().map(|b| if b.access.reads() { read } else { written });
-        let entries: Vec<_> = (0..)
-            .zip([read].into_iter().chain(buffers))
-            .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
-            })
-            .collect();
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(launch.shader.name),
-            layout: &pipeline.bind_group_layout,
-            entries: &entries,
-        });
-        let mut encoder = device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&pipeline.pipeline);
-            pass.set_bind_group(0, &bind_group, &[]);
-            pass.dispatch_workgroups(0, 0, 0);
-        }
-        let submission = queue.submit([encoder.finish()]);
         // What fails here is no trouble: the pipeline is then compiled when it is first used.
-        let _ =
-            device.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
+        let _ = self.watch.attempt(|| {
+            let pipeline = if self.helps { create(device, checked, launch) } else { pipeline };
+            let buffers = launch.kernel.bindings().iter();
+            let buffers = buffers.map(|b| if b.access.reads() { read } else { written });
+            let entries: Vec<_> = (0..)
+                .zip([read].into_iter().chain(buffers))
+                .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                    binding,
+                    resource: buffer.as_entire_binding(),
+                })
+                .collect();
+            let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(launch.shader.name),
+                layout: &pipeline.bind_group_layout,
+                entries: &entries,
+            });
+            let mut encoder = device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                pass.set_pipeline(&pipeline.pipeline);
+                pass.set_bind_group(0, &bind_group, &[]);
+                pass.dispatch_workgroups(0, 0, 0);
+            }
+            let submission_index = Some(queue.submit([encoder.finish()]));
+            let _ = device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
+            Ok(())
+        });
     }
 }

@@ -27,7 +27,7 @@ impl GpuPrograms {
         program: ProgramIndex,
         inputs: &[(TensorId, Input<'_>)],
     ) -> Result<Profile> {
-        self.write(program, inputs);
+        self.write(program, inputs)?;
         self.gpu().wait_for(None)?;
         let timestamps = self.gpu().device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let mut seconds = Vec::new();
@@ -41,33 +41,30 @@ impl GpuPrograms {
     fn stamped(&self, steps: &[Recorded]) -> Result<Vec<f64>> {
         let gpu = self.gpu();
         let count = 2 * steps.len() as u32;
-        let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
-            label: Some("profile"),
-            ty: wgpu::QueryType::Timestamp,
-            count,
-        });
-        let resolved = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("profile"),
-            size: 8 * u64::from(count),
-            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        });
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        for (index, step) in (0..).step_by(2).zip(steps) {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some("profiled step"),
-                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                    query_set: &queries,
-                    beginning_of_pass_write_index: Some(index),
-                    end_of_pass_write_index: Some(index + 1),
-                }),
-            });
-            step.record(&mut pass);
-        }
-        encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-        gpu.queue.submit([encoder.finish()]);
-        let bytes = gpu.download(&resolved, 0, resolved.size())?;
-        let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+        let queries = gpu.watch.attempt(|| {
+            Ok(gpu.watch.own(gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("profile"),
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            })))
+        })?;
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let resolved = gpu.buffer("profile", 8 * u64::from(count), usage)?;
+        gpu.submit(|encoder| {
+            for (index, step) in (0..).step_by(2).zip(steps) {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: Some("profiled step"),
+                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                        query_set: &queries,
+                        beginning_of_pass_write_index: Some(index),
+                        end_of_pass_write_index: Some(index + 1),
+                    }),
+                });
+                step.record(&mut pass);
+            }
+            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+        })?;
+        let stamps: Vec<u64> = gpu.download(&resolved, 0, resolved.size())?;
         let tick = 1e-9 * f64::from(gpu.queue.get_timestamp_period());
         Ok(stamps.chunks(2).map(|ends| tick * ends[1].saturating_sub(ends[0]) as f64).collect())
     }
@@ -91,15 +88,12 @@ impl GpuPrograms {
 
     /// Submits a step, or an empty pass, and waits for it.
     fn submit_alone(&self, step: Option<&Recorded>) -> Result<()> {
-        let gpu = self.gpu();
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        {
+        let submission = self.gpu().submit(|encoder| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             if let Some(step) = step {
                 step.record(&mut pass);
             }
-        }
-        let submission = gpu.queue.submit([encoder.finish()]);
-        gpu.wait_for(Some(submission))
+        })?;
+        self.gpu().wait_for(Some(submission))
     }
 }

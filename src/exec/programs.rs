@@ -5,7 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::gpu::{Gpu, WINDOW, bound_range};
+use super::watch::Owned;
 use super::{Arrival, Executor, Input, ProgramIndex};
+use crate::error::Kind;
 use crate::kernels::Element;
 use crate::plan::{Arena, Home, Placement, Plan, STATUS_CLEAR, Storage, TensorId};
 use crate::{Error, Result};
@@ -16,15 +18,15 @@ const IN_FLIGHT: usize = 2;
 
 /// One step, ready to record.
 pub(super) struct Recorded {
-    pipeline: wgpu::ComputePipeline,
-    bind_group: wgpu::BindGroup,
+    pipeline: Owned<wgpu::ComputePipeline>,
+    bind_group: Owned<wgpu::BindGroup>,
     workgroups: [u32; 3],
 }
 
 impl Recorded {
     pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.set_bind_group(0, &*self.bind_group, &[]);
         let [x, y, z] = self.workgroups;
         pass.dispatch_workgroups(x, y, z);
     }
@@ -34,7 +36,7 @@ struct Program {
     plan: Arc<Plan>,
     placement: Placement,
     /// What the plan's constants hold, where it has any; programs may share it.
-    constants: Option<Arc<wgpu::Buffer>>,
+    constants: Option<Arc<Owned<wgpu::Buffer>>>,
     steps: Vec<Recorded>,
     /// Size of the buffer with the steps' parameters.
     parameter_bytes: u64,
@@ -43,8 +45,8 @@ struct Program {
 /// Plans on a GPU over shared storages and arenas.
 pub struct GpuPrograms {
     gpu: Arc<Gpu>,
-    storages: HashMap<Storage, wgpu::Buffer>,
-    arenas: HashMap<Arena, wgpu::Buffer>,
+    storages: HashMap<Storage, Owned<wgpu::Buffer>>,
+    arenas: HashMap<Arena, Owned<wgpu::Buffer>>,
     programs: Vec<Program>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
 }
@@ -61,16 +63,16 @@ impl GpuPrograms {
         }
         gpu.prepare(&plans)?;
 
-        let storages: HashMap<_, _> = Storage::ALL
-            .into_iter()
-            .filter_map(|storage| {
-                let length = plans.iter().map(|plan| plan.storage_length(storage)).max()?;
-                (length > 0).then(|| (storage, gpu.tensor_buffer(&format!("{storage:?}"), length)))
-            })
-            .collect();
+        let mut storages = HashMap::new();
+        for storage in Storage::ALL {
+            let length = plans.iter().map(|plan| plan.storage_length(storage)).max().unwrap_or(0);
+            if length > 0 {
+                storages.insert(storage, gpu.tensor_buffer(&format!("{storage:?}"), length)?);
+            }
+        }
         if let Some(status) = storages.get(&Storage::Status) {
             let words = vec![STATUS_CLEAR; status.size() as usize / 4];
-            gpu.queue.write_buffer(status, 0, bytemuck::cast_slice(&words));
+            gpu.write(status, 0, bytemuck::cast_slice(&words))?;
         }
 
         // The plan that needs most first: the others then find room in its arenas.
@@ -90,13 +92,10 @@ impl GpuPrograms {
                 *longest = (*longest).max(length);
             }
         }
-        let arenas: HashMap<_, _> = lengths
-            .into_iter()
-            .map(|(arena, length)| {
-                (arena, gpu.tensor_buffer(&format!("{arena:?}"), length + WINDOW))
-            })
-            .collect();
-        gpu.check()?;
+        let mut arenas = HashMap::new();
+        for (arena, length) in lengths {
+            arenas.insert(arena, gpu.tensor_buffer(&format!("{arena:?}"), length + WINDOW)?);
+        }
 
         let mut this =
             Self { gpu, storages, arenas, programs: Vec::new(), in_flight: VecDeque::new() };
@@ -106,14 +105,13 @@ impl GpuPrograms {
                 this.programs.iter().find(|other| other.plan.constants() == plan.constants());
             let constants = match twin {
                 Some(twin) => twin.constants.clone(),
-                None => this.gpu.constants(&plan).map(Arc::new),
+                None => this.gpu.constants(&plan)?.map(Arc::new),
             };
             let (steps, parameter_bytes) = (Vec::new(), 0);
             let mut program = Program { plan, placement, constants, steps, parameter_bytes };
-            (program.steps, program.parameter_bytes) = this.bind(&program);
+            (program.steps, program.parameter_bytes) = this.bind(&program)?;
             this.programs.push(program);
         }
-        this.gpu.check()?;
         Ok(this)
     }
 
@@ -121,31 +119,23 @@ impl GpuPrograms {
     pub fn device_bytes(&self) -> u64 {
         let constants = self.programs.iter().filter_map(|program| program.constants.as_ref());
         let constants: HashMap<_, _> =
-            constants.map(|buffer| (Arc::as_ptr(buffer), &**buffer)).collect();
-        let constants = constants.into_values();
-        let buffers = self.storages.values().chain(self.arenas.values()).chain(constants);
+            constants.map(|buffer| (Arc::as_ptr(buffer), buffer.size())).collect();
+        let buffers = self.storages.values().chain(self.arenas.values());
         let parameters = self.programs.iter().map(|program| program.parameter_bytes);
-        buffers.map(wgpu::Buffer::size).chain(parameters).sum()
+        buffers.map(|buffer| buffer.size()).chain(constants.into_values()).chain(parameters).sum()
     }
 
     /// The steps, and the size of the buffer with their parameters.
-    fn bind(&self, program: &Program) -> (Vec<Recorded>, u64) {
+    fn bind(&self, program: &Program) -> Result<(Vec<Recorded>, u64)> {
         let plan = &program.plan;
-        let device = &self.gpu.device;
         // All parameter blocks of a plan lie in one uniform buffer.
-        let stride = device.limits().min_uniform_buffer_offset_alignment.max(256) as usize;
-        let mut blocks = vec![0; stride * plan.steps().len()];
+        let stride = self.gpu.limits().min_uniform_buffer_offset_alignment.max(256) as usize;
+        let mut blocks = vec![0; stride * plan.steps().len().max(1)];
         for (block, step) in blocks.chunks_mut(stride).zip(plan.steps()) {
             let params = step.launch.kernel.params();
             block[..params.len()].copy_from_slice(params);
         }
-        let uniforms = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("parameters of the steps"),
-            size: blocks.len().max(stride) as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        self.gpu.queue.write_buffer(&uniforms, 0, &blocks);
+        let uniforms = self.gpu.uniforms("parameters of the steps", &blocks)?;
 
         let bind = |index: usize, step: &crate::plan::Step| {
             let pipeline = self.gpu.pipelines.get(&step.launch).expect("`prepare` made it");
@@ -166,20 +156,22 @@ impl GpuPrograms {
                     resource: bound_range(kernel, access, buffer, offset, bytes),
                 });
             }
-            let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(step.launch.shader.name),
-                layout: &pipeline.bind_group_layout,
-                entries: &entries,
-            });
+            let (name, layout) = (step.launch.shader.name, &pipeline.bind_group_layout);
+            let bind_group = self.gpu.bind_group(name, layout, &entries)?;
             let workgroups = step.launch.grid.workgroups;
-            Recorded { pipeline: pipeline.pipeline, bind_group, workgroups }
+            let pipeline = self.gpu.watch.own(pipeline.pipeline);
+            Ok(Recorded { pipeline, bind_group, workgroups })
         };
         let steps = plan.steps().iter().enumerate().map(|(index, step)| bind(index, step));
-        (steps.collect(), uniforms.size())
+        Ok((steps.collect::<Result<_>>()?, uniforms.size()))
     }
 
     /// Sets a program's inputs for its next replay.
-    pub(super) fn write(&self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) {
+    pub(super) fn write(
+        &self,
+        program: ProgramIndex,
+        inputs: &[(TensorId, Input<'_>)],
+    ) -> Result<()> {
         let program = &self.programs[program];
         for &(id, input) in inputs {
             let (buffer, offset) = self.locate(program, id);
@@ -188,8 +180,9 @@ impl GpuPrograms {
                 Input::U32(words) => bytemuck::cast_slice(words),
             };
             assert_eq!(bytes.len(), 4 * program.plan.tensor(id).length);
-            self.gpu.queue.write_buffer(buffer, offset, bytes);
+            self.gpu.write(buffer, offset, bytes)?;
         }
+        Ok(())
     }
 
     pub(super) fn gpu(&self) -> &Gpu {
@@ -218,16 +211,16 @@ impl GpuPrograms {
 /// Refuses a plan that an adapter of these limits cannot bind or dispatch.
 ///
 /// # Errors
-/// The first tensor or kernel that is too large, and what to change.
+/// The first tensor or kernel that is too large ([`Kind::TooLarge`]).
 pub fn fits(plan: &Plan, limits: &wgpu::Limits, adapter: &str) -> Result<()> {
+    let too_large = |message| Error::of(Kind::TooLarge, message);
     for step in plan.steps() {
         for &id in &step.tensors {
             let tensor = plan.tensor(id);
             let bytes = 4 * tensor.length as u64;
             if bytes > limits.max_storage_buffer_binding_size {
-                return Err(Error::input(format!(
-                    "{} needs {} MiB in one binding and {adapter} allows {} MiB; use a smaller \
-                     batch (--set train.batch=…) or shorter clips",
+                return Err(too_large(format!(
+                    "{} needs {} MiB in one binding and {adapter} allows {} MiB",
                     tensor.name,
                     bytes.div_ceil(1 << 20),
                     limits.max_storage_buffer_binding_size >> 20,
@@ -236,9 +229,8 @@ pub fn fits(plan: &Plan, limits: &wgpu::Limits, adapter: &str) -> Result<()> {
         }
         let most = step.launch.grid.workgroups.into_iter().max().unwrap_or(0);
         if most > limits.max_compute_workgroups_per_dimension {
-            return Err(Error::input(format!(
-                "{} needs {most} workgroups in one dimension and {adapter} allows {}; use a \
-                 smaller batch (--set train.batch=…)",
+            return Err(too_large(format!(
+                "{} needs {most} workgroups in one dimension and {adapter} allows {}",
                 step.launch.kernel.id(),
                 limits.max_compute_workgroups_per_dimension,
             )));
@@ -253,60 +245,54 @@ impl Executor for GpuPrograms {
             let oldest = self.in_flight.pop_front();
             self.gpu.wait_for(oldest)?;
         }
-        self.gpu.check()
+        self.gpu.alive()
     }
 
     fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()> {
         // Before the inputs are copied: a replay that is over gives its staging memory back.
         self.wait_until_ready()?;
-        self.write(program, inputs);
+        self.write(program, inputs)?;
         let program = &self.programs[program];
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        {
+        let submission = self.gpu.submit(|encoder| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             for step in &program.steps {
                 step.record(&mut pass);
             }
-        }
-        self.in_flight.push_back(self.gpu.queue.submit([encoder.finish()]));
-        self.gpu.check()
+        })?;
+        self.in_flight.push_back(submission);
+        Ok(())
     }
 
     fn send(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Arrival> {
         let program = &self.programs[program];
         let (buffer, offset) = self.locate(program, tensor);
         let bytes = 4 * program.plan.tensor(tensor).length as u64;
-        let (gpu, download) = (Arc::clone(&self.gpu), self.gpu.send(buffer, offset, bytes));
-        Ok(Box::new(move || Ok(bytemuck::pod_collect_to_vec(&gpu.receive(download)?))))
+        let (gpu, download) = (Arc::clone(&self.gpu), self.gpu.send(buffer, offset, bytes)?);
+        Ok(Box::new(move || gpu.receive(download)))
     }
 
     fn upload(&mut self, storage: Storage, values: &[f32]) -> Result<()> {
         assert_eq!(storage.element(), Element::F32);
         if let Some(buffer) = self.storages.get(&storage) {
-            self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values));
+            self.gpu.write(buffer, 0, bytemuck::cast_slice(values))?;
         }
         // Copied now, the staging memory is free for the inputs.
-        self.gpu.wait_for(Some(self.gpu.queue.submit([])))
+        let copied = self.gpu.submit(|_| {})?;
+        self.gpu.wait_for(Some(copied))
     }
 
     fn download(&mut self, storage: Storage) -> Result<Vec<f32>> {
         assert_eq!(storage.element(), Element::F32);
         match self.storages.get(&storage) {
             None => Ok(Vec::new()),
-            Some(buffer) => {
-                let bytes = self.gpu.download(buffer, 0, buffer.size())?;
-                Ok(bytemuck::pod_collect_to_vec(&bytes))
-            }
+            Some(buffer) => self.gpu.download(buffer, 0, buffer.size()),
         }
     }
 
     fn status(&mut self) -> Result<Vec<u32>> {
         match self.storages.get(&Storage::Status) {
             None => Ok(Vec::new()),
-            Some(buffer) => {
-                let bytes = self.gpu.download(buffer, 0, buffer.size())?;
-                Ok(bytemuck::pod_collect_to_vec(&bytes))
-            }
+            Some(buffer) => self.gpu.download(buffer, 0, buffer.size()),
         }
     }
 

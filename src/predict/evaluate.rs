@@ -12,7 +12,6 @@ use crate::dataset::features::FeatureRecipe;
 use crate::dataset::labels::Labelled;
 use crate::dataset::manifest;
 use crate::dataset::prepare::{Broken, Prepared, prepare};
-use crate::error::Kind;
 use crate::exec::Device;
 use crate::metrics::{
     Bootstrap, PerMood, Predictions, Resampling, Scores, Table, bootstrap,
@@ -126,8 +125,8 @@ pub fn evaluate(
         Session::open(device, checkpoint, Purpose::Evaluation, &sizes)
     };
     let (mut session, batch) = match load(batch) {
-        // The adapter cannot bind so much at a time.
-        Err(error) if error.kind == Kind::Input && batch > 1 => (load(1)?, 1),
+        // The device cannot do so much at a time.
+        Err(error) if error.kind.asks_for_less() && batch > 1 => (load(1)?, 1),
         session => (session?, batch),
     };
     let indices: Vec<usize> = (0..clips.len()).collect();

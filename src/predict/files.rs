@@ -85,10 +85,11 @@ pub fn predict_files(
             });
         }
         drop(sender);
-        for decoded in receiver {
-            gathering.take(decoded)?;
-        }
-        gathering.finish()
+        let result = receiver
+            .into_iter()
+            .try_for_each(|decoded| gathering.take(decoded))
+            .and_then(|()| gathering.predict());
+        gathering.finish(result)
     })
 }
 
@@ -202,12 +203,10 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// The last batch, and what a stop left complete behind a gap.
-    fn finish(mut self) -> Result<Amount> {
-        self.predict()?;
-        for (file, result) in std::mem::take(&mut self.complete) {
-            (self.done)(file, result)?;
-        }
-        Ok(self.amount)
+    /// Hands over what a stop or a failure of the device left complete behind a gap.
+    fn finish(mut self, result: Result<()>) -> Result<Amount> {
+        let mut rest = std::mem::take(&mut self.complete).into_iter();
+        let rest = rest.try_for_each(|(file, result)| (self.done)(file, result));
+        result.and(rest).map(|()| self.amount)
     }
 }

@@ -7,14 +7,13 @@ use super::prediction::Prediction;
 use crate::audio::{AudioFile, Waveform, is_silent, successive_count};
 use crate::dataset::batches::Batch;
 use crate::dataset::features::{Extractor, FeatureRecipe};
-use crate::error::Kind;
 use crate::exec::Device;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::{Purpose, Session};
 use crate::{Error, Result};
 
 /// Clips that are predicted at a time where there are enough; the rest goes in smaller batches. An
-/// adapter that cannot bind the largest does without it.
+/// device that cannot do the largest, for its limits or its memory, does without it.
 const BATCHES: [usize; 3] = [16, 4, 1];
 
 /// A trained model, ready to predict: its recipe, moods and normalisation come from the checkpoint.
@@ -82,7 +81,7 @@ impl Tagger {
         let mut batches = &BATCHES[..];
         let session = loop {
             match Session::open(device, checkpoint, Purpose::Inference, batches) {
-                Err(error) if error.kind == Kind::Input && batches.len() > 1 => {
+                Err(error) if error.kind.asks_for_less() && batches.len() > 1 => {
                     batches = &batches[1..];
                 }
                 session => break session?,
@@ -186,26 +185,35 @@ impl Tagger {
     /// # Errors
     /// A clip has another length; the device fails, or gives a probability that is not finite.
     pub fn predict_clips(&mut self, clips: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
-        let moods = self.moods.len();
         let mut predicted = Vec::with_capacity(clips.len());
         let mut rest = clips;
-        for &size in self.batches {
-            while let Some((batch, others)) = rest.split_at_checked(size) {
-                rest = others;
-                let features = self.extractor.extract(batch)?;
-                let batch = Batch::new(&features, Vec::new());
-                let probabilities = self.session.predict(batch.inputs())?()?;
-                if !probabilities.iter().all(|probability| probability.is_finite()) {
-                    return Err(Error::failure(
-                        "the model gives a probability that is not finite: the checkpoint's \
-                         weights or the device are broken (cargo xtask verify-kernels checks the \
-                         device)",
-                    ));
+        while let Some(place) = self.batches.iter().position(|&size| size <= rest.len()) {
+            let (batch, others) = rest.split_at(self.batches[place]);
+            match self.predict_batch(batch) {
+                Err(error) if error.kind.asks_for_less() && batch.len() > 1 => {
+                    self.batches = &self.batches[place + 1..];
                 }
-                predicted.extend(probabilities.chunks(moods).map(<[f32]>::to_vec));
+                probabilities => {
+                    predicted.extend(probabilities?);
+                    rest = others;
+                }
             }
         }
         Ok(predicted)
+    }
+
+    /// As [`Self::predict_clips`], for as many clips as a plan was made for.
+    fn predict_batch(&mut self, clips: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        let features = self.extractor.extract(clips)?;
+        let batch = Batch::new(&features, Vec::new());
+        let probabilities = self.session.predict(batch.inputs())?()?;
+        if !probabilities.iter().all(|probability| probability.is_finite()) {
+            return Err(Error::failure(
+                "the model gives a probability that is not finite: the checkpoint's weights or \
+                 the device are broken (cargo xtask verify-kernels checks the device)",
+            ));
+        }
+        Ok(probabilities.chunks(self.moods.len()).map(<[f32]>::to_vec).collect())
     }
 }
 

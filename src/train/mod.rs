@@ -75,19 +75,20 @@ pub fn start(
     }
     let folder = fresh.folder().clone();
     config.write(&folder.config())?;
+    let way_on = folder.clone();
     match Run::prepare(config, folder, tracks, device, cache, until.stop, progress) {
         Ok(run) => {
             fresh.keep();
             run.train(until, progress)
         }
         Err(error) => {
-            let error = error_with_way_on(error, fresh.folder());
-            if error.kind == Kind::Stopped {
+            if matches!(error.kind, Kind::Stopped | Kind::DeviceLost) {
                 fresh.keep();
             }
             Err(error)
         }
     }
+    .map_err(|error| error_with_way_on(error, &way_on))
 }
 
 /// Goes on with a run where it stopped; with no checkpoint yet it starts over. `audio_root` is where the
@@ -132,13 +133,16 @@ pub fn resume(
             preset.moods.join(", ")
         )));
     }
-    let run = Run::prepare(config, folder.clone(), tracks, device, cache, until.stop, progress)
-        .map_err(|error| error_with_way_on(error, &folder))?;
-    if audio_root.is_some() {
-        // All of it was found there.
-        run.config.write(&folder.config())?;
-    }
-    run.train(until, progress)
+    let go_on = || {
+        let run =
+            Run::prepare(config, folder.clone(), tracks, device, cache, until.stop, progress)?;
+        if audio_root.is_some() {
+            // All of it was found there.
+            run.config.write(&folder.config())?;
+        }
+        run.train(until, progress)
+    };
+    go_on().map_err(|error| error_with_way_on(error, &folder))
 }
 
 /// The outcome of a run that has nothing left to do.
@@ -167,14 +171,19 @@ pub fn finished(path: &Path) -> Result<Option<Outcome>> {
     Outcome::new(folder, &config, update, metrics, Vec::new(), false).map(Some)
 }
 
-/// Tells how a run goes on that was stopped before its first update.
+/// Tells how a run goes on that was stopped before its first update or has lost its device, and what
+/// to change where the device cannot do so much.
 fn error_with_way_on(error: Error, folder: &RunFolder) -> Error {
     match error.kind {
-        Kind::Stopped => Error::stopped(format!(
-            "{error}; go on with: moodshader train --resume {}",
+        Kind::Stopped | Kind::DeviceLost => error.followed_by(&format!(
+            "go on with: moodshader train --resume {}",
             folder.path().display()
         )),
-        _ => error,
+        Kind::TooLarge | Kind::OutOfMemory => error.followed_by(
+            "start with a smaller batch (--set train.batch=…) or shorter clips (--set \
+             audio.clip_seconds=…)",
+        ),
+        Kind::Input | Kind::Failure => error,
     }
 }
 

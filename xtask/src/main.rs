@@ -12,6 +12,7 @@ mod verify_kernels;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use moodshader::error::Kind;
 
 /// Checks and measurements for people who work on moodshader.
 #[derive(Parser, Debug)]
@@ -48,6 +49,13 @@ fn main() -> ExitCode {
         Command::Test(command) => command.run(),
     };
     result.unwrap_or_else(|error| {
+        let error = match error.kind {
+            Kind::DeviceLost => error.followed_by("run the same command again"),
+            Kind::OutOfMemory | Kind::TooLarge => error.followed_by(
+                "use a smaller batch (bench --batch), or end other programs that use its memory",
+            ),
+            Kind::Input | Kind::Failure | Kind::Stopped => error,
+        };
         eprintln!("error: {error}");
         moodshader::cli::exit_status(&error)
     })
