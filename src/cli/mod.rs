@@ -139,7 +139,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let prefix = if error.kind == Kind::Stopped { "" } else { "error: " };
             // Who closed standard error does not want to know.
             let _ = writeln!(std::io::stderr(), "{prefix}{error}");
-            exit_status(&error)
+            end_with(&error)
         }
     }
 }
@@ -214,8 +214,15 @@ fn list_errors(headline: &str, errors: &[Error]) -> Error {
     }
 }
 
-/// What an error makes of the exit status.
-pub fn exit_status(error: &Error) -> ExitCode {
+/// What an error makes of the exit status. After one of the device, the process ends here: its driver
+/// may still be at work, and would crash while it is unloaded.
+pub fn end_with(error: &Error) -> ExitCode {
+    #[cfg(unix)]
+    if let Kind::DeviceLost | Kind::OutOfMemory = error.kind {
+        let _ = std::io::stdout().flush();
+        // SAFETY: nothing runs after it.
+        unsafe { libc::_exit(1) };
+    }
     match error.kind {
         Kind::Input | Kind::TooLarge => ExitCode::from(2),
         Kind::Failure | Kind::OutOfMemory | Kind::DeviceLost => ExitCode::from(1),

@@ -57,6 +57,6 @@ fn main() -> ExitCode {
             Kind::Input | Kind::Failure | Kind::Stopped => error,
         };
         eprintln!("error: {error}");
-        moodshader::cli::exit_status(&error)
+        moodshader::cli::end_with(&error)
     })
 }

@@ -7,12 +7,12 @@ mod targets;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use moodshader::panics::caught;
 use moodshader::{Error, Result};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -75,8 +75,6 @@ impl Fuzz {
         fs::create_dir_all(&folder).map_err(|error| Error::io("make", &folder, &error))?;
 
         limits::watch();
-        // What is caught is told as a finding.
-        std::panic::set_hook(Box::new(|_| {}));
         let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
         let (start, mut number, mut shown) = (Instant::now(), 0, 0);
         while start.elapsed() < minutes {
@@ -124,8 +122,8 @@ impl Fuzz {
         write(&place)?;
         let what = place.display().to_string();
         let outcome = limits::within(what, || {
-            catch_unwind(AssertUnwindSafe(|| (target.check)(&place)))
-                .unwrap_or_else(|panic| Err(format!("panics: {}", message(&*panic))))
+            caught(|| (target.check)(&place))
+                .unwrap_or_else(|message| Err(format!("panics: {message}")))
         });
         tally.tried += 1;
         match outcome {
@@ -152,9 +150,4 @@ fn tell(finding: Option<String>, shown: usize) -> usize {
         eprintln!("FINDING: {finding}");
     }
     1
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }
