@@ -250,7 +250,13 @@ impl<'a> Results<'a> {
             let path = self.command.playlist_path(mood);
             let without = playlist::write(&path, mood, entries)?;
             let written = entries.len() - without.len();
-            self.progress.note(&format!("{} in {}", audio_files(written), path.display()));
+            self.progress.note(&match written {
+                0 => format!(
+                    "the playlist {} is empty: no file reaches the threshold of {mood}",
+                    path.display()
+                ),
+                _ => format!("{} in {}", audio_files(written), path.display()),
+            });
             left_out.extend(without.into_iter().map(|entry| &entry.path));
         }
         // A file is told once, however many playlists it is missing in.
