@@ -71,7 +71,8 @@ impl Fuzz {
         if targets.is_empty() && !output {
             return Err(Error::input(format!("no kind of input contains {:?}", self.filter)));
         }
-        let folder = root.join("target/fuzz");
+        // Runs with other seeds may go on at the same time.
+        let folder = root.join("target/fuzz").join(self.seed.to_string());
         fs::create_dir_all(&folder).map_err(|error| Error::io("make", &folder, &error))?;
 
         limits::watch();
@@ -135,7 +136,7 @@ impl Fuzz {
             }
             Err(fault) => {
                 tally.findings += 1;
-                let kept = folder.join(format!("finding-{}-{number}-{name}", self.seed));
+                let kept = folder.join(format!("finding-{number}-{name}"));
                 write(&kept)?;
                 Ok(Some(format!("{} {fault}", kept.display())))
             }
