@@ -93,9 +93,9 @@ fn one_call_of_each_function_fails() {
     });
 }
 
-/// Every call of the commands that use a device, with both results, a quarter of an hour on two cores.
+/// Every call of the commands that use a device, with both results, half an hour on two busy cores.
 #[test]
-#[ignore = "a quarter of an hour"]
+#[ignore = "half an hour"]
 fn every_call_fails() {
     let commands = [
         PREDICT,
