@@ -4,6 +4,7 @@
 use std::fs;
 
 use moodshader::audio::{Waveform, centre_clip};
+use moodshader::predict::tags;
 use tempfile::TempDir;
 
 const RATE: u32 = 8000;
@@ -147,6 +148,13 @@ fn riff_has_other_names_and_orders() {
     let chunks = [swap(b"fmt ", big), swap(b"data", data(i16::to_be_bytes))].concat();
     let file = swap(b"RIFX", [&b"WAVE"[..], &chunks].concat());
     assert_eq!(read("big.wav", &file).unwrap().samples, heard());
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("tagged.wav");
+    fs::write(&path, &file).unwrap();
+    tags::write(&path, &["dark".to_owned()]).unwrap();
+    let tagged = fs::read(&path).unwrap();
+    assert!(tagged.len() > file.len() && tagged[8..].starts_with(&file[8..]));
+    assert_eq!(read("tagged.wav", &tagged).unwrap().samples, heard());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! WAV (RIFF, RF64) and AIFF: chunks, one of which may hold an ID3v2 tag.
+//! WAV (RIFF, RIFX, RF64) and AIFF: chunks, one of which may hold an ID3v2 tag.
 //!
 //! The file is an identifier, the length of what follows, and a form. A chunk is an identifier, its
 //! length, its content, and a byte of padding if the length is odd. RF64 keeps lengths of more than
@@ -45,7 +45,7 @@ impl Chunks {
     /// A length leads behind the end.
     pub fn parse(content: &Content<'_>, start: u64) -> Result<Self> {
         let id = content.array::<4>(start)?;
-        let big_endian = id == *b"FORM";
+        let big_endian = matches!(&id, b"FORM" | b"RIFX");
         let number = |at: u64| -> Result<u32> {
             let bytes = content.array(at)?;
             Ok(if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
