@@ -288,31 +288,21 @@ fn every_mood_has_a_playlist_of_its_own() {
     assert!(long[0] != long[1] && long.iter().all(|name| name.len() <= 247), "{long:?}");
 }
 
-/// 16-bit WAV at the model's rate.
-fn samples(path: &Path, samples: impl IntoIterator<Item = i16>) {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: 22_050,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut file = hound::WavWriter::create(path, spec).unwrap();
-    samples.into_iter().for_each(|sample| file.write_sample(sample).unwrap());
-    file.finalize().unwrap();
-}
-
 #[test]
 fn silence_has_no_mood_in_tags_and_playlists() {
     let place = &*TRAINED;
     let folder = place.path("quiet");
     fs::create_dir_all(&folder).unwrap();
     let dither = |at: usize| [0, 1, 0, -1][at / 7 % 4];
-    samples(&folder.join("dither.wav"), (0..2 * CLIP).map(dither));
-    samples(&folder.join("short.wav"), (0..CLIP / 3).map(|_| 0));
-    samples(&folder.join("zeros.wav"), (0..3 * CLIP).map(|_| 0));
+    trained::tones::write(&folder.join("dither.wav"), (0..2 * CLIP).map(dither));
+    trained::tones::write(&folder.join("short.wav"), (0..CLIP / 3).map(|_| 0));
+    trained::tones::write(&folder.join("zeros.wav"), (0..3 * CLIP).map(|_| 0));
     // The quietest sound, and sound in the last clip alone.
-    samples(&folder.join("faint.wav"), (0..CLIP).map(|at| 2 * dither(at)));
-    samples(&folder.join("late.wav"), (0..3 * CLIP).map(|at| if at < 50_000 { 0 } else { 99 }));
+    trained::tones::write(&folder.join("faint.wav"), (0..CLIP).map(|at| 2 * dither(at)));
+    trained::tones::write(
+        &folder.join("late.wav"),
+        (0..3 * CLIP).map(|at| if at < 50_000 { 0 } else { 99 }),
+    );
     let silent = ["dither.wav", "short.wav", "zeros.wav"];
     let bytes = || silent.map(|name| fs::read(folder.join(name)).unwrap());
     let before = bytes();

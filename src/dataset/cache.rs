@@ -181,6 +181,10 @@ impl FeatureCache {
     /// The file cannot be read.
     pub fn content_hash(&self, path: &Path) -> Result<Hash> {
         let io_error = |error| Error::io("read", path, &error);
+        // Reading a pipe or a device could wait for ever.
+        if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+            return Err(Error::input(format!("{} is not a file", path.display())));
+        }
         let stamp = stamp(path).map_err(io_error)?;
         if let Some(content) = stamp.and_then(|stamp| lock(&self.contents).get(&stamp).copied()) {
             return Ok(content);

@@ -4,8 +4,6 @@
 //! back, and where a manifest gives the sides, a score on such tracks says little.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use blake3::Hash;
@@ -17,18 +15,6 @@ use super::prepare::Prepared;
 use super::split::same_track;
 use crate::audio::format_of;
 use crate::{Error, Result};
-
-/// The hash of the content of an audio file, from the cache where it is known there.
-///
-/// # Errors
-/// There is no such file, or it cannot be read.
-pub(super) fn content(path: &Path, cache: &FeatureCache) -> Result<Hash> {
-    // Reading a pipe or a device could wait for ever.
-    if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
-        return Err(Error::input(format!("{} is not a file", path.display())));
-    }
-    cache.content_hash(path)
-}
 
 /// The hash of each track's file; `None` where it cannot be read or holds no audio, which is told when
 /// it is needed: downloads that failed alike are no copies.
@@ -49,7 +35,7 @@ pub fn contents(
         }
         let path = &track.track.path;
         let holds_audio = matches!(format_of(path), Ok(Some(_)));
-        let hash = if holds_audio { content(path, cache).ok() } else { None };
+        let hash = if holds_audio { cache.content_hash(path).ok() } else { None };
         progress(1 + done.fetch_add(1, Ordering::Relaxed));
         Ok(hash)
     };

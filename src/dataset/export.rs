@@ -177,7 +177,7 @@ fn hash_of(recipe: &FeatureRecipe) -> String {
 /// Whether the array was made from the job's audio as it is now, and is whole.
 fn is_done(job: &Job, source: &Source, recipe: &str, cache: &FeatureCache) -> Result<bool> {
     // What is wrong with the file is told when it is decoded.
-    let content = content_hash(cache, &job.audio).ok().map(|hash| hash.to_string());
+    let content = cache.content_hash(&job.audio).ok().map(|hash| hash.to_string());
     if content.as_ref() != Some(&source.content) {
         return if source.audio == place(&job.audio) { Ok(false) } else { Err(clash(job, source)) };
     }
@@ -194,14 +194,6 @@ fn clash(job: &Job, source: &Source) -> Error {
         source.audio,
         job.audio.display()
     ))
-}
-
-fn content_hash(cache: &FeatureCache, path: &Path) -> Result<Hash> {
-    // Reading a pipe or a device could wait for ever.
-    if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
-        return Err(Error::input(format!("{} is not a file", path.display())));
-    }
-    cache.content_hash(path)
 }
 
 /// Does the jobs: files are decoded on all cores while the device transforms those before. A file
@@ -224,7 +216,7 @@ pub fn export(
     let mut extractor = Extractor::new(device, recipe)?;
     // The hash comes first: a file that changes meanwhile is seen to have changed by the next call.
     let decode = |job: &Job| -> Result<(Hash, Clip)> {
-        let content = content_hash(cache, &job.audio)?;
+        let content = cache.content_hash(&job.audio)?;
         let clip = audio::centre_clip(&job.audio, recipe.audio.sample_rate, recipe.clip_samples())?;
         Ok((content, clip))
     };

@@ -10,7 +10,6 @@ use blake3::Hash;
 use rayon::prelude::*;
 
 use super::cache::{FeatureCache, Key, Remarks};
-use super::copies;
 use super::features::{Extractor, FeatureRecipe, Features};
 use super::labels::LabelledTrack;
 use crate::audio;
@@ -235,7 +234,7 @@ pub fn prepare(
     let device_name = device.identity();
     let decode = |track: &LabelledTrack| -> Result<Decoded> {
         let path = &track.track.path;
-        let content = copies::content(path, cache).map_err(|error| name_alike(error, path))?;
+        let content = cache.content_hash(path).map_err(|error| name_alike(error, path))?;
         let keys = Keys::new(content, recipe, &device_name);
         if let Some((features, remarks)) = keys.get(cache) {
             return Ok(Decoded::Known(keys, features, remarks));

@@ -49,6 +49,11 @@ pub fn tone(pitch: f32, samples: usize, seed: u32) -> Vec<f32> {
 
 /// Writes [`tone`] as 16-bit WAV.
 pub fn wav(path: &Path, pitch: f32, samples: usize, seed: u32) {
+    write(path, tone(pitch, samples, seed).into_iter().map(|sample| (sample * 32_768.0) as i16));
+}
+
+/// Writes 16-bit WAV at the model's rate.
+pub fn write(path: &Path, samples: impl IntoIterator<Item = i16>) {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: 22_050,
@@ -56,9 +61,7 @@ pub fn wav(path: &Path, pitch: f32, samples: usize, seed: u32) {
         sample_format: hound::SampleFormat::Int,
     };
     let mut file = hound::WavWriter::create(path, spec).unwrap();
-    for sample in tone(pitch, samples, seed) {
-        file.write_sample((sample * 32_768.0) as i16).unwrap();
-    }
+    samples.into_iter().for_each(|sample| file.write_sample(sample).unwrap());
     file.finalize().unwrap();
 }
 
