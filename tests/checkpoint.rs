@@ -252,6 +252,9 @@ fn numbers_that_no_training_keeps_are_refused() {
             assert_has(&message, &[name, "not finite"]);
         }
     }
+    let weight = "tall.blocks.0.conv.weight";
+    let huge = refused(|c| c.tensors.get_mut(weight).unwrap().values[0] = -3e38);
+    assert_has(&huge, &[weight, "no training gives"]);
     let variance = "tall.blocks.0.bn.running_var";
     let negative = refused(|c| c.tensors.get_mut(variance).unwrap().values[0] = -1e-3);
     assert_has(&negative, &[variance, "negative"]);

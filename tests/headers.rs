@@ -134,8 +134,12 @@ fn riff_has_other_names_and_orders() {
     let late = riff(b"RIFF", &[sound.clone(), chunk(b"fmt ", &body)]);
     let mut odd = chunk(b"LIST", b"odd");
     odd.pop();
-    let odd = riff(b"RIFF", &[odd, chunk(b"fmt ", &body), sound]);
-    for file in [late, odd] {
+    let odd = riff(b"RIFF", &[odd, chunk(b"fmt ", &body), sound.clone()]);
+    // A length that was never filled in, with no chunk behind.
+    let mut zero = riff(b"RIFF", &[chunk(b"fmt ", &body), sound.clone()]);
+    let at = zero.len() - sound.len() + 4;
+    zero[at..at + 4].fill(0);
+    for file in [late, odd, zero] {
         assert_eq!(read("order.wav", &file).unwrap().samples, heard());
     }
     // All numbers big-endian.
@@ -195,6 +199,7 @@ fn aiff_of_all_codings_is_read() {
         (Some(b"twos"), 16, &big),
         (Some(b"sowt"), 16, &little),
         (Some(b"in24"), 24, &wide),
+        (Some(b"in24"), 16, &wide),
         (Some(b"fl32"), 32, &float),
         (Some(b"fl64"), 64, &long),
     ] {

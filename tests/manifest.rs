@@ -68,6 +68,17 @@ fn a_quote_that_is_not_closed_swallows_no_rows() {
     let message =
         input_error(read("path,tags\na.wav,happy\nb.wav,\"dark\nc.wav,film\nd.wav,epic\n"));
     assert!(message.contains("line 3") && message.contains("quote"), "{message}");
+    // In any column, though another quote closes it later.
+    for (text, line) in [
+        ("path,tags\na.wav,film\n\"b.wav,dark\nc.wav,dark\n\"d.wav\",dark\n", 3),
+        ("path,tags,artist\na.wav,film,\"Foo\nb.wav,dark,\nc.wav,dark,\n", 2),
+    ] {
+        let message = input_error(read(text));
+        assert!(
+            message.contains(&format!("line {line}")) && message.contains("quote"),
+            "{message}"
+        );
+    }
     assert_eq!(read("path,tags\n\"a\nb.wav\",\"happy\"\n").unwrap()[0].listed, "a\nb.wav");
 }
 

@@ -54,6 +54,10 @@ fn a_chain_of_ogg_streams_is_heard_whole() {
         let single = write(&folder, "single.ogg", &one);
         assert_ne!(sound_hash(&path).unwrap(), sound_hash(&single).unwrap());
     }
+    // The first was cut within its page of sound, as by a recorder that went on after a while; what is
+    // left of it holds no sound.
+    let path = write(&folder, "cut.ogg", &[&one[..one.len() - 900], &one].concat());
+    assert_eq!(Waveform::read(&path).unwrap().samples, alone);
     // The second was cut within its headers, as a recording that was stopped.
     let path = write(&folder, "stopped.ogg", &[&one[..], &one[..100]].concat());
     assert_eq!(Waveform::read(&path).unwrap().samples, alone);
@@ -138,6 +142,9 @@ fn he_aac_is_refused() {
     }
     assert!(refusal(&he, "he.aac").contains("HE-AAC"));
     samples(&core, "core.aac");
+    // A stream that becomes it: where that is heard, it is told.
+    let late = [core.repeat(20), he.repeat(20)].concat();
+    assert!(refusal(&late, "late.aac").contains("HE-AAC"));
 
     // An extension behind the configuration says so.
     let mut said = bytes("sweep.m4a");
@@ -152,6 +159,15 @@ fn he_aac_is_refused() {
 fn block_sizes_of_flac_are_those_of_its_frames() {
     let flac = bytes("noise.flac");
     let whole = samples(&flac, "noise.flac");
+    // Two files joined, and a count of frames that is too small.
+    let joined = samples(&[&flac[..], &flac].concat(), "joined.flac");
+    // The last block of the first cannot be told from the header that follows it.
+    let (begin, end) = (whole.len() - 4608, joined.len() - whole.len());
+    assert!(joined[..begin] == whole[..begin] && joined[end..] == whole[..]);
+    let mut short = flac.clone();
+    assert_eq!(u32::from_be_bytes(short[22..26].try_into().unwrap()), whole.len() as u32);
+    short[22..26].copy_from_slice(&8000u32.to_be_bytes());
+    assert_eq!(samples(&short, "short.flac"), whole);
     for sizes in [[0, 0], [16, 4608], [1000, 4608], [4608, 1000], [15, 65_535], [4096, 4096]] {
         let mut changed = flac.clone();
         changed[8..12].copy_from_slice(&sizes.map(u16::to_be_bytes).concat());
@@ -259,6 +275,13 @@ fn claims_of_caf_are_held_against_the_file() {
         assert_eq!(soon(&caf(channels, frames, 65_540), "claim.caf", &what), None, "{what}");
     }
     let coded = bytes("noise.caf");
+    // More frames a packet than the codec's configuration has.
+    let whole = samples(&coded, "coded.caf");
+    let mut twice = coded.clone();
+    let at = coded.windows(4).position(|bytes| bytes == b"desc").unwrap() + 12 + 20;
+    assert_eq!(coded[at..at + 4], 4096u32.to_be_bytes());
+    twice[at..at + 4].copy_from_slice(&8192u32.to_be_bytes());
+    assert_eq!(samples(&twice, "twice.caf")[..52_000], whole[..52_000]);
     let description = coded.windows(4).position(|bytes| bytes == b"desc").unwrap() + 12;
     let table = coded.windows(4).position(|bytes| bytes == b"pakt").unwrap() + 4;
     for place in (description..description + 32).chain(table..table + 32) {

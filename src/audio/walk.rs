@@ -12,23 +12,26 @@ use crate::files::is_leftover;
 
 /// Folders in which systems keep what was deleted, what was before, and what they make of files: the
 /// music in them is gone, or is there a second time.
-const KEPT_BY_SYSTEMS: [&str; 20] = [
-    // Rubbish bins: macOS, Windows, Samba, Synology, QNAP. Freedesktop's follow below.
+const KEPT_BY_SYSTEMS: [&str; 23] = [
+    // Rubbish bins: macOS, Windows, Samba, Unraid, Synology, QNAP. Freedesktop's follow below.
     ".Trash",
     ".Trashes",
+    "Network Trash Folder",
     "$RECYCLE.BIN",
-    "$Recycle.Bin",
     "RECYCLER",
+    "RECYCLED",
+    ".Recycle.Bin",
     ".recycle",
     "#recycle",
     "@Recycle",
-    // Snapshots: Synology, QNAP, NetApp, ZFS, Btrfs.
+    // Snapshots and versions: Synology, QNAP, NetApp, ZFS, Btrfs, Syncthing.
     "#snapshot",
     "@Recently-Snapshot",
     ".snapshot",
     ".snapshots",
     "~snapshot",
     ".zfs",
+    ".stversions",
     // Indexes and thumbnails: Synology, QNAP, desktops. Resource forks: macOS.
     "@eaDir",
     ".@__thumb",
@@ -44,13 +47,27 @@ fn is_kept_by_system(folder: &Path) -> bool {
         let number = name.strip_prefix(".Trash-");
         number.is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    KEPT_BY_SYSTEMS.contains(&name) || of_user(name) || folder.ends_with(".local/share/Trash")
+    KEPT_BY_SYSTEMS.iter().any(|known| name.eq_ignore_ascii_case(known))
+        || of_user(name)
+        || folder.ends_with(".local/share/Trash")
 }
 
-/// Whether the name is that of a resource fork, which macOS keeps beside a file where a file system has
-/// no room for it (AppleDouble).
-fn is_resource_fork(path: &Path) -> bool {
-    path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"._")
+/// How names of files begin that are no music of their own: a resource fork, which macOS keeps beside a
+/// file where a file system has no room for it (AppleDouble), and what Android has deleted or has not
+/// whole yet.
+const ASIDE: [&[u8]; 3] = [b"._", b".trashed-", b".pending-"];
+
+/// Endings of files that other programs have not written or loaded to their end.
+const UNFINISHED: [&str; 6] = ["part", "partial", "crdownload", "download", "tmp", "!ut"];
+
+/// Whether the name is that of a file which stands for another, or is not whole. rsync and its like
+/// write a hidden file whose name goes on behind the ending.
+fn is_aside(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let ending = path.extension().unwrap_or_default();
+    ASIDE.iter().any(|begin| name.starts_with(begin))
+        || UNFINISHED.iter().any(|known| ending.eq_ignore_ascii_case(known))
+        || name.starts_with(b".") && !has_audio_ending(path)
 }
 
 /// What lies in `root` and in all folders in it, in the order of names. Links to folders are followed
@@ -176,7 +193,7 @@ impl Walk {
                 self.enter(&folder.inner(&entry));
             } else if is_leftover(&path) {
                 // Its own, half-written.
-            } else if is_resource_fork(&path) {
+            } else if is_aside(&path) {
                 if has_audio_ending(&path) {
                     self.found.kept_by_systems.push(path);
                 }

@@ -182,7 +182,7 @@ fn parse_duration(cell: &str) -> Result<Option<f64>, String> {
 
 fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|error| csv_error(path, &error))?;
+    let header = reader.headers().map_err(|error| csv_error(path, &error))?.clone();
     let column = |name: &str| header.iter().position(|cell| cell == name);
     let (Some(path_column), Some(tags_column)) = (column("path"), column("tags")) else {
         let cause = format!(
@@ -199,7 +199,16 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         if listed.is_empty() {
             return Err(at(path, line, "the path is empty"));
         }
-        // A quote that is not closed takes in all rows behind it.
+        // A quote that is not closed takes in all rows behind it, up to the next one.
+        let swallows =
+            |cell: &str| cell.split_once('\n').is_some_and(|(_, more)| more.contains(','));
+        if let Some(column) = record.iter().position(swallows) {
+            let name = header.get(column).unwrap_or_default();
+            let cause = format!(
+                "the cell of `{name}` goes on over several lines: close its quote, or write it in one"
+            );
+            return Err(at(path, line, &cause));
+        }
         if record[tags_column].contains('\n') {
             return Err(at(path, line, "the tags go on over several lines: close the quote"));
         }

@@ -21,6 +21,9 @@ use crate::model::preset::Preset;
 /// The `format` of the files that this version reads and writes.
 pub const FORMAT: &str = "moodshader/1";
 
+/// Weights are of the order of 1. Products of a few of these leave the range of f32.
+const LARGEST_WEIGHT: f32 = 1e9;
+
 /// A tensor of f32.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -307,6 +310,14 @@ impl Checkpoint {
             return Err(Error::input(format!(
                 "tensor `{name}` holds a number that is not finite: the training that wrote it has \
                  diverged, or the file is damaged; use an earlier checkpoint"
+            )));
+        }
+        // Finite, and yet what a layer makes of it is not.
+        let is_weight = !name.starts_with("optimizer.") && !name.contains(".running_");
+        if is_weight && tensor.values.iter().any(|value| value.abs() > LARGEST_WEIGHT) {
+            return Err(Error::input(format!(
+                "tensor `{name}` holds a weight beyond {LARGEST_WEIGHT:e}, which no training gives: \
+                 the file is damaged; use an earlier checkpoint"
             )));
         }
         let is_square = name.ends_with(".running_var") || name.starts_with("optimizer.exp_avg_sq.");

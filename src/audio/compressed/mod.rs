@@ -67,8 +67,8 @@ impl CompressedFile {
             Format::Ogg => {
                 let mut links = ogg::links(&file, first_byte).map_err(io_error)?;
                 // A recording that was stopped may end within headers.
-                if links.iter().any(|link| link.has_sound) {
-                    links.retain(|link| link.has_sound);
+                if links.iter().any(|link| link.pages_of_sound > 0) {
+                    links.retain(|link| link.pages_of_sound > 0);
                 }
                 links.into_iter().map(|link| stretch(link.bytes, link.clock_lies)).collect()
             }
@@ -92,7 +92,9 @@ impl CompressedFile {
         for (number, stretch) in (1..).zip(stretches) {
             let stream = Stream::open(path, &stretch).map_err(|error| match streams {
                 1 => error,
-                _ => error.context(format!("stream {number} of the {streams} joined in it")),
+                _ => error.followed_by(&format!(
+                    "this is stream {number} of the {streams} joined in the file"
+                )),
             })?;
             match &mut file {
                 None => {
@@ -123,8 +125,7 @@ impl CompressedFile {
                 self.frames() as f64 / f64::from(self.sample_rate),
             ));
         }
-        // The last one says whether the file is whole.
-        self.truncated = stream.truncated();
+        self.truncated |= stream.truncated();
         self.damaged |= stream.damaged();
         let start = self.frames();
         self.links.push(Link { stretch, frames: start..start + stream.frames() });

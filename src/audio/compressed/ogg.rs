@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom};
 use std::ops::Range;
 
+/// How a page begins: its mark and its version.
+const MARKED: &[u8] = b"OggS\0";
 /// Bytes of a page in front of the lengths of its segments.
 const HEADER: usize = 27;
 /// The length of a segment that its packet goes on after.
@@ -29,21 +31,34 @@ pub struct Link {
     pub bytes: Range<u64>,
     /// The positions go back, or further than the packets do: only the packets can be counted.
     pub clock_lies: bool,
-    /// There is more than headers.
-    pub has_sound: bool,
+    /// Whole pages of more than headers.
+    pub pages_of_sound: usize,
 }
 
 /// The links of the file that begins at `start`, in order. Bytes that are no page are passed over.
 pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
-    let mut pages = Pages { reader: BufReader::with_capacity(1 << 16, file), at: start };
+    let reader = BufReader::with_capacity(1 << 16, file);
+    let mut pages = Pages { reader, len: file.metadata()?.len(), at: start, before: start };
     pages.reader.seek(SeekFrom::Start(start))?;
     let mut links: Vec<Link> = Vec::new();
     let mut streams: HashMap<u32, Clock> = HashMap::new();
     let mut in_front = false; // of all pages but the first of each stream
+    let mut last_end = None; // of a page of sound
     while let Some(page) = pages.next()? {
+        if let Some(link) = links.last_mut()
+            && last_end.is_some_and(|end| end > page.bytes.start)
+        {
+            // It was cut, and claims some of what follows it.
+            link.bytes.end = page.bytes.start;
+            link.pages_of_sound -= 1;
+        }
         if page.flags & FIRST != 0 {
             if !in_front {
-                links.push(Link { bytes: page.bytes.clone(), clock_lies: false, has_sound: false });
+                links.push(Link {
+                    bytes: page.bytes.clone(),
+                    clock_lies: false,
+                    pages_of_sound: 0,
+                });
                 streams.clear();
             }
             streams.extend(Clock::of(&page.mark).map(|clock| (page.serial, clock)));
@@ -52,7 +67,9 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
         // Pages in front of the first stream are the rest of one that was cut.
         let Some(link) = links.last_mut() else { continue };
         link.bytes.end = page.bytes.end;
-        link.has_sound |= page.granule > 0;
+        let of_sound = page.granule > 0 && page.bytes.end <= pages.len;
+        link.pages_of_sound += usize::from(of_sound);
+        last_end = of_sound.then_some(page.bytes.end);
         if let Some(clock) = streams.get_mut(&page.serial) {
             clock.advance(&page);
             link.clock_lies |= clock.lies();
@@ -130,17 +147,29 @@ struct Page {
 
 struct Pages<'a> {
     reader: BufReader<&'a File>,
+    len: u64,
     at: u64,
+    /// From where on the next page is looked for if none stands here: behind the mark of the last,
+    /// which may have been cut.
+    before: u64,
 }
 
 impl Pages<'_> {
     /// The next whole page; none where the file ends before.
     fn next(&mut self) -> Result<Option<Page>> {
         let mut header = [0; HEADER];
-        if !self.fill(&mut header)? {
+        let whole = self.fill(&mut header)?;
+        if !whole && self.at <= self.len {
             return Ok(None);
         }
-        while !header.starts_with(b"OggS\0") {
+        if !whole || !header.starts_with(MARKED) && self.before < self.at {
+            self.at = self.before;
+            self.reader.seek(SeekFrom::Start(self.at))?;
+            if !self.fill(&mut header)? {
+                return Ok(None);
+            }
+        }
+        while !header.starts_with(MARKED) {
             header.rotate_left(1);
             if !self.fill(&mut header[HEADER - 1..])? {
                 return Ok(None);
@@ -170,6 +199,7 @@ impl Pages<'_> {
             packets: lacing.iter().filter(|&&length| length < FULL).count() as i64,
             mark,
         };
+        self.before = self.at + MARKED.len() as u64;
         self.at = end;
         Ok(Some(page))
     }

@@ -42,8 +42,11 @@ const KEPT: usize = 1 << 16;
 /// few are damage that looks like a header.
 const MANY: u64 = 8;
 
-/// Packets that are looked at for HE-AAC.
-const SAMPLED: usize = 32;
+/// Packets of a stream's beginning that are sampled for HE-AAC when it is opened; one in how many is
+/// looked at; and how many have to be before what was heard is told.
+const SAMPLED: usize = 64;
+const EVERY: usize = 4;
+const SEEN: usize = 8;
 
 /// An open stream: its length is known, its samples have not been decoded.
 pub struct Stream {
@@ -69,7 +72,26 @@ pub struct Stream {
     window_start: u64,
     /// The frame after the last one that was decoded.
     heard_to: u64,
+    sampled: Sampled,
     channels: Vec<Vec<f64>>,
+}
+
+/// Packets of AAC that were looked at for HE-AAC, one in [`EVERY`]: a stream may become it.
+#[derive(Default)]
+struct Sampled {
+    number: usize,
+    seen: usize,
+    found: usize,
+}
+
+impl Sampled {
+    fn take(&mut self, packet: &[u8]) {
+        if self.number.is_multiple_of(EVERY) {
+            self.seen += 1;
+            self.found += usize::from(he_aac::in_frame(packet));
+        }
+        self.number += 1;
+    }
 }
 
 impl Stream {
@@ -121,6 +143,7 @@ impl Stream {
             window: Vec::new(),
             window_start: 0,
             heard_to: 0,
+            sampled: Sampled::default(),
             channels: Vec::new(),
         };
         stream.refuse_what_is_not_heard_whole()?;
@@ -171,15 +194,14 @@ impl Stream {
             }
         }
         if self.packets.parameters.codec == CODEC_ID_AAC {
-            let (mut seen, mut found) = (0, 0);
-            while seen < SAMPLED
+            let mut first = Sampled::default();
+            while first.number < SAMPLED
                 && let Some((packet, _)) = self.packets.next()?
             {
-                seen += 1;
-                found += usize::from(he_aac::in_frame(&packet.data));
+                first.take(&packet.data);
             }
             self.position = None;
-            if found > seen / 2 {
+            if first.found > first.seen / 2 {
                 return Err(half_band(&self.path));
             }
         }
@@ -189,7 +211,7 @@ impl Stream {
     /// Finds the length: what the header says if the end is there, else what is there.
     fn measure(&mut self, said_to_end: Option<i64>) -> Result<()> {
         let mut end = match said_to_end {
-            Some(end) if self.may_seek && self.reaches(end - 1) => end,
+            Some(end) if self.may_seek && self.ends_at(end) => end,
             _ => {
                 let end = self.walk_to_the_end()?;
                 self.truncated = match (self.stretch.format, said_to_end) {
@@ -225,11 +247,15 @@ impl Stream {
         Err(Error::input(format!("{} holds no audio samples", self.path.display())))
     }
 
-    /// Whether there is a packet at `frame`.
-    fn reaches(&mut self, frame: i64) -> bool {
+    /// Whether there is a packet that ends there or a little later. What CAF says of its packets is
+    /// not looked up in them, and joined FLAC files have the count of the first.
+    fn ends_at(&mut self, end: i64) -> bool {
         self.position = None;
-        self.packets.seek(frame)
-            && matches!(self.packets.next(), Ok(Some((_, place))) if place.end > frame)
+        let format = self.stretch.format;
+        let reaches = format != Format::Caf
+            && self.packets.seek(end - 1)
+            && matches!(self.packets.next(), Ok(Some((_, place))) if place.end >= end);
+        reaches && (format != Format::Flac || matches!(self.packets.next(), Ok(None)))
     }
 
     /// Passes over all packets, and returns the frame after the last.
@@ -237,11 +263,12 @@ impl Stream {
         if self.position.is_none() {
             self.packets.reopen()?;
         }
-        let (mut end, mut held) = (0, 0i64);
+        let (mut end, mut held, mut too_long) = (0, 0i64, false);
         let mut rates: Vec<(u32, u64)> = Vec::new(); // of MP3's frames
         while let Some((packet, place)) = self.packets.next()? {
             end = end.max(place.end);
             held = held.saturating_add(self.packets.frames_of(&packet));
+            too_long |= place.end.saturating_sub(place.start) > self.packets.most_frames;
             if self.stretch.format == Format::Mp3
                 && let Some(frame) = Frame::parse(&packet.data)
             {
@@ -260,8 +287,11 @@ impl Stream {
             let before = (all - frames) as f64 * 1152.0 / f64::from(first);
             return Err(changing(&self.path, &rate_change(first, *other), before));
         }
-        // Positions that leave more out than there is are wrong. What is there is heard then.
-        if !self.packets.are_counted() && end / 2 > held.saturating_add(PADDING) {
+        // Positions that leave more out than there is are wrong, and so are packets longer than their
+        // codec has them, and FLAC that begins again. What is there is heard then.
+        let again = self.stretch.format == Format::Flac && held > end.saturating_add(PADDING);
+        let lies = too_long || again || end / 2 > held.saturating_add(PADDING);
+        if !self.packets.are_counted() && lies {
             self.packets.count_them();
             self.may_seek = false;
             return Ok(held);
@@ -338,6 +368,7 @@ impl Stream {
 
     /// Extends the window to the end of `range`. Returns whether anything in it could be decoded.
     fn decode(&mut self, range: &Range<u64>) -> Result<bool> {
+        self.sampled = Sampled::default();
         while self.window_end() < range.end
             && let Some((packet, frames)) = self.packets.next()?
         {
@@ -351,12 +382,17 @@ impl Stream {
                 Err(_) => self.damaged |= frames.end > range.start as i64,
             }
         }
+        // The last packet may be shorter than a header counts it. Seeking may have missed it.
+        let at_the_end = self.packets.ended.is_some() && !self.sought;
+        let more = if at_the_end { self.packets.most_frames as u64 } else { 0 };
+        let known = self.heard_to + more;
+        self.damaged |= range.end > self.window_end().max(known);
         let missing = range.end.saturating_sub(self.window_end()) as usize;
-        self.damaged |= missing > 0;
         self.window.resize(self.window.len() + missing, 0.0);
-        // The last packet may be shorter than a header counts it.
-        let more = if self.packets.ended.is_some() { self.packets.most_frames as u64 } else { 0 };
-        Ok(range.start < self.heard_to + more || range.is_empty())
+        if self.sampled.seen >= SEEN && self.sampled.found > self.sampled.seen / 2 {
+            return Err(half_band(&self.path));
+        }
+        Ok(range.start < known || range.is_empty())
     }
 
     /// One packet, mono. MP3 goes on through a change from one channel to two and back, for which
@@ -369,6 +405,9 @@ impl Stream {
             && self.mp3_channels.replace(frame.kind.channels) != Some(frame.kind.channels)
         {
             self.decoder = decoder(path, format, &self.packets.parameters)?;
+        }
+        if self.packets.parameters.codec == CODEC_ID_AAC {
+            self.sampled.take(&packet.data);
         }
         let decoded = self.decoder.decode(packet);
         let buffer = decoded.map_err(|error| broken(path, format, &error.to_string()))?;

@@ -35,17 +35,15 @@ pub fn read(file: &mut Header, first_byte: u64) -> Result<Layout> {
     let common = common.ok_or_else(|| Error::other("it has no common chunk"))?;
     let (start, end) = sound.ok_or_else(|| Error::other("it has no sound chunk"))?;
     let frame_bytes = u64::from(common.channels) * common.encoding.kind.bytes();
-    let wanted = match common.frames {
-        0 => end,
-        frames => start + u64::from(frames) * frame_bytes,
-    };
-    let there = wanted.min(end).min(file.len).max(start);
+    // A count that is too small was left by a program that joined files.
+    let promised = start + u64::from(common.frames) * frame_bytes;
+    let there = end.min(file.len).max(start);
     Ok(Layout {
         sample_rate: common.sample_rate,
         channels: common.channels,
         encoding: common.encoding,
         data: start..there,
-        truncated: there < wanted,
+        truncated: there < promised.max(end),
     })
 }
 
@@ -66,7 +64,9 @@ impl Common {
         let coding = if compressed { file.array(at + 18)? } else { *b"NONE" };
         let container = u64::from(bits.div_ceil(8));
         let kind = match &coding {
-            b"NONE" | b"twos" | b"sowt" | b"in24" | b"in32" => Kind::signed(container),
+            b"NONE" | b"twos" | b"sowt" => Kind::signed(container),
+            b"in24" => Some(Kind::Signed24),
+            b"in32" => Some(Kind::Signed32),
             b"raw " => Some(Kind::Unsigned8),
             b"fl32" | b"FL32" => Some(Kind::Float32),
             b"fl64" | b"FL64" => Some(Kind::Float64),

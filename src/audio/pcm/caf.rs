@@ -13,6 +13,10 @@ const LITTLE_ENDIAN: u32 = 2;
 const MOST_CHANNELS: u32 = 64;
 const MOST_FRAMES: u32 = 1 << 16;
 
+/// What a packet of IMA's ADPCM has: these frames, in these bytes a channel.
+const IMA_FRAMES: u32 = 64;
+const IMA_BYTES: u32 = 34;
+
 /// The length of sound that goes on to the end of the file.
 const TO_THE_END: i64 = -1;
 
@@ -91,9 +95,12 @@ impl Description {
         if channels == 0 {
             return Err(Error::other("it has zero channels"));
         }
-        if channels > MOST_CHANNELS || packet_frames > MOST_FRAMES {
+        let ima = description.coding == *b"ima4"
+            && (packet_frames, packet_bytes) != (IMA_FRAMES, IMA_BYTES.saturating_mul(channels));
+        if channels > MOST_CHANNELS || packet_frames > MOST_FRAMES || ima {
             return Err(Error::other(format!(
-                "it claims {channels} channels and {packet_frames} frames a packet"
+                "it claims {channels} channels, and packets of {packet_bytes} bytes and \
+                 {packet_frames} frames"
             )));
         }
         Ok(description)

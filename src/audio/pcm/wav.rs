@@ -108,9 +108,11 @@ impl Chunks {
                     // A recorder that died left lengths which end where the data begin.
                     let unfinished = riff_bytes == LENGTH_UNKNOWN
                         || first_byte + u64::from(riff_bytes) + 8 <= position;
+                    let next = file.array(position);
+                    let chunk_follows = next.map_or(there == 0, |tag| is_tag(&tag));
                     let promised = match length {
                         LENGTH_UNKNOWN => long_data_bytes.unwrap_or(there),
-                        0 if unfinished => there,
+                        0 if unfinished || !chunk_follows => there,
                         _ => bytes,
                     };
                     data = Some((position..position + promised.min(there), promised > there));
@@ -210,15 +212,16 @@ impl Format {
     /// that whatever else a header says is not needed.
     fn adpcm_header(&self, chunks: &Chunks) -> Result<Vec<u8>> {
         let Self { tag, channels, sample_rate, block_align, .. } = *self;
-        let (head, per_sample) = if tag == MS_ADPCM { (7, 2) } else { (4, 1) };
-        let Some(coded) = block_align.checked_sub(head * channels).filter(|_| channels <= 2) else {
+        let (head, in_head) = if tag == MS_ADPCM { (7, 2) } else { (4, 1) };
+        let coded = u32::from(block_align).checked_sub(head * u32::from(channels));
+        let Some(coded) = coded.filter(|_| channels <= 2) else {
             return Err(Error::other("its blocks of ADPCM are too small"));
         };
         if chunks.big_endian {
             return Err(Error::other("it is ADPCM with its numbers in the wrong order"));
         }
-        let samples_per_block = coded * 2 / channels + per_sample;
-        let mut extension = samples_per_block.to_le_bytes().to_vec();
+        let samples_per_block = coded * 2 / u32::from(channels) + in_head;
+        let mut extension = (samples_per_block as u16).to_le_bytes().to_vec();
         if tag == MS_ADPCM {
             // The seven pairs of coefficients that every encoder uses.
             extension.extend(7u16.to_le_bytes());

@@ -142,7 +142,7 @@ impl<'a> Results<'a> {
         match change {
             Ok(change) => {
                 self.tagged += usize::from(change.is_needed());
-                if self.command.dry_run {
+                if self.command.dry_run && change.is_needed() {
                     let before = match &*change.before.join("; ") {
                         "" => "nothing".to_owned(),
                         before => before.to_owned(),

@@ -40,7 +40,7 @@ pub fn try_one(seed: u64, number: u64, folder: &Path, tally: &mut Tally) -> Resu
         .map_err(|error| Error::io("write", &manifest, &error))?;
     let manifest = manifest.display().to_string();
     let commands: [&[&str]; 6] = [
-        &["man", "-"],
+        &["dataset", "cache"],
         &["completions", "bash"],
         &["dataset", "stats", &manifest, "--moods", "all"],
         &["dataset", "stats", &manifest, "--moods", "all", "--format", "json"],
