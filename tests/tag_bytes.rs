@@ -318,7 +318,8 @@ fn what_a_kill_leaves_is_passed_over_and_swept() {
     let (old, young) = (file(".song.mp3.moodshader-12"), file(".song.mp3.moodshader-13"));
     let others = [file(".song.mp3.moodshader-x"), file("song.moodshader-1"), file("a.moodshader-")];
     let found = find_audio(&[folder.path().to_owned()]).unwrap();
-    assert_eq!(found.files.len(), 1 + others.len());
+    // The hidden one is passed over as what another program has not whole yet.
+    assert_eq!(found.files, [others[2].clone(), others[1].clone(), song.clone()]);
     let long_ago = SystemTime::now() - Duration::from_secs(7200);
     for path in others.iter().chain([&old]) {
         File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
