@@ -57,7 +57,8 @@ pub struct Found {
     pub files: Vec<PathBuf>,
     /// Files of folders with an audio ending whose content is no audio that is read.
     pub passed_over: Vec<PathBuf>,
-    /// Rubbish bins, snapshots, indexes and resource forks, none of which is entered.
+    /// Rubbish bins, snapshots and indexes, none of which is entered; resource forks, and files that are
+    /// not whole yet, whose names promise audio.
     pub kept_by_systems: Vec<PathBuf>,
     /// Links with an audio ending that lead nowhere, and links to a folder around themselves.
     pub links: Vec<PathBuf>,
@@ -88,8 +89,8 @@ impl Found {
     pub fn notes(&self) -> impl Iterator<Item = String> {
         let kept_by_systems = note(
             &self.kept_by_systems,
-            "rubbish bin, snapshot, index or resource fork that a system keeps",
-            "rubbish bins, snapshots, indexes and resource forks that systems keep",
+            "rubbish bin, snapshot, index, resource fork or unfinished file that a system keeps",
+            "rubbish bins, snapshots, indexes, resource forks and unfinished files that systems keep",
         );
         let links = note(
             &self.links,

@@ -89,6 +89,14 @@ impl Frame {
     }
 }
 
+/// Counts one more frame of `kind`; the order is that of each kind's first.
+pub fn tally<K: PartialEq>(frames: &mut Vec<(K, u64)>, kind: K) {
+    match frames.iter_mut().find(|(known, _)| *known == kind) {
+        Some((_, count)) => *count += 1,
+        None => frames.push((kind, 1)),
+    }
+}
+
 /// Where a stream begins, behind bytes that belong to no frame: padding that a program left, or the
 /// rest of a frame that was cut. Looked for from `start` on, over some way.
 pub fn find(file: &File, start: u64) -> Result<Option<(Codec, u64)>> {
@@ -136,10 +144,7 @@ pub fn adts_kinds(file: &File, start: u64) -> Result<Vec<(Kind, u64)>> {
         }
         match Frame::parse(&header).filter(|frame| frame.kind.codec == Codec::Adts) {
             Some(frame) => {
-                match kinds.iter_mut().find(|(kind, _)| *kind == frame.kind) {
-                    Some((_, count)) => *count += 1,
-                    None => kinds.push((frame.kind, 1)),
-                }
+                tally(&mut kinds, frame.kind);
                 reader.seek_relative(i64::from(frame.bytes) - HEADER as i64)?;
                 filled = 0;
             }

@@ -20,6 +20,7 @@ use symphonia::core::units::Timestamp;
 use symphonia::default::formats;
 
 use super::super::format::Format;
+use super::super::mpeg::Frame;
 use super::source::Source;
 use super::{Stretch, broken, flac};
 use crate::error::{Error, Result};
@@ -89,8 +90,7 @@ impl Clock {
     /// their own: symphonia 0.6.1 counts what is cut off twice there.
     fn ticks_of(packet: &Packet, format: Format) -> i64 {
         match format {
-            Format::Mp3 if packet.data.get(1).is_some_and(|byte| byte >> 3 & 3 == 3) => 1152,
-            Format::Mp3 => 576,
+            Format::Mp3 => Frame::parse(&packet.data).map_or(0, |frame| frame.samples.into()),
             Format::Aac => 1024,
             _ => count(packet.block_dur().get()),
         }
@@ -230,14 +230,13 @@ impl Packets {
 
     fn place(&mut self, packet: &Packet) -> Range<i64> {
         let start = packet.pts.get();
-        let ticks = Clock::ticks_of(packet, self.stretch.format);
-        let frames = self.frames_of(packet);
-        let Some(next) = &mut self.counted else {
-            return self.clock.frame_at(start)..self.clock.frame_at(start.saturating_add(ticks));
+        let Some(counted) = self.counted else {
+            let end = start.saturating_add(Clock::ticks_of(packet, self.stretch.format));
+            return self.clock.frame_at(start)..self.clock.frame_at(end);
         };
-        let start = *next;
-        *next += frames;
-        start..*next
+        let next = counted + self.frames_of(packet);
+        self.counted = Some(next);
+        counted..next
     }
 
     /// How many frames a packet has, as far as its codec allows.

@@ -264,7 +264,8 @@ impl Stream {
             self.packets.reopen()?;
         }
         let (mut end, mut held, mut too_long) = (0, 0i64, false);
-        let mut rates: Vec<(u32, u64)> = Vec::new(); // of MP3's frames
+        let mut rates = Vec::new(); // of MP3's frames
+        let mut changed = None; // where the first of another rate begins
         while let Some((packet, place)) = self.packets.next()? {
             end = end.max(place.end);
             held = held.saturating_add(self.packets.frames_of(&packet));
@@ -273,19 +274,19 @@ impl Stream {
                 && let Some(frame) = Frame::parse(&packet.data)
             {
                 let rate = frame.kind.sample_rate;
-                match rates.iter_mut().find(|(known, _)| *known == rate) {
-                    Some((_, frames)) => *frames += 1,
-                    None => rates.push((rate, 1)),
+                mpeg::tally(&mut rates, rate);
+                if rate != self.sample_rate() {
+                    changed.get_or_insert(place.start);
                 }
             }
         }
         self.position = None;
         let (all, first) = (rates.iter().map(|(_, frames)| frames).sum(), self.sample_rate());
-        if let Some((other, frames)) =
+        if let Some((other, _)) =
             rates.iter().find(|(rate, frames)| *rate != first && is_part_of(*frames, all))
         {
-            let before = (all - frames) as f64 * 1152.0 / f64::from(first);
-            return Err(changing(&self.path, &rate_change(first, *other), before));
+            let seconds = changed.unwrap_or(0) as f64 / f64::from(first);
+            return Err(changing(&self.path, &rate_change(first, *other), seconds));
         }
         // Positions that leave more out than there is are wrong, and so are packets longer than their
         // codec has them, and FLAC that begins again. What is there is heard then.
