@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Common, Format, open_device, run_again, to_json};
 use crate::Result;
-use crate::dataset::manifest;
+use crate::dataset::manifest::{self, Track};
 use crate::files::check_output;
 use crate::metrics::Interval;
 use crate::model::checkpoint::Checkpoint;
@@ -49,12 +49,13 @@ impl Evaluate {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
         let checkpoint = Checkpoint::read(&self.model)?;
+        let tracks = manifest::read(&self.data, self.audio_root.as_deref())?
+            .tell(|note| progress.note(note));
         if let Some(path) = &self.predictions {
-            self.check_predictions(path)?;
+            self.check_predictions(path, &tracks)?;
         }
         let device = open_device(&self.common.device, &progress)?;
-        let root = self.audio_root.as_deref();
-        let evaluated = evaluate(&checkpoint, &self.data, root, &device, &progress)
+        let evaluated = evaluate(&checkpoint, &self.data, tracks, &device, &progress)
             .map_err(|error| run_again(error, "features that were computed are in the cache"))?;
         let evaluation = &evaluated.evaluation;
         match self.format {
@@ -70,11 +71,9 @@ impl Evaluate {
     }
 
     /// What would go wrong after all clips are predicted is found before.
-    fn check_predictions(&self, path: &Path) -> Result<()> {
-        let listed = manifest::read(&self.data, self.audio_root.as_deref())?;
-        let inputs = listed.tracks.into_iter().map(|track| track.path);
-        check_output(path, inputs.chain([self.model.clone(), self.data.clone()]))
-            .map_err(|error| error.context("--predictions"))
+    fn check_predictions(&self, path: &Path, tracks: &[Track]) -> Result<()> {
+        let inputs = tracks.iter().map(|track| &track.path).chain([&self.model, &self.data]);
+        check_output(path, inputs).map_err(|error| error.context("--predictions"))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::dataset::batches::Batches;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::labels::Labelled;
-use crate::dataset::manifest;
+use crate::dataset::manifest::Track;
 use crate::dataset::prepare::{Broken, Prepared, prepare};
 use crate::exec::Device;
 use crate::metrics::{
@@ -63,22 +63,20 @@ pub struct Evaluated {
     pub broken: Vec<Broken>,
 }
 
-/// Predicts the centre clips of the tracks of the manifest at `data` that have one of the
-/// checkpoint's moods, and compares. Relative paths start at `audio_root`, else at the manifest.
+/// Predicts the centre clips of those `tracks` of the manifest at `data` that have one of the
+/// checkpoint's moods, and compares.
 ///
 /// # Errors
-/// The manifest cannot be read, no track has one of the moods, or none can be heard; the device
-/// fails.
+/// No track has one of the moods, or none can be heard; the device fails.
 pub fn evaluate(
     checkpoint: &Checkpoint,
     data: &Path,
-    audio_root: Option<&Path>,
+    tracks: Vec<Track>,
     device: &Device,
     progress: &Progress,
 ) -> Result<Evaluated> {
     let description = checkpoint.description()?;
     let preset = &description.preset;
-    let tracks = manifest::read(data, audio_root)?.tell(|note| progress.note(note));
     let labelled = Labelled::new(tracks, &description.labels).map_err(|error| {
         let next = "a model is judged on the moods that it was trained on; name a manifest that \
                     has them";
