@@ -1,6 +1,6 @@
 //! Checkpoint files: what is inside, that bytes repeat, and that no broken file gets through.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use moodshader::model::checkpoint::{
@@ -35,6 +35,9 @@ fn small_preset() -> Preset {
 
 fn description(preset: &Preset) -> Description {
     Description {
+        moods: None,
+        source: None,
+        notice: None,
         labels: preset.moods.clone(),
         preset: preset.clone(),
         // Digits that a careless parser or printer loses.
@@ -333,29 +336,40 @@ fn weights_are_read_from_files_that_pytorch_wrote() {
     let path = folder.path().join("torch.safetensors");
     let preset = small_preset();
     foreign(&path, Dtype::F32);
-    let weights = Checkpoint::read_weights(&path, &preset).unwrap();
-    let names: Vec<_> =
-        parameter_shapes(&preset).into_iter().chain(buffer_shapes(&preset)).map(|s| s.0).collect();
-    assert_eq!(weights.iter().map(|w| &w.0).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
-    let bias = weights.iter().find(|(name, _)| name == "tall.lstm1.bias_ih_l0").unwrap();
+    let read = |path: &Path, preset: &Preset| {
+        Checkpoint::weights(&std::fs::read(path).unwrap(), preset, 7)
+    };
+    let weights = read(&path, &preset).unwrap();
+    let named = |shapes: Vec<(String, Vec<usize>)>| shapes.into_iter().map(|(name, _)| name);
+    let names: BTreeSet<String> =
+        named(parameter_shapes(&preset)).chain(named(buffer_shapes(&preset))).collect();
+    let given: BTreeSet<String> = weights.tensors.iter().map(|(name, _)| name.clone()).collect();
+    assert_eq!(given, names);
+    assert!(!weights.afresh);
+    let bias = weights.tensors.iter().find(|(name, _)| name == "tall.lstm1.bias_ih_l0").unwrap();
     assert_eq!(bias.1, [0.25, 1.25, 0.25, 0.25], "the sum of PyTorch's two biases");
     assert_has(&Checkpoint::read(&path).unwrap_err().to_string(), &["not a moodshader checkpoint"]);
 
+    // For more moods, all but the last layer is the file's.
     let mut other = preset.clone();
     other.moods.push("epic".to_string());
-    let message = Checkpoint::read_weights(&path, &other).unwrap_err().to_string();
-    assert_has(&message, &["torch.safetensors", "dense.weight", "[2, 2]", "[3, 2]"]);
+    let more = read(&path, &other).unwrap();
+    assert!(more.afresh);
+    for (name, values) in &more.tensors {
+        let same = weights.tensors.iter().any(|own| own == &(name.clone(), values.clone()));
+        assert_eq!(same, !name.starts_with("dense."), "{name}");
+    }
 
-    // A file that says what its outputs stand for is held to it.
+    // A file that says what its outputs stand for is not taken for others in the same number.
     let (_folder, own) = write(&small());
-    assert_eq!(Checkpoint::read_weights(&own, &preset).unwrap().len(), weights.len());
+    assert!(!read(&own, &preset).unwrap().afresh);
     other.moods = preset.moods.iter().rev().cloned().collect();
-    let message = Checkpoint::read_weights(&own, &other).unwrap_err().to_string();
-    let lists = [preset.moods.join(","), other.moods.join(",")];
-    assert_has(&message, &["model.safetensors", &lists[0], &lists[1], "--moods"]);
-    assert!(Checkpoint::read_weights(&path, &other).is_ok());
+    let reversed = read(&own, &other).unwrap();
+    assert!(reversed.afresh);
+    assert_eq!(reversed.labels.as_ref(), Some(&preset.moods));
+    assert!(!read(&path, &other).unwrap().afresh);
 
     foreign(&path, Dtype::F16);
-    let message = Checkpoint::read_weights(&path, &preset).unwrap_err().to_string();
-    assert_has(&message, &["torch.safetensors", "head.scale", "F16"]);
+    let message = read(&path, &preset).unwrap_err().to_string();
+    assert_has(&message, &["head.scale", "F16"]);
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use moodshader::exec::verification::cases;
 use moodshader::exec::{CpuPrograms, Executor, Gpu, GpuOptions, GpuPrograms, Input};
+use moodshader::kernels::layers::dropout::CONTROL_WORDS;
 use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::Values;
 use moodshader::model::{Handles, Network, Purpose};
@@ -36,7 +37,7 @@ struct Training {
     handles: Handles,
     batch: small::Batch,
     state: small::State,
-    words: [u32; 4],
+    words: [u32; CONTROL_WORDS],
 }
 
 impl Training {
@@ -59,7 +60,7 @@ impl Training {
         }
         programs.upload(Storage::EpochLoss, &[0.0]).expect("the executor takes the loss");
         let inputs = [
-            (self.handles.log_mel, Input::F32(&self.batch.log_mel)),
+            (self.handles.input, Input::F32(&self.batch.main)),
             (self.handles.targets.expect(TRAINS), Input::F32(&self.batch.targets)),
             (self.handles.control.expect(TRAINS), Input::U32(&self.words)),
         ];

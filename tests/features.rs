@@ -6,7 +6,7 @@ use moodshader::dataset::features::{Extractor, FeatureRecipe};
 use moodshader::error::Kind;
 use moodshader::exec::{Device, DeviceChoice, GpuOptions};
 use moodshader::kernels::features::MelFilters;
-use moodshader::model::preset::{Audio, Features};
+use moodshader::model::preset::{Audio, Features, Scale};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -39,8 +39,17 @@ impl Recipe {
         let clip_seconds = self.samples as f64 / f64::from(sample_rate);
         let fmax = f64::from(sample_rate) / 2.0;
         FeatureRecipe {
-            audio: Audio { sample_rate, clip_seconds },
-            features: Features { n_fft, hop, mels, fmin: 0.0, fmax, top_db },
+            audio: Audio { sample_rate, clip_seconds, windows: None },
+            features: Features {
+                n_fft,
+                hop,
+                mels,
+                fmin: 0.0,
+                fmax,
+                top_db,
+                scale: Scale::Decibels,
+                context: false,
+            },
             rolloff: None,
         }
     }
@@ -200,7 +209,7 @@ fn mel_filters_are_librosas() {
 #[test]
 fn a_clip_has_the_same_features_in_any_company() {
     let recipe = FeatureRecipe {
-        audio: Audio { sample_rate: 8000, clip_seconds: 0.125 },
+        audio: Audio { sample_rate: 8000, clip_seconds: 0.125, windows: None },
         features: Features {
             n_fft: 128,
             hop: 50,
@@ -208,6 +217,8 @@ fn a_clip_has_the_same_features_in_any_company() {
             fmin: 50.0,
             fmax: 3500.0,
             top_db: 80.0,
+            scale: Scale::Decibels,
+            context: false,
         },
         rolloff: Some(0.85),
     };

@@ -65,7 +65,7 @@ fn probabilities_do_not_depend_on_whether_a_loss_is_computed() {
 #[test]
 fn adam_reports_the_first_gradient_that_is_not_finite() {
     const QUADS: usize = 20;
-    let kernel = adam::Params::new(QUADS as u32, [0.9, 0.999], 1e-8);
+    let kernel = adam::Params::new(QUADS as u32, [0.9, 0.999], 1e-8, 0.0);
     let launch = Launch::new(kernel, support::gpu().facts());
     let control = adam::control(11, 0, 1e-3, [0.9, 0.999]);
     let status = |bad: f32, before: u32| {

@@ -14,7 +14,7 @@ use moodshader::model::checkpoint::{
 use moodshader::model::onnx::proto::ModelProto;
 use moodshader::model::onnx::{Input, export};
 use moodshader::model::parameters::{initialise, initialise_buffers};
-use moodshader::model::preset::Preset;
+use moodshader::model::preset::{Preset, Scale};
 use moodshader::model::{Inputs, Purpose, Session};
 use prost::Message;
 use rand::{RngExt, SeedableRng};
@@ -41,7 +41,10 @@ fn checkpoint(preset: &Preset, rng: &mut ChaCha8Rng) -> Checkpoint {
         std: [0.05, 0.02, 700.0, 200.0, 1500.0, 300.0],
     });
     let description = Description {
-        normalization: Normalization { mean: -40.0, std: 20.0, handcrafted },
+        normalization: match preset.features.scale {
+            Scale::Decibels => Normalization { mean: -40.0, std: 20.0, handcrafted },
+            Scale::Log10 => Normalization { mean: 2.5, std: 2.0, handcrafted },
+        },
         ..Description::untrained(preset)
     };
     let mut tensors = initialise(preset, 1);
@@ -104,7 +107,9 @@ fn spread(probabilities: &[f32], moods: usize) -> f32 {
 
 fn compare(name: &str) {
     let mut preset = Preset::named(name).expect("the preset is embedded");
-    preset.set("audio.clip_seconds", SECONDS).expect("the key exists");
+    if !preset.features.context {
+        preset.set("audio.clip_seconds", SECONDS).expect("the key exists");
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let checkpoint = checkpoint(&preset, &mut rng);
     let from_log_mel = file(&checkpoint, Input::LogMel);
@@ -112,7 +117,7 @@ fn compare(name: &str) {
     let mut session =
         Session::open(&device, &checkpoint, Purpose::Inference, &BATCHES).expect("the plans load");
     let mut by_program = |clips, log_mel: &[f32], handcrafted: &[f32]| {
-        let arrival = session.predict(Inputs { clips, log_mel, handcrafted });
+        let arrival = session.predict(Inputs { clips, main: log_mel, handcrafted });
         arrival.and_then(|arrival| arrival()).expect("the device predicts")
     };
     let normalization = checkpoint.description().expect("it was just written").normalization;
@@ -146,14 +151,14 @@ fn compare(name: &str) {
 
     if preset.model.handcrafted.is_none() {
         let samples: Vec<Vec<f32>> = (1..=BATCHES[0])
-            .map(|clip| tones::tone(0.05 * clip as f32, preset.clip_samples(), clip as u32))
+            .map(|clip| tones::tone(0.05 * clip as f32, preset.cut().samples, clip as u32))
             .collect();
         let clips: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
         let mut extractor =
             Extractor::new(&device, FeatureRecipe::of(&preset)).expect("the plans load");
         let features = extractor.extract(&clips).expect("the features are computed");
         let log_mel: Vec<f32> = features.into_iter().flat_map(|clip| clip.log_mel).collect();
-        let shape = [BATCHES[0], preset.clip_samples()];
+        let shape = [BATCHES[0], preset.cut().samples];
         let from_samples = file(&checkpoint, Input::Samples);
         let probabilities = by_file(&from_samples, &[("samples", &shape, &samples.concat())]);
         let expected = by_program(BATCHES[0], &log_mel, &[]);

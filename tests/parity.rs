@@ -108,7 +108,7 @@ fn part(batch: &Batch, first: usize, clips: usize) -> Batch {
         let part = values.chunks(each).skip(first).take(clips);
         part.map(<[f32]>::to_vec).collect::<Vec<_>>()
     };
-    let features = of(&batch.log_mel).into_iter();
+    let features = of(&batch.main).into_iter();
     let features: Vec<_> =
         features.map(|log_mel| Features { log_mel, handcrafted: None }).collect();
     Batch::new(&features, of(&batch.targets).concat())
@@ -136,10 +136,10 @@ fn the_same_weights_reach_the_same_auc() {
     let moods = preset.moods.len();
     let train = synthetic(&preset, 6 * BATCH, 1);
     let validation = synthetic(&preset, 10 * BATCH, 2);
-    let count = train.log_mel.len() as f64;
-    let mean = train.log_mel.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+    let count = train.main.len() as f64;
+    let mean = train.main.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
     let square = |&x: &f32| (f64::from(x) - mean).powi(2);
-    let std = (train.log_mel.iter().map(square).sum::<f64>() / count).sqrt();
+    let std = (train.main.iter().map(square).sum::<f64>() / count).sqrt();
     let network = Network::new(&preset, Normalization { mean, std, handcrafted: None });
     let [mut gpu, mut cpu] =
         [(support::device(), BATCH), (Device::Cpu, 0)].map(|(device, clips)| {

@@ -104,7 +104,7 @@ fn first_update_is_pytorchs_on_the_cpu() {
 fn noise(network: &Network, seed: u64) -> Batch {
     let (preset, normalization) = (network.preset(), network.normalization());
     let mut batch = support::noise(preset, 6, seed);
-    for x in &mut batch.log_mel {
+    for x in &mut batch.main {
         *x = (normalization.mean + normalization.std * f64::from(*x)) as f32;
     }
     if let Some(HandcraftedNormalization { mean, std }) = normalization.handcrafted {

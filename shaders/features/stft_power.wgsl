@@ -1,6 +1,6 @@
-// Power spectra of frames through a Hann window (short-time Fourier transform, centred, padded with
-// zeros):
-//     x[i] = (½ − ½·cos(2πi/n_fft)) · samples[clip, frame·hop − n_fft/2 + i]
+// Power spectra of frames through a Hann window (short-time Fourier transform, padded with zeros: with
+// n_fft/2 on either side, frames are centred):
+//     x[i] = (½ − ½·cos(2πi/n_fft)) · samples[clip, frame·hop − padding + i]
 //     X[k] = Σ_i x[i]·w^(ik),   w = e^(−2πi/n_fft)
 //     power[clip, frame, k] = |X[k]|²,   k = 0 … n_fft/2
 // A workgroup owns a frame and keeps it in workgroup memory.
@@ -20,6 +20,8 @@ struct Params {
     samples: u32,
     n_fft: u32,
     hop: u32,
+    // Zeros before the first sample and behind the last.
+    padding: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -281,11 +283,11 @@ fn main(
     @builtin(workgroup_id) group: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let frames = 1u + params.samples / params.hop;
+    let frames = 1u + (params.samples + 2u * params.padding - params.n_fft) / params.hop;
     let n = params.n_fft / 2u;
     let bits = firstTrailingBit(n);
 
-    first_pass(group.y * params.samples, group.x * params.hop - n, n, bits & 3u, thread);
+    first_pass(group.y * params.samples, group.x * params.hop - params.padding, n, bits & 3u, thread);
     workgroupBarrier();
     for (var stride = (n >> (bits & 3u)) / 16u; stride > 1u; stride /= 16u) {
         middle_pass(n, stride, thread);

@@ -1,5 +1,5 @@
 // features/stft_power for frames of 2048 samples:
-//     x[i] = (½ − ½·cos(2πi/2048)) · samples[clip, frame·hop − 1024 + i], zero around the clip
+//     x[i] = (½ − ½·cos(2πi/2048)) · samples[clip, frame·hop − padding + i], zero around the clip
 //     X[k] = Σ_i x[i]·w^(ik),   w = e^(−2πi/2048)
 //     power[clip, frame, k] = |X[k]|²,   k = 0 … 1024
 // Two passes in registers, with one exchange through workgroup memory between them; 32 threads own
@@ -21,6 +21,8 @@ struct Params {
     clips: u32,
     samples: u32,
     hop: u32,
+    // Zeros before the first sample and behind the last.
+    padding: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -203,7 +205,7 @@ fn main(
     @builtin(workgroup_id) group: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let frames = 1u + params.samples / params.hop;
+    let frames = 1u + (params.samples + 2u * params.padding - 2048u) / params.hop;
     let index = 2u * group.x + thread / 32u;
     let frame = thread / 32u * 2048u;
     let clip = group.y * params.samples;
@@ -218,7 +220,7 @@ fn main(
     let s1 = SQRT_HALF * (s.re + s.im);
     let c3 = SQRT_HALF * (c.im - c.re);
     let s3 = SQRT_HALF * (s.im - s.re);
-    let start = index * params.hop - 1024u + j;
+    let start = index * params.hop - params.padding + j;
     let r = transformed(array(
         packed(clip, start, 0u, c.re, s.re),
         packed(clip, start, 1u, c1, s1),

@@ -1,7 +1,8 @@
-// Adam (Kingma and Ba, 2015) in PyTorch's form, over all parameters at once:
+// Adam (Kingma and Ba, 2015) in PyTorch's form, with the weight decay of AdamW (Loshchilov and
+// Hutter, 2019), over all parameters at once:
 //     m ← β1 · m + (1 − β1) · g
 //     v ← β2 · v + (1 − β2) · g²
-//     w ← w − step · m / (√v · correction + ε)
+//     w ← w · (1 − learning rate · decay) − step · m / (√v · correction + ε)
 // The host folds the bias corrections, in f64, into
 //     step = learning rate / (1 − β1^t),  correction = 1 / √(1 − β2^t).
 //
@@ -18,10 +19,11 @@ struct Params {
     rest1: f32,
     rest2: f32,
     epsilon: f32,
+    weight_decay: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// Update, seed, step and correction (as bits).
+// Update, seed, step, correction and learning rate (as bits).
 @group(0) @binding(1) var<storage, read> control: array<u32>;
 @group(0) @binding(2) var<storage, read> gradient: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> exp_avg: array<vec4f>;
@@ -45,5 +47,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let v = fma(vec4f(params.beta2), exp_avg_sq[id.x], params.rest2 * g * g);
     exp_avg[id.x] = m;
     exp_avg_sq[id.x] = v;
-    parameter[id.x] -= step * m / fma(sqrt(v), vec4f(correction), vec4f(params.epsilon));
+    let kept = 1.0 - bitcast<f32>(control[4]) * params.weight_decay;
+    parameter[id.x] = parameter[id.x] * kept
+        - step * m / fma(sqrt(v), vec4f(correction), vec4f(params.epsilon));
 }

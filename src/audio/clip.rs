@@ -23,6 +23,59 @@ pub struct Clip {
     pub damaged: bool,
 }
 
+/// How clips are cut from a recording, in samples at the preset's rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// From the start of a clip to that of the next.
+    pub step: usize,
+    /// What a clip hears before its start.
+    pub before: usize,
+    /// Of a clip, with what it hears before its start.
+    pub samples: usize,
+    /// What a last clip may lack of its length.
+    pub slack: usize,
+}
+
+impl Cut {
+    /// Clips that hear nothing but themselves; half of the last may be missing.
+    pub fn plain(clip_samples: usize) -> Self {
+        let slack = clip_samples / 2;
+        Self { step: clip_samples, before: 0, samples: clip_samples, slack }
+    }
+
+    /// Clips that `length` samples are cut into, one after another: a tail that lacks too much is
+    /// dropped unless it is the only one.
+    pub fn count(&self, length: u64) -> usize {
+        ((length + self.slack as u64) / (self.step as u64).max(1)).max(1) as usize
+    }
+
+    /// Whether the clip of this place lacks samples at its end.
+    fn is_short(&self, place: usize, length: u64) -> bool {
+        // What hears beside itself lacks nothing as long as its last frame lies inside.
+        let slack = if self.before > 0 { self.slack } else { 0 };
+        ((place + 1) * self.step) as u64 > length + slack as u64
+    }
+
+    /// Which of those clips are heard: all, or no more than `windows`, evenly spread.
+    pub fn heard(&self, length: u64, windows: Option<usize>) -> Vec<usize> {
+        let count = self.count(length);
+        match windows {
+            Some(windows) if windows < count => {
+                let middle = |window: usize| (2 * window + 1) * count / (2 * windows);
+                (0..windows).map(middle).collect()
+            }
+            _ => (0..count).collect(),
+        }
+    }
+}
+
+impl From<usize> for Cut {
+    /// [`Cut::plain`].
+    fn from(clip_samples: usize) -> Self {
+        Self::plain(clip_samples)
+    }
+}
+
 /// A file on disk, seen at the preset's sample rate. Only the clips that are asked for are decoded.
 pub struct AudioFile {
     file: Recording,
@@ -57,26 +110,45 @@ impl AudioFile {
     /// The clip in the middle of the file, or the whole file padded with zeros at its end.
     ///
     /// # Errors
-    /// `clip_samples` is zero, or the file is broken where the clip lies.
-    pub fn centre_clip(&mut self, clip_samples: usize) -> Result<Clip> {
-        check_length(clip_samples)?;
-        self.clip(self.length.saturating_sub(clip_samples as u64) / 2, clip_samples)
+    /// The clip has no length, or the file is broken where the clip lies.
+    pub fn centre_clip(&mut self, cut: impl Into<Cut>) -> Result<Clip> {
+        let cut = cut.into();
+        check_length(cut.step)?;
+        let start = self.length.saturating_sub(cut.step as u64) / 2;
+        let samples = self.window(start as i64 - cut.before as i64, cut.samples)?;
+        Ok(self.remarked(samples, cut.is_short(0, self.length)))
     }
 
-    /// Clip after clip from the start of the file, decoded as the iterator is advanced. A tail
-    /// shorter than half a clip is dropped unless it is the only one; a longer one is padded with
-    /// zeros.
+    /// Clip after clip from the start of the file, or `windows` of them, decoded as the iterator is
+    /// advanced, each with its place among all ([`Cut::heard`]). What a clip lacks is zeros.
     ///
     /// # Errors
-    /// `clip_samples` is zero; an item is an error where the file is broken there.
+    /// The clips have no length; an item is an error where the file is broken there.
+    pub fn clips(
+        &mut self,
+        cut: Cut,
+        windows: Option<usize>,
+    ) -> Result<impl ExactSizeIterator<Item = Result<(usize, Clip)>> + '_> {
+        check_length(cut.step)?;
+        let heard = cut.heard(self.length, windows);
+        Ok(heard.into_iter().map(move |place| {
+            let start = (place * cut.step) as i64 - cut.before as i64;
+            let samples = self.window(start, cut.samples)?;
+            let padded = cut.is_short(place, self.length);
+            Ok((place, self.remarked(samples, padded)))
+        }))
+    }
+
+    /// Clip after clip from the start of the file, as [`Self::clips`] of [`Cut::plain`].
+    ///
+    /// # Errors
+    /// As [`Self::clips`].
     pub fn successive_clips(
         &mut self,
         clip_samples: usize,
     ) -> Result<impl ExactSizeIterator<Item = Result<Clip>> + '_> {
-        check_length(clip_samples)?;
-        let count = successive_count(self.length, clip_samples);
-        let step = clip_samples as u64;
-        Ok((0..count).map(move |index| self.clip(index as u64 * step, clip_samples)))
+        let clips = self.clips(Cut::plain(clip_samples), None)?;
+        Ok(clips.map(|clip| clip.map(|(_, clip)| clip)))
     }
 
     /// `clip_samples` samples from `start` on; beyond either end of the file is silence.
@@ -95,13 +167,9 @@ impl AudioFile {
         Ok(samples)
     }
 
-    fn clip(&mut self, start: u64, clip_samples: usize) -> Result<Clip> {
-        let end = self.length.min(start + clip_samples as u64);
-        let mut samples = self.excerpt(start..end)?;
-        let padded = samples.len() < clip_samples;
-        samples.resize(clip_samples, 0.0);
+    fn remarked(&self, samples: Vec<f32>, padded: bool) -> Clip {
         let (truncated, damaged) = (self.file.truncated(), self.file.damaged());
-        Ok(Clip { samples, seconds_in_file: self.seconds(), padded, truncated, damaged })
+        Clip { samples, seconds_in_file: self.seconds(), padded, truncated, damaged }
     }
 
     /// The samples of `range` at the preset's rate, the same bits as if the whole file had been
@@ -115,21 +183,13 @@ impl AudioFile {
     }
 }
 
-/// Clips of `clip_samples` that `length` samples are cut into, one after another: a tail shorter
-/// than half a clip is dropped unless it is the only one.
-pub fn successive_count(length: u64, clip_samples: usize) -> usize {
-    let step = (clip_samples as u64).max(1);
-    let (whole, tail) = (length / step, length % step);
-    (whole + u64::from(tail * 2 >= step)).max(1) as usize
-}
-
-/// The clip in the middle of the file at `path`: `clip_samples` samples at `sample_rate` (Hz).
+/// The clip in the middle of the file at `path`, at `sample_rate` (Hz).
 /// Training, validation and evaluation hear this one.
 ///
 /// # Errors
 /// As [`AudioFile::open`] and [`AudioFile::centre_clip`].
-pub fn centre_clip(path: &Path, sample_rate: u32, clip_samples: usize) -> Result<Clip> {
-    AudioFile::open(path, sample_rate)?.centre_clip(clip_samples)
+pub fn centre_clip(path: &Path, sample_rate: u32, cut: impl Into<Cut>) -> Result<Clip> {
+    AudioFile::open(path, sample_rate)?.centre_clip(cut)
 }
 
 /// All clips of the file at `path`, one after another; prediction averages over them. For files of

@@ -35,9 +35,7 @@ mod walk;
 
 use std::path::Path;
 
-pub use clip::{
-    AudioFile, Clip, Inspection, centre_clip, inspect, successive_clips, successive_count,
-};
+pub use clip::{AudioFile, Clip, Cut, Inspection, centre_clip, inspect, successive_clips};
 pub use find::{Found, Unlisted, find_audio, has_audio_ending, passed_over};
 pub(crate) use format::sniff;
 pub use format::{Format, format_of};
@@ -48,6 +46,15 @@ pub use walk::walk_each;
 use crate::error::Result;
 use recording::Recording;
 use resample::Resampler;
+
+/// The length of the file at `path` in seconds.
+///
+/// # Errors
+/// The file cannot be opened, is not a format that is read, or is broken.
+pub fn seconds(path: &Path) -> Result<f64> {
+    let file = Recording::open(path)?;
+    Ok(file.frames() as f64 / f64::from(file.sample_rate()))
+}
 
 /// A whole recording, mono: the average of its channels.
 #[derive(Clone, Debug, PartialEq)]

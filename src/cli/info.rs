@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, json};
 
-use super::{Format, to_json};
+use super::{Format, model, to_json};
 use crate::Result;
 use crate::model::Graph;
-use crate::model::checkpoint::{Checkpoint, Description, FORMAT, Training};
+use crate::model::checkpoint::{Description, FORMAT, Normalization, Training};
 use crate::model::outline::{Line, outline};
+use crate::model::preset::Scale;
 use crate::output;
 
 /// Show what a checkpoint holds: moods, recipe, layers, training and scores.
 #[derive(Args, Debug)]
 pub struct Info {
-    /// The checkpoint, such as best.safetensors of a run.
+    /// The checkpoint, such as best.safetensors of a run, or a built-in model: musicnn-msd or
+    /// musicnn-mtt.
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Text for people, or JSON for programs.
@@ -25,7 +27,7 @@ pub struct Info {
 
 impl Info {
     pub fn run(&self) -> Result<()> {
-        let checkpoint = Checkpoint::read(&self.model)?;
+        let checkpoint = model::open(&self.model)?;
         let description = checkpoint.description()?;
         let (columns, head) = outline(&Graph::of(&description.preset)?);
         let layers: Vec<Line> =
@@ -47,6 +49,8 @@ impl Info {
                         by_mood.map(|(mood, at)| (mood, json!(at))).collect::<Map<_, _>>()
                     }),
                     "training": description.training,
+                    "source": description.source,
+                    "notice": description.notice,
                     "preset": description.preset,
                     "layers": layers.iter().map(|layer| json!({
                         "name": layer.name,
@@ -73,6 +77,9 @@ impl Info {
             "file",
             format!("{} ({FORMAT}, version {})", self.model.display(), description.version),
         );
+        if let Some(source) = &description.source {
+            line("source", source.clone());
+        }
         line("state", format!("after update {}{optimizer}", description.update));
         line("moods", labels.join(", "));
         if let Some(thresholds) = &description.thresholds {
@@ -95,22 +102,24 @@ impl Info {
         line(
             "features",
             format!(
-                "log-mel: n_fft {}, hop {}, {} bands from {} to {} Hz, top_db {}",
+                "log-mel: n_fft {}, hop {}, {} bands from {} to {} Hz, {}",
                 features.n_fft,
                 features.hop,
                 features.mels,
                 features.fmin,
                 features.fmax,
-                features.top_db
+                match features.scale {
+                    Scale::Decibels => format!("top_db {}", features.top_db),
+                    Scale::Log10 => "log10(1 + 10000 · power)".to_owned(),
+                }
             ),
         );
-        line(
-            "",
-            format!(
-                "standardised by mean {:.2} dB, deviation {:.2} dB",
-                normalization.mean, normalization.std
-            ),
-        );
+        let unit = if features.scale == Scale::Decibels { " dB" } else { "" };
+        let Normalization { mean, std, .. } = normalization;
+        line("", format!("standardised by mean {mean:.2}{unit}, deviation {std:.2}{unit}"));
+        if let Some(notice) = &description.notice {
+            output::line(format_args!("\n{notice}"));
+        }
         output::line("");
         table(layers);
     }

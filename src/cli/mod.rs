@@ -4,13 +4,16 @@
 mod compare;
 mod dataset;
 mod devices;
+mod embed;
 mod evaluate;
 mod export;
 mod features;
 mod info;
 mod interrupt;
 mod manual;
+mod model;
 mod predict;
+mod similar;
 mod source;
 mod synth;
 mod train;
@@ -42,6 +45,8 @@ enum Command {
     Train(Box<train::Train>),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
+    Embed(embed::Embed),
+    Similar(similar::Similar),
     Compare(compare::Compare),
     Features(features::Features),
     Dataset(dataset::Dataset),
@@ -150,6 +155,8 @@ impl Command {
             Self::Train(train) => train.run(),
             Self::Evaluate(evaluate) => evaluate.run(),
             Self::Predict(predict) => predict.run(),
+            Self::Embed(embed) => embed.run(),
+            Self::Similar(similar) => similar.run(),
             Self::Compare(compare) => compare.run(),
             Self::Features(features) => features.run(),
             Self::Dataset(dataset) => dataset.run(),

@@ -10,11 +10,12 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use super::{Common, open_device, run_again, stop_on_interrupt};
+use super::{Common, model, open_device, run_again, stop_on_interrupt};
 use crate::audio::{Found, find_audio};
 use crate::files::{check_output, names_note};
-use crate::model::checkpoint::{Checkpoint, Description};
-use crate::predict::{Tagger, playlist, predict_files, tags};
+use crate::model::builtin;
+use crate::model::checkpoint::Description;
+use crate::predict::{playlist, predict_files, tags};
 use crate::report::{Progress, audio_files, clock};
 use crate::spelling::nearest_first;
 use crate::{Error, Result};
@@ -22,20 +23,28 @@ use results::Results;
 
 /// Tell the moods of music: any number of files, and folders with all that is in them.
 ///
-/// A recording is cut into successive clips of the model's length, and their probabilities are
-/// averaged; a tail shorter than half a clip is dropped. A recording shorter than a clip is padded
+/// A recording is cut into successive clips of the model's length, and their probabilities, or those of
+/// --windows of them, are averaged; a tail shorter than half a clip is dropped. A recording shorter than a clip is padded
 /// with silence and marked. One that is silent throughout is marked too; it stands in no playlist and
 /// gets no tag. Files of a folder that are no audio are passed over. A file that cannot be used, or a
 /// folder that cannot be listed, does not stop the rest: it is listed at the end, and the exit status
 /// is 1.
 #[derive(Args, Debug)]
 pub struct Predict {
-    /// The checkpoint, such as best.safetensors of a run; nothing else is needed.
-    #[arg(long, value_name = "FILE")]
+    /// The checkpoint, such as best.safetensors of a run, or a built-in model: musicnn-msd or
+    /// musicnn-mtt.
+    #[arg(long, value_name = "FILE", default_value = builtin::DEFAULT)]
     model: PathBuf,
     /// Audio files, or folders of them.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// How many clips of each file are heard, evenly spread, or `all`; as the model's preset says by
+    /// default (audio.windows), which for the built-in models is 10 of 3 s.
+    #[arg(long, value_name = "N|all")]
+    windows: Option<model::Windows>,
+    /// Show moods alone, not the styles, instruments and times that a built-in model knows besides.
+    #[arg(long)]
+    moods_only: bool,
     /// Show only the K most probable moods of each file; JSON and CSV always have all.
     #[arg(long, value_name = "K")]
     top: Option<NonZeroUsize>,
@@ -79,8 +88,9 @@ enum Format {
 impl Predict {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
-        let checkpoint = Checkpoint::read(&self.model)?;
+        let checkpoint = model::open(&self.model)?;
         let description = checkpoint.description()?;
+        model::introduce(&self.model, &description, &progress);
         self.check_playlists(&description)?;
         let (found, mut failed) = self.files()?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
@@ -90,9 +100,7 @@ impl Predict {
         }
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
         let device = open_device(&self.common.device, &progress)?;
-        let mut tagger = Tagger::new(&checkpoint, &device).map_err(|error| {
-            run_again(error, "nothing is done yet").context(self.model.display())
-        })?;
+        let mut tagger = model::tagger(&checkpoint, &self.model, self.windows, &device)?;
         let mut results = Results::new(self, &progress, description);
         results.begin()?;
         // JSON stops in mid-line until it is complete, and a bar would be drawn over that.
@@ -113,11 +121,15 @@ impl Predict {
         let amount = amount.map_err(|error| run_again(error, "what it has printed is complete"))?;
         let elapsed = started.elapsed().as_secs_f64();
         progress.note(&format!(
-            "{} ({} of audio, {} clips) in {elapsed:.1} s: {:.1} clips/s, {:.0} times as \
+            "{} ({} of audio, {} clips{}) in {elapsed:.1} s: {:.1} clips/s, {:.0} times as \
              fast as playing them",
             audio_files(amount.files),
             clock(amount.seconds),
             amount.clips,
+            match tagger.windows() {
+                Some(most) => format!(": {most} at most of each were heard"),
+                None => String::new(),
+            },
             amount.clips as f64 / elapsed,
             amount.seconds / elapsed
         ));

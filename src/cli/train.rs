@@ -1,6 +1,6 @@
 //! `moodshader train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
@@ -8,7 +8,9 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 use super::source::{Source, absolute, apply, default_out, needs_data};
 use super::{Common, open_device, stop_on_interrupt};
 use crate::metrics::Scores;
-use crate::model::preset::Preset;
+use crate::model::builtin;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::preset::{Preset, Train as TrainKeys, Trainable};
 use crate::output;
 use crate::report::Progress;
 use crate::run::{Config, RunFolder, best};
@@ -43,7 +45,12 @@ pub struct Train {
     /// where its audio has moved; --device and --max-steps may change.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
-    /// Start from the weights of this file (a checkpoint, or safetensors with its names).
+    /// Start from the weights of this file (a checkpoint, or safetensors with its names), or of a
+    /// built-in model: musicnn-msd or musicnn-mtt. With other moods, all but the last layer's are taken.
+    ///
+    /// Without --preset and --config, a checkpoint's layers and features are the run's. From a built-in
+    /// model, all tags of --data are learnt unless --moods names some, and of the layers only the last
+    /// is trained (--set train.trainable=back or all trains more).
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// Stop after this many updates in all, as Ctrl-C would.
@@ -138,7 +145,14 @@ impl Train {
 
     /// The resolved configuration and the run folder.
     fn config(&self) -> Result<(Config, PathBuf)> {
+        let init = self.init.as_deref().map(resolve_init).transpose()?;
+        let begun = match &init {
+            Some(path) if self.preset.is_none() && self.config.is_none() => preset_of(path)?,
+            _ => None,
+        };
+        let transfers = begun.is_some() && init.as_deref().and_then(builtin::name_of).is_some();
         let (name, mut preset) = match (&self.preset, &self.config) {
+            (None, None) if begun.is_some() => begun.unwrap_or_else(|| unreachable!("it is some")),
             (_, Some(path)) => {
                 let name = path.file_stem().unwrap_or(path.as_os_str());
                 (name.to_string_lossy().into_owned(), Preset::from_file(path)?)
@@ -155,6 +169,9 @@ impl Train {
             return Err(needs_data("--test"));
         }
         let mut data = self.source.data(preset.audio.clip_seconds)?;
+        if transfers && data.moods.is_none() {
+            data.moods = Some("all".to_owned());
+        }
         data.test = self.test.as_deref().map(absolute("--test")).transpose()?;
         let out = match &self.out {
             Some(out) => out.clone(),
@@ -164,11 +181,50 @@ impl Train {
             preset_name: name,
             seed: self.seed,
             device: self.common.device.clone(),
-            init: self.init.as_deref().map(absolute("--init")).transpose()?,
+            init,
             data,
             preset,
         };
         Ok((config, out))
+    }
+}
+
+/// The file that --init names, or a built-in model's name.
+fn resolve_init(path: &Path) -> Result<PathBuf> {
+    match builtin::name_of(path) {
+        Some(name) => Ok(PathBuf::from(name)),
+        None => absolute("--init")(path),
+    }
+}
+
+/// The name and the preset for a training that begins with a checkpoint: its layers and features, and
+/// `paper`'s training; of a built-in model, what suits a few hundred songs. None where the file says no
+/// preset.
+fn preset_of(init: &Path) -> Result<Option<(String, Preset)>> {
+    let named = |error: Error| error.context(init.display()).context("--init");
+    let bytes = builtin::bytes(init).map_err(named)?;
+    let Ok(checkpoint) = Checkpoint::from_bytes(&bytes) else { return Ok(None) };
+    let mut preset = checkpoint.description().map_err(named)?.preset;
+    let loss = preset.train.loss;
+    preset.train = TrainKeys { loss, ..Preset::named("paper")?.train };
+    let name = match builtin::name_of(init) {
+        Some(name) => {
+            preset.train = transfer(&preset.train);
+            name.to_owned()
+        }
+        None => init.file_stem().unwrap_or(init.as_os_str()).to_string_lossy().into_owned(),
+    };
+    Ok(Some((name, preset)))
+}
+
+/// How a built-in model is trained on: see docs/transfer.md for what was measured.
+fn transfer(train: &TrainKeys) -> TrainKeys {
+    TrainKeys {
+        trainable: Trainable::Head,
+        epochs: 100,
+        patience: Some(20),
+        weight_decay: 0.1,
+        ..train.clone()
     }
 }
 

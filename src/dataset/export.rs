@@ -217,7 +217,7 @@ pub fn export(
     // The hash comes first: a file that changes meanwhile is seen to have changed by the next call.
     let decode = |job: &Job| -> Result<(Hash, Clip)> {
         let content = cache.content_hash(&job.audio)?;
-        let clip = audio::centre_clip(&job.audio, recipe.audio.sample_rate, recipe.clip_samples())?;
+        let clip = audio::centre_clip(&job.audio, recipe.audio.sample_rate, recipe.cut())?;
         Ok((content, clip))
     };
     let shape = [recipe.features.mels, recipe.frames()];
@@ -298,6 +298,11 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&partial);
         Error::io("write", path, &error)
     })
+}
+
+/// The bytes of an array of vectors that are all as long, for NumPy.
+pub fn npy_of(vectors: &[Vec<f32>]) -> Vec<u8> {
+    npy([vectors.len(), vectors.first().map_or(0, Vec::len)], &vectors.concat())
 }
 
 /// NumPy's format 1.0: float32, row by row.

@@ -1,7 +1,7 @@
 //! From clips of samples to log-mel spectrograms and hand-crafted features, on any device.
 //!
 //! ```text
-//! samples → stft_power → mel → decibels → [mels, frames] in dB
+//! samples → stft_power → mel → decibels or logarithms → [mels, frames]
 //!    │          │         └→ peak ↗
 //!    │          └→ spectral_shape → frame_statistics → [6], where a recipe asks for them
 //!    └→ zero_crossings ───────────────↗
@@ -10,13 +10,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::audio::Cut;
 use crate::exec::{Arrival, Device, Executor, Input};
 use crate::kernels::features::{
-    HANDCRAFTED, MelFilters, decibels, frame_statistics, mel, peak, spectral_shape, stft_power,
-    stft_power_2048, twiddles, zero_crossings,
+    HANDCRAFTED, MelFilters, decibels, frame_statistics, logarithms, mel, peak, spectral_shape,
+    stft_power, stft_power_2048, twiddles, zero_crossings,
 };
 use crate::kernels::{Element, Facts};
-use crate::model::preset::{self, Preset};
+use crate::model::preset::{self, Preset, Scale};
 use crate::plan::{Plan, TensorId};
 use crate::{Error, Result};
 
@@ -33,7 +34,7 @@ const COUNT_LIMIT: usize = 1 << 30;
 /// What a model hears of a clip, before standardisation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
-    /// [mels, frames], in dB
+    /// [mels, frames], as the recipe's scale has them
     pub log_mel: Vec<f32>,
     /// Where the recipe has a `rolloff`: see [`HANDCRAFTED`].
     pub handcrafted: Option<[f32; HANDCRAFTED]>,
@@ -60,9 +61,19 @@ impl FeatureRecipe {
         Self { audio: preset.audio, features: preset.features, rolloff }
     }
 
-    /// Samples of a clip.
+    /// How clips are cut from a recording.
+    pub fn cut(&self) -> Cut {
+        self.features.cut(&self.audio)
+    }
+
+    /// Samples that a clip hears.
     pub fn clip_samples(&self) -> usize {
-        self.audio.clip_samples()
+        self.cut().samples
+    }
+
+    /// Zeros around a clip, so that its frames are centred.
+    fn padding(&self) -> usize {
+        if self.features.context { 0 } else { self.features.n_fft / 2 }
     }
 
     /// Frames of a clip.
@@ -132,13 +143,24 @@ impl FeatureRecipe {
 impl fmt::Display for FeatureRecipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let preset::Audio { sample_rate, .. } = self.audio;
-        let preset::Features { n_fft, hop, mels, fmin, fmax, top_db } = self.features;
-        let clip_samples = self.clip_samples();
+        let preset::Features { n_fft, hop, mels, fmin, fmax, top_db, scale, context } =
+            self.features;
+        let clip_samples = self.audio.clip_samples();
         write!(
             f,
             "log_mel sample_rate={sample_rate} clip_samples={clip_samples} n_fft={n_fft} hop={hop} \
-             mels={mels} fmin={fmin} fmax={fmax} top_db={top_db}"
+             mels={mels} fmin={fmin} fmax={fmax}"
         )?;
+        match scale {
+            Scale::Decibels => write!(f, " top_db={top_db}")?,
+            Scale::Log10 => f.write_str(" log10")?,
+        }
+        if context {
+            f.write_str(" context")?;
+        }
+        if let Some(windows) = self.audio.windows {
+            write!(f, " windows={windows}")?;
+        }
         match self.rolloff {
             None => Ok(()),
             Some(share) => write!(f, " zero_crossing_rate spectral_centroid rolloff={share}"),
@@ -159,7 +181,7 @@ struct Handles {
     twiddles: TensorId,
     bands: TensorId,
     weights: TensorId,
-    decibels: TensorId,
+    log_mel: TensorId,
     handcrafted: Option<TensorId>,
 }
 
@@ -173,25 +195,24 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables, facts: &Facts) ->
         twiddles: plan.input("twiddles", tables.twiddles.len(), Element::F32),
         bands: plan.input("bands", tables.bands.len(), Element::U32),
         weights: plan.input("weights", tables.weights.len(), Element::F32),
-        decibels: plan.output("decibels", clips * size),
+        log_mel: plan.output("log-mel", clips * size),
         handcrafted: recipe.rolloff.map(|_| plan.output("hand-crafted", clips * HANDCRAFTED)),
     };
     let power = plan.scratch("power", clips * frames * bins);
     let energies = plan.scratch("energies", clips * size);
-    let loudest = plan.scratch("peak", clips);
 
     let [clips, size] = [clips, size].map(|n| n as u32);
     let (samples, twiddles) = (handles.samples, handles.twiddles);
-    let preset::Features { n_fft, hop, top_db, .. } = recipe.features;
-    let [length, hop] = [recipe.clip_samples(), hop].map(|n| n as u32);
+    let preset::Features { n_fft, hop, top_db, scale, .. } = recipe.features;
+    let [length, hop, padding] = [recipe.clip_samples(), hop, recipe.padding()].map(|n| n as u32);
     if n_fft == stft_power_2048::N_FFT {
         plan.step(
-            stft_power_2048::Params { clips, samples: length, hop },
+            stft_power_2048::Params { clips, samples: length, hop, padding },
             stft_power_2048::Tensors { samples, twiddles, power },
         );
     } else {
         plan.step(
-            stft_power::Params { clips, samples: length, n_fft: n_fft as u32, hop },
+            stft_power::Params { clips, samples: length, n_fft: n_fft as u32, hop, padding },
             stft_power::Tensors { samples, twiddles, power },
         );
     }
@@ -205,11 +226,20 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables, facts: &Facts) ->
         },
         mel::Tensors { power, bands: handles.bands, weights: handles.weights, energies },
     );
-    plan.step(peak::Params { clips, size }, peak::Tensors { energies, peak: loudest });
-    plan.step(
-        decibels::Params { clips, size, top_db: top_db as f32 },
-        decibels::Tensors { energies, peak: loudest, decibels: handles.decibels },
-    );
+    match scale {
+        Scale::Decibels => {
+            let loudest = plan.scratch("peak", clips as usize);
+            plan.step(peak::Params { clips, size }, peak::Tensors { energies, peak: loudest });
+            plan.step(
+                decibels::Params { clips, size, top_db: top_db as f32 },
+                decibels::Tensors { energies, peak: loudest, decibels: handles.log_mel },
+            );
+        }
+        Scale::Log10 => plan.step(
+            logarithms::Params { elements: clips * size },
+            logarithms::Tensors { energies, logarithms: handles.log_mel },
+        ),
+    }
     if let (Some(share), Some(statistics)) = (recipe.rolloff, handles.handcrafted) {
         let [rates, centroids, rolloffs] = ["zero crossing rates", "centroids", "rolloffs"]
             .map(|name| plan.scratch(name, clips as usize * frames));
@@ -243,16 +273,16 @@ struct Program {
 
 /// The features of a group, on their way to the host.
 struct Arriving {
-    decibels: Arrival,
+    log_mel: Arrival,
     handcrafted: Option<Arrival>,
 }
 
 impl Arriving {
     fn clips(self, log_mel_size: usize) -> Result<Vec<Features>> {
-        let decibels = (self.decibels)()?;
+        let log_mel = (self.log_mel)()?;
         let handcrafted = self.handcrafted.map(|arrival| arrival()).transpose()?;
         let mut handcrafted = handcrafted.iter().flat_map(|all| all.as_chunks().0).copied();
-        let clips = decibels
+        let clips = log_mel
             .chunks(log_mel_size)
             .map(|log_mel| Features { log_mel: log_mel.to_vec(), handcrafted: handcrafted.next() });
         Ok(clips.collect())
@@ -338,10 +368,10 @@ impl Extractor {
                     (handles.weights, Input::F32(&self.tables.weights)),
                 ];
                 self.executor.run(index, &inputs)?;
-                let decibels = self.executor.send(index, handles.decibels)?;
+                let log_mel = self.executor.send(index, handles.log_mel)?;
                 let handcrafted = handles.handcrafted.map(|id| self.executor.send(index, id));
                 let handcrafted = handcrafted.transpose()?;
-                if let Some(before) = under_way.replace(Arriving { decibels, handcrafted }) {
+                if let Some(before) = under_way.replace(Arriving { log_mel, handcrafted }) {
                     features.extend(before.clips(self.recipe.log_mel_size())?);
                 }
             }

@@ -3,6 +3,7 @@
 //! Audio is decoded on all cores while the device transforms the clips before. A file that cannot
 //! be used is kept aside with its error; the rest goes on.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
@@ -16,6 +17,7 @@ use crate::audio;
 use crate::exec::Device;
 use crate::files::name_alike;
 use crate::kernels::features::HANDCRAFTED;
+use crate::model::{Embedder, Made};
 use crate::{Error, Result};
 
 /// Tracks that are decoded before the device gets them: enough to keep all cores busy ...
@@ -30,8 +32,11 @@ pub struct Prepared {
     pub track: LabelledTrack,
     /// The hash of its file.
     pub content: Hash,
-    /// Names its log-mel spectrogram in the cache.
-    pub log_mel: Key,
+    /// Names what a model reads of it in the cache: log-mel spectrograms, or what frozen layers made of
+    /// them, one after another for each window.
+    pub input: Key,
+    /// Windows of the file that are heard.
+    pub windows: usize,
     /// The hand-crafted features, where the recipe has them.
     pub handcrafted: Option<[f32; HANDCRAFTED]>,
     /// Sums over the log-mel spectrogram, for the normalisation.
@@ -42,19 +47,24 @@ impl Prepared {
     pub(super) fn new(
         track: LabelledTrack,
         content: Hash,
-        log_mel: Key,
-        features: &Features,
+        input: Key,
+        windows: &[Features],
     ) -> Self {
-        let Features { log_mel: decibels, handcrafted } = features;
-        let moments = Moments::of(decibels);
-        Self { track, content, log_mel, handcrafted: *handcrafted, moments }
+        let moments = windows.iter().map(|window| Moments::of(&window.log_mel));
+        let moments = moments.reduce(Moments::join).unwrap_or_default();
+        let handcrafted = windows.first().and_then(|window| window.handcrafted);
+        Self { track, content, input, windows: windows.len(), handcrafted, moments }
     }
 }
 
 /// Names the arrays of a clip's features in the cache.
 struct Keys {
     content: Hash,
-    log_mel: Key,
+    input: Key,
+    /// Numbers of a window.
+    size: usize,
+    /// Names what frozen layers have summarised over time, and its numbers of a window.
+    summary: Option<(Key, usize)>,
     /// Where the recipe has hand-crafted features.
     handcrafted: Option<Key>,
 }
@@ -62,29 +72,64 @@ struct Keys {
 impl Keys {
     /// Log-mel spectrograms are the same with hand-crafted features and without, and so is their
     /// key. The kind of an array is the first word of its recipe.
-    fn new(content: Hash, recipe: &FeatureRecipe, device: &str) -> Self {
+    fn new(
+        content: Hash,
+        recipe: &FeatureRecipe,
+        frozen: Option<&[Made; 2]>,
+        device: &str,
+    ) -> Self {
         let six = || Key::of_handcrafted(content, &format!("handcrafted {recipe}"), device);
-        Self {
-            content,
-            log_mel: Key::new(content, &recipe.log_mel().to_string(), device),
-            handcrafted: recipe.rolloff.map(|_| six()),
-        }
+        let handcrafted = recipe.rolloff.map(|_| six());
+        let Some(frozen) = frozen else {
+            let input = Key::new(content, &recipe.log_mel().to_string(), device);
+            return Self {
+                content,
+                input,
+                size: recipe.log_mel_size(),
+                summary: None,
+                handcrafted,
+            };
+        };
+        let [summary, input] = [0, 1].map(|step| {
+            let Made { id, size } = &frozen[step];
+            (Key::new(content, &format!("embedding {id} {recipe}"), device), *size)
+        });
+        Self { content, input: input.0, size: input.1, summary: Some(summary), handcrafted }
     }
 
-    /// What the cache has, if it has all.
-    fn get(&self, cache: &FeatureCache) -> Option<(Features, Remarks)> {
+    /// What the cache has of every window, if it has all.
+    fn get(&self, cache: &FeatureCache) -> Option<(Vec<Features>, Remarks)> {
         let handcrafted = match self.handcrafted {
             None => None,
             Some(key) => Some(cache.get(key)?.values.try_into().ok()?),
         };
-        let log_mel = cache.get(self.log_mel)?;
-        Some((Features { log_mel: log_mel.values, handcrafted }, log_mel.remarks))
+        let (windows, remarks) = self.windows(cache, (self.input, self.size))?;
+        let window = |log_mel| Features { log_mel, handcrafted };
+        Some((windows.into_iter().map(window).collect(), remarks))
     }
 
-    fn put(&self, cache: &FeatureCache, features: &Features, remarks: Remarks) -> Result<()> {
-        cache.put(self.log_mel, &features.log_mel, remarks)?;
-        match (self.handcrafted, &features.handcrafted) {
-            (Some(key), Some(values)) => cache.put(key, values, remarks),
+    /// What the cache has of frozen layers' summaries.
+    fn get_summary(&self, cache: &FeatureCache) -> Option<(Vec<Vec<f32>>, Remarks)> {
+        self.windows(cache, self.summary?)
+    }
+
+    fn windows(
+        &self,
+        cache: &FeatureCache,
+        (key, size): (Key, usize),
+    ) -> Option<(Vec<Vec<f32>>, Remarks)> {
+        let entry = cache.get(key)?;
+        let windows: Vec<Vec<f32>> = entry.values.chunks(size).map(<[f32]>::to_vec).collect();
+        let whole = entry.values.len().is_multiple_of(size) && !windows.is_empty();
+        whole.then_some((windows, entry.remarks))
+    }
+
+    fn put(&self, cache: &FeatureCache, windows: &[Features], remarks: Remarks) -> Result<()> {
+        let values: Vec<f32> =
+            windows.iter().flat_map(|window| window.log_mel.iter().copied()).collect();
+        cache.put(self.input, &values, remarks)?;
+        match (self.handcrafted, windows.first().and_then(|window| window.handcrafted)) {
+            (Some(key), Some(values)) => cache.put(key, &values, remarks),
             _ => Ok(()),
         }
     }
@@ -213,12 +258,23 @@ pub fn handcrafted_normalization(clips: &[Prepared]) -> Option<[[f64; HANDCRAFTE
 
 /// What decoding one track gave.
 enum Decoded {
-    Known(Keys, Features, Remarks),
-    New(Keys, audio::Clip),
+    Known(Keys, Vec<Features>, Remarks),
+    Summarised(Keys, Vec<Vec<f32>>, Remarks),
+    New(Keys, Vec<audio::Clip>),
     Broken(Error),
 }
 
-/// Computes what is missing in the cache. `progress` is told how many tracks are done.
+/// The windows of a file that a recipe hears: those that it asks for, or the one in the middle.
+fn windows(path: &Path, recipe: &FeatureRecipe) -> Result<Vec<audio::Clip>> {
+    let mut file = audio::AudioFile::open(path, recipe.audio.sample_rate)?;
+    match recipe.audio.windows {
+        None => Ok(vec![file.centre_clip(recipe.cut())?]),
+        some => file.clips(recipe.cut(), some)?.map(|clip| Ok(clip?.1)).collect(),
+    }
+}
+
+/// Computes what is missing in the cache. `progress` is told how many tracks are done. With `frozen`
+/// layers, what they make of the spectrograms is kept in their place.
 ///
 /// # Errors
 /// The device or the cache fails; [`Kind::Stopped`](crate::error::Kind::Stopped) soon after `stop`
@@ -227,20 +283,25 @@ pub fn prepare(
     tracks: Vec<LabelledTrack>,
     device: &Device,
     recipe: &FeatureRecipe,
+    mut frozen: Option<&mut Embedder>,
     cache: &FeatureCache,
     stop: &AtomicBool,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Corpus> {
     let device_name = device.identity();
+    let made = frozen.as_deref().map(|frozen| [frozen.summary(), frozen.embedding()]);
+    let made = made.as_ref();
     let decode = |track: &LabelledTrack| -> Result<Decoded> {
         let path = &track.track.path;
         let content = cache.content_hash(path).map_err(|error| name_alike(error, path))?;
-        let keys = Keys::new(content, recipe, &device_name);
+        let keys = Keys::new(content, recipe, made, &device_name);
         if let Some((features, remarks)) = keys.get(cache) {
             return Ok(Decoded::Known(keys, features, remarks));
         }
-        let clip = audio::centre_clip(path, recipe.audio.sample_rate, recipe.clip_samples())?;
-        Ok(Decoded::New(keys, clip))
+        if let Some((summaries, remarks)) = keys.get_summary(cache) {
+            return Ok(Decoded::Summarised(keys, summaries, remarks));
+        }
+        Ok(Decoded::New(keys, windows(path, recipe)?))
     };
 
     let mut corpus = Corpus::default();
@@ -248,7 +309,8 @@ pub fn prepare(
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(1);
         scope.spawn(move || {
-            let most = (GROUP_SAMPLES / recipe.clip_samples().max(1)).clamp(1, GROUP);
+            let samples = recipe.clip_samples().max(1) * recipe.audio.windows.unwrap_or(1);
+            let most = (GROUP_SAMPLES / samples).clamp(1, GROUP);
             for group in tracks.chunks(most) {
                 let decoded: Vec<_> = group
                     .par_iter()
@@ -270,9 +332,11 @@ pub fn prepare(
             let samples: Vec<&[f32]> = group
                 .iter()
                 .filter_map(|(_, decoded)| match decoded {
-                    Decoded::New(_, clip) => Some(&*clip.samples),
+                    Decoded::New(_, clips) => Some(clips),
                     _ => None,
                 })
+                .flatten()
+                .map(|clip| &*clip.samples)
                 .collect();
             let mut fresh = Vec::new();
             if !samples.is_empty() {
@@ -281,14 +345,45 @@ pub fn prepare(
                     none => none.insert(Extractor::new(device, *recipe)?),
                 };
                 fresh = extractor.extract(&samples)?;
+                if let Some(frozen) = &mut frozen {
+                    let spectrograms: Vec<&[f32]> =
+                        fresh.iter().map(|features| &*features.log_mel).collect();
+                    let summaries = frozen.summarise(&spectrograms)?;
+                    for (features, summary) in fresh.iter_mut().zip(summaries) {
+                        features.log_mel = summary;
+                    }
+                }
             }
             let mut fresh = fresh.into_iter();
             for (track, decoded) in group {
                 let (keys, features, remarks) = match decoded {
                     Decoded::Known(keys, features, remarks) => (keys, features, remarks),
-                    Decoded::New(keys, audio::Clip { padded, truncated, damaged, .. }) => {
-                        let Some(features) = fresh.next() else { continue };
-                        let remarks = Remarks { padded, truncated, damaged };
+                    Decoded::Summarised(keys, summaries, remarks) => {
+                        let Some(frozen) = &mut frozen else { continue };
+                        let window = |log_mel| Features { log_mel, handcrafted: None };
+                        let features: Vec<Features> =
+                            frozen.embed(summaries)?.into_iter().map(window).collect();
+                        keys.put(cache, &features, remarks)?;
+                        (keys, features, remarks)
+                    }
+                    Decoded::New(keys, clips) => {
+                        let mut features: Vec<Features> =
+                            fresh.by_ref().take(clips.len()).collect();
+                        let any = |noticed: fn(&audio::Clip) -> bool| clips.iter().any(noticed);
+                        let remarks = Remarks {
+                            padded: any(|clip| clip.padded),
+                            truncated: any(|clip| clip.truncated),
+                            damaged: any(|clip| clip.damaged),
+                        };
+                        if let (Some(frozen), Some((key, _))) = (&mut frozen, keys.summary) {
+                            let summaries: Vec<Vec<f32>> =
+                                features.iter().map(|window| window.log_mel.clone()).collect();
+                            cache.put(key, &summaries.concat(), remarks)?;
+                            let embedded = frozen.embed(summaries)?;
+                            for (features, embedded) in features.iter_mut().zip(embedded) {
+                                features.log_mel = embedded;
+                            }
+                        }
                         keys.put(cache, &features, remarks)?;
                         (keys, features, remarks)
                     }
@@ -298,7 +393,7 @@ pub fn prepare(
                     }
                 };
                 corpus.count(remarks);
-                corpus.clips.push(Prepared::new(track, keys.content, keys.log_mel, &features));
+                corpus.clips.push(Prepared::new(track, keys.content, keys.input, &features));
             }
             progress(corpus.clips.len() + corpus.broken.len());
         }
@@ -318,10 +413,10 @@ mod tests {
         let content = blake3::hash(b"song");
         let [plain, both] = ["paper", "paper-handcrafted"].map(|name| {
             let recipe = FeatureRecipe::of(&Preset::named(name).unwrap());
-            Keys::new(content, &recipe, "GPU")
+            Keys { size: 3, ..Keys::new(content, &recipe, None, "GPU") }
         });
-        let six = Features { log_mel: vec![-40.0; 3], handcrafted: Some([0.5; HANDCRAFTED]) };
-        let none = Features { handcrafted: None, ..six.clone() };
+        let six = vec![Features { log_mel: vec![-40.0; 3], handcrafted: Some([0.5; HANDCRAFTED]) }];
+        let none = vec![Features { handcrafted: None, ..six[0].clone() }];
 
         let short = Remarks { padded: true, ..Remarks::default() };
         plain.put(&cache, &none, short).unwrap();

@@ -3,20 +3,23 @@
 
 use super::graph::{Graph, NodeId};
 use super::layers::{
-    Concatenation, ConvBlock, Dense, Dropout, Frames, Handcrafted, LogMel, Lstm, MeanMax,
-    OutputLayer, Parameter, Relu, Returns, Sequence, Shape,
+    Concatenation, ConvBlock, Dense, Dropout, Filters, Frames, Handcrafted, Join, LogMel, Lstm,
+    MeanMax, OutputLayer, Parameter, Relu, Residual, Returns, Sequence, Shape, VectorNorm,
 };
-use super::preset::{Branch, Loss, Output, Preset, Summary, require, size, validate_rolloff};
+use super::preset::{
+    Branch, Front, Loss, Middle, Model, Output, Preset, Summary, require, size, validate_rolloff,
+};
 use crate::error::{Error, Result};
-use crate::kernels::layers::conv;
 use crate::kernels::layers::lstm::MAX_UNITS;
+use crate::kernels::layers::{conv, front};
 
 /// The longest side of a convolution's kernel.
 const MAX_KERNEL: usize = 255;
 /// 1 GiB of f32, four times with gradients and Adam's moments.
 const MAX_PARAMETERS: usize = 1 << 28;
 /// First parts of tensor names that are taken.
-const RESERVED: [&str; 5] = ["dense", "handcrafted", "rnn", "optimizer", HEAD];
+const RESERVED: [&str; 8] =
+    ["dense", "handcrafted", "rnn", "optimizer", "front", "middle", "back", HEAD];
 
 /// The heading of what follows the inputs' branches.
 pub(super) const HEAD: &str = "head";
@@ -25,9 +28,10 @@ impl Graph {
     /// The layers of a preset's model:
     ///
     /// 1. each branch, in the preset's order: its blocks, then its LSTMs or its summary;
-    /// 2. `rnn`'s LSTMs, where a preset has one in place of the branches;
+    /// 2. in place of the branches, where a preset has them, `rnn`'s LSTMs, or the front's filters and
+    ///    the middle's convolutions;
     /// 3. the embedding of the hand-crafted features;
-    /// 4. the head: concatenation, dropout, a dense layer, the output.
+    /// 4. the head: concatenation, the back's dense layers, dropout, a dense layer, the output.
     ///
     /// # Errors
     /// The first key of `[model]` that cannot work, with its value and the reason.
@@ -37,21 +41,36 @@ impl Graph {
         let (mels, frames) = (preset.features.mels, preset.frames());
         let log_mel = graph.add("", LogMel { mels, frames }, &[]);
         let mut summaries = Vec::new();
-        match (&model.rnn, model.branch.is_empty()) {
-            (None, true) => {
+        let begins = [!model.branch.is_empty(), model.rnn.is_some(), !model.front.is_empty()];
+        match begins.into_iter().filter(|&begins| begins).count() {
+            0 => {
                 return Err(Error::input("model.branch: none; a model needs a [[model.branch]]"));
             }
-            (Some(_), false) => {
+            1 => {}
+            _ => {
                 return Err(Error::input(
-                    "model.rnn: stands in place of the branches, and there is a [[model.branch]]",
+                    "model: begins with [[model.branch]], [model.rnn] or [[model.front]], and there \
+                     is more than one of them",
                 ));
             }
-            (Some(rnn), true) => {
+        }
+        match &model.rnn {
+            None => {}
+            Some(rnn) => {
                 let frames = Frames::new("rnn.sequence".to_owned(), graph.shape(log_mel));
                 let frames = graph.add("rnn", frames, &[log_mel]);
                 summaries.push(graph.lstms("model.rnn.lstm", "rnn", &rnn.lstm, frames)?);
             }
-            (None, false) => {}
+        }
+        if model.front.is_empty() {
+            require(
+                model.middle.is_none(),
+                "model.middle",
+                "given",
+                "follows a front, and there is no [[model.front]]",
+            )?;
+        } else {
+            summaries.extend(graph.front(model, log_mel)?);
         }
         for (place, branch) in model.branch.iter().enumerate() {
             let key = |name: &str| format!("model.branch.{place}.{name}");
@@ -77,7 +96,7 @@ impl Graph {
             summaries.push(top);
             validate_rolloff(handcrafted.rolloff)?;
         }
-        graph.head(preset, &summaries);
+        graph.head(preset, &summaries)?;
         let parameters: usize = graph.parameters().iter().map(Parameter::elements).sum();
         require(
             parameters <= MAX_PARAMETERS,
@@ -100,17 +119,128 @@ impl Graph {
         Ok(graph)
     }
 
-    fn head(&mut self, preset: &Preset, summaries: &[NodeId]) {
+    fn head(&mut self, preset: &Preset, summaries: &[NodeId]) -> Result<()> {
         let model = &preset.model;
         let shapes: Vec<Shape> = summaries.iter().map(|&node| self.shape(node)).collect();
         let mut top = self.add(HEAD, Concatenation::new("summary", shapes), summaries);
-        if model.dropout > 0.0 {
-            let dropout = Dropout::new("dropped", self.shape(top), model.dropout);
-            top = self.add(HEAD, dropout, &[top]);
+        let mut dropouts = 0;
+        if let Some(back) = &model.back {
+            top = self.add(HEAD, VectorNorm::new("back.bn".to_owned(), self.shape(top)), &[top]);
+            for (k, &units) in back.hidden.iter().enumerate() {
+                size("model.back.hidden", units)?;
+                let name = format!("back.fc{k}");
+                top = self.dropout(&format!("{name}.dropped"), model.dropout, &mut dropouts, top);
+                let dense = Dense::new(&name, format!("{name}.sums"), self.shape(top), units);
+                top = self.add(HEAD, dense, &[top]);
+                top = self.add(HEAD, Relu::new(&name, self.shape(top)), &[top]);
+                let norm = VectorNorm::new(format!("{name}.bn"), self.shape(top));
+                top = self.add(HEAD, norm, &[top]);
+            }
         }
+        top = self.dropout("dropped", model.dropout, &mut dropouts, top);
         let dense = Dense::new("dense", "logits".to_owned(), self.shape(top), preset.moods.len());
         top = self.add(HEAD, dense, &[top]);
         self.add(HEAD, OutputLayer::new(model.output, self.shape(top)), &[top]);
+        Ok(())
+    }
+
+    /// Appends dropout, where there is any; `before` counts its layers.
+    fn dropout(&mut self, name: &str, rate: f64, before: &mut u32, top: NodeId) -> NodeId {
+        if rate == 0.0 {
+            return top;
+        }
+        let dropout = Dropout::new(name, self.shape(top), rate, *before);
+        *before += 1;
+        self.add(HEAD, dropout, &[top])
+    }
+
+    /// Appends the front and the middle, and returns what was summarised over time.
+    fn front(&mut self, model: &Model, log_mel: NodeId) -> Result<Vec<NodeId>> {
+        let [_, bands, _] = self.shape(log_mel).planes();
+        let mut maps = Vec::new();
+        for (place, Front { kernel, channels }) in model.front.iter().enumerate() {
+            let key = format!("model.front.{place}");
+            let [rows, columns] = *kernel;
+            let shown = || format!("[{rows}, {columns}]");
+            let sides = 1..=MAX_KERNEL;
+            require(
+                sides.contains(&rows) && sides.contains(&columns),
+                &format!("{key}.kernel"),
+                shown(),
+                format_args!("both sides must be between 1 and {MAX_KERNEL}"),
+            )?;
+            require(
+                rows <= bands && bands - rows < front::MOST_FREQUENCIES as usize,
+                &format!("{key}.kernel"),
+                shown(),
+                format_args!(
+                    "must have at most features.mels = {bands} bands, and at least {}: the maximum \
+                     is over at most {} places",
+                    (bands + 1).saturating_sub(front::MOST_FREQUENCIES as usize).max(1),
+                    front::MOST_FREQUENCIES
+                ),
+            )?;
+            require(
+                front::weights_fit(kernel.map(|n| n as u32)),
+                &format!("{key}.kernel"),
+                shown(),
+                "the weights of four filters must fit 64 KiB; use a smaller kernel",
+            )?;
+            size(&format!("{key}.channels"), *channels)?;
+            let name = format!("front.{place}");
+            let filters = Filters::new(name, self.shape(log_mel), *channels, *kernel);
+            maps.push(self.add("front", filters, &[log_mel]));
+        }
+        let mut top = maps[0];
+        if maps.len() > 1 {
+            let shapes: Vec<Shape> = maps.iter().map(|&map| self.shape(map)).collect();
+            top = self.add("front", Join::new("front.joined".to_owned(), shapes), &maps);
+        }
+        let mut summaries = vec![self.summarise("front", "front", top)];
+        let Some(Middle { kernel, channels }) = &model.middle else { return Ok(summaries) };
+        require(
+            kernel % 2 == 1 && *kernel <= MAX_KERNEL,
+            "model.middle.kernel",
+            kernel,
+            format_args!("must be odd, to have a middle, and at most {MAX_KERNEL}"),
+        )?;
+        require(
+            channels.windows(2).all(|pair| pair[0] == pair[1]),
+            "model.middle.channels",
+            format_args!("{channels:?}"),
+            "must be equal: each block is added to what it reads",
+        )?;
+        for (index, &channels) in channels.iter().enumerate() {
+            let key = "model.middle.channels";
+            size(key, channels)?;
+            require(
+                conv::weights_fit(channels as u32, [1, *kernel as u32]),
+                key,
+                channels,
+                "the weights of four filters must fit 64 KiB; use a smaller kernel or fewer channels",
+            )?;
+            let name = format!("middle.{index}");
+            let shape = self.shape(top);
+            let block = ConvBlock::new(name.clone(), shape, channels, [1, *kernel], [1, 1]);
+            let block = self.add("middle", block, &[top]);
+            top = match index {
+                0 => block,
+                _ => {
+                    let sum = Residual::new(format!("{name}.sum"), shape);
+                    self.add("middle", sum, &[block, top])
+                }
+            };
+            summaries.push(self.summarise("middle", &name, top));
+        }
+        Ok(summaries)
+    }
+
+    /// Appends means and maxima over time of a map.
+    fn summarise(&mut self, heading: &str, name: &str, map: NodeId) -> NodeId {
+        let sequence = Sequence::new(format!("{name}.sequence"), self.shape(map));
+        let sequence = self.add(heading, sequence, &[map]);
+        let summary = MeanMax::new(name.to_owned(), self.shape(sequence));
+        self.add(heading, summary, &[sequence])
     }
 
     /// Appends a branch and returns its end.

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::kernels::features::HANDCRAFTED;
-use crate::model::parameters::{buffer_shapes, optimizer_shapes, parameter_shapes};
+use crate::model::Graph;
+use crate::model::parameters::{buffer_shapes, initialise, optimizer_shapes, parameter_shapes};
 use crate::model::preset::Preset;
 
 /// The `format` of the files that this version reads and writes.
@@ -40,6 +41,21 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, Tensor>,
     /// As text; [`Checkpoint::description`] parses it.
     pub metadata: BTreeMap<String, String>,
+}
+
+/// What a training begins with.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    /// Values of every tensor of the preset, by name.
+    pub tensors: Vec<(String, Vec<f32>)>,
+    /// The last layer is not the file's.
+    pub afresh: bool,
+    /// What the file's last layer is for, where it says.
+    pub labels: Option<Vec<String>>,
+    /// How its features are standardised, where it says.
+    pub normalization: Option<Normalization>,
+    /// The notice that goes with them.
+    pub notice: Option<String>,
 }
 
 /// A checkpoint's metadata, parsed.
@@ -67,6 +83,12 @@ pub struct Description {
     pub thresholds: Option<Vec<Option<f64>>>,
     /// What the model was trained on, and what it reached.
     pub training: Option<Training>,
+    /// Those of the labels that are moods, where the others are something else.
+    pub moods: Option<Vec<String>>,
+    /// What the model is and where it is from, in a line, where others have made it.
+    pub source: Option<String>,
+    /// The notice that goes with weights of others, and with what is made of them.
+    pub notice: Option<String>,
 }
 
 /// A training in numbers.
@@ -157,36 +179,59 @@ impl Checkpoint {
     /// What is wrong, with the file's name.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, &error))?;
-        let decode = || {
-            let checkpoint = file::decode(&bytes)?;
-            checkpoint.check()?;
-            Ok(checkpoint)
-        };
-        decode().map_err(|error: Error| error.context(path.display()))
+        Self::from_bytes(&bytes).map_err(|error| error.context(path.display()))
+    }
+
+    /// As [`Self::read`], of a file's contents.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let checkpoint = file::decode(bytes)?;
+        checkpoint.check()?;
+        Ok(checkpoint)
     }
 
     /// Reads the weights for `preset` out of a checkpoint or of any safetensors file with the same
-    /// names, such as one that PyTorch wrote: values of [`parameter_shapes`], then of
-    /// [`buffer_shapes`]. Metadata is not needed, but `labels`, where they are there, must be the
-    /// preset's moods in its order; further tensors are passed over.
+    /// names, such as one that PyTorch wrote. Metadata is not needed, and further tensors are passed
+    /// over. Where the file's labels are not the preset's moods in its order, or its last layer has
+    /// another shape, that layer begins afresh, drawn from `seed`.
     ///
     /// # Errors
-    /// What is wrong, with the file's name.
-    pub fn read_weights(path: &Path, preset: &Preset) -> Result<Vec<(String, Vec<f32>)>> {
-        let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, &error))?;
-        let decode = || {
-            let checkpoint = file::decode(&bytes)?;
-            if checkpoint.metadata.contains_key("format") {
-                checkpoint.check_format()?;
-            }
-            if checkpoint.metadata.contains_key("labels") {
-                check_labels(&checkpoint.json::<Vec<String>>("labels")?, &preset.moods)?;
-            }
-            let mut values = checkpoint.values(&parameter_shapes(preset))?;
-            values.extend(checkpoint.values(&buffer_shapes(preset))?);
-            Ok(values)
+    /// What is wrong with the file.
+    pub fn weights(bytes: &[u8], preset: &Preset, seed: u64) -> Result<Weights> {
+        let checkpoint = file::decode(bytes)?;
+        if checkpoint.metadata.contains_key("format") {
+            checkpoint.check_format()?;
+        }
+        let labels: Option<Vec<String>> = match checkpoint.metadata.contains_key("labels") {
+            true => Some(checkpoint.json("labels")?),
+            false => None,
         };
-        decode().map_err(|error: Error| error.context(path.display()))
+        let last = format!("{}.", Graph::of(preset)?.last_dense());
+        let shapes = [parameter_shapes(preset), buffer_shapes(preset)].concat();
+        let (last, others): (Vec<_>, Vec<_>) =
+            shapes.into_iter().partition(|(name, _)| name.starts_with(&last));
+        let other_shape = |(name, shape): &(String, Vec<usize>)| {
+            checkpoint.tensors.get(name).is_none_or(|tensor| tensor.shape != *shape)
+        };
+        let afresh = labels.as_ref().is_some_and(|labels| *labels != preset.moods)
+            || last.iter().any(other_shape);
+        let mut tensors = checkpoint.values(&others)?;
+        match afresh {
+            true => {
+                let named = |name: &String| last.iter().any(|(known, _)| known == name);
+                tensors
+                    .extend(initialise(preset, seed).into_iter().filter(|(name, _)| named(name)));
+            }
+            false => tensors.extend(checkpoint.values(&last)?),
+        }
+        let normalization = match checkpoint.metadata.contains_key("normalization") {
+            true => Some(checkpoint.json("normalization")?),
+            false => None,
+        };
+        let notice = checkpoint.metadata.get("notice").cloned();
+        Ok(Weights { tensors, afresh, labels, normalization, notice })
     }
 
     /// Writes the file beside its place and moves it there, so that no reader and no power cut ever
@@ -225,6 +270,18 @@ impl Checkpoint {
             .collect()
     }
 
+    /// Names what the model computes: the hash of all that is in the file.
+    pub fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (key, value) in &self.metadata {
+            hasher.update(key.as_bytes()).update(&[0]).update(value.as_bytes()).update(&[0]);
+        }
+        for (name, tensor) in &self.tensors {
+            hasher.update(name.as_bytes()).update(bytemuck::cast_slice(&tensor.values));
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
     /// Whether training can go on from here: the optimiser's state is inside.
     pub fn has_optimizer(&self) -> bool {
         self.tensors.keys().any(|name| name.starts_with("optimizer."))
@@ -260,6 +317,12 @@ impl Checkpoint {
                 true => Some(self.json("training")?),
                 false => None,
             },
+            moods: match self.metadata.contains_key("moods") {
+                true => Some(self.json("moods")?),
+                false => None,
+            },
+            source: self.metadata.get("source").cloned(),
+            notice: self.metadata.get("notice").cloned(),
         };
         description.check()?;
         Ok(description)
@@ -360,6 +423,9 @@ impl Description {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             thresholds: None,
             training: None,
+            moods: None,
+            source: None,
+            notice: None,
         }
     }
 
@@ -367,6 +433,11 @@ impl Description {
     pub fn threshold(&self, mood: &str) -> Option<f64> {
         let place = self.labels.iter().position(|label| label == mood)?;
         self.thresholds.as_ref()?[place]
+    }
+
+    /// Those of the labels that are moods: all, if nothing else is said.
+    pub fn moods(&self) -> &[String] {
+        self.moods.as_deref().unwrap_or(&self.labels)
     }
 
     /// Whether a probability of `mood` reaches its threshold; never where there is none.
@@ -397,6 +468,12 @@ impl Description {
         }
         if let Some(training) = &self.training {
             text.insert("training", json_text(training)?);
+        }
+        if let Some(moods) = &self.moods {
+            text.insert("moods", json_text(moods)?);
+        }
+        for (key, value) in [("source", &self.source), ("notice", &self.notice)] {
+            text.extend(value.clone().map(|value| (key, value)));
         }
         Ok(text.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
     }
@@ -440,6 +517,9 @@ impl Description {
                 ));
             }
         }
+        if self.moods().is_empty() || !self.moods().iter().all(|mood| self.labels.contains(mood)) {
+            return Err(Error::input("the metadata's `moods` are not some of its labels"));
+        }
         if let Some(thresholds) = &self.thresholds
             && (thresholds.len() != self.labels.len()
                 || thresholds.iter().flatten().any(|threshold| !threshold.is_finite()))
@@ -454,19 +534,6 @@ impl Description {
 fn standardises(mean: f64, std: f64) -> bool {
     let inverse = std.recip() as f32;
     (mean as f32).is_finite() && (std as f32).is_finite() && inverse.is_finite() && inverse > 0.0
-}
-
-/// The last layer has one output a mood, so weights for other moods, or for the same in another
-/// order, would train and mean something else.
-fn check_labels(labels: &[String], moods: &[String]) -> Result<()> {
-    if labels == moods {
-        return Ok(());
-    }
-    let (labels, moods) = (labels.join(","), moods.join(","));
-    Err(Error::input(format!(
-        "its weights are for the moods {labels}, and the run's moods are {moods}; give \
-         --moods {labels} to go on with those, or leave the file out to begin afresh"
-    )))
 }
 
 fn json_text(value: &impl Serialize) -> Result<String> {

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
-use super::layers::{Layer, Parameter, Pullback, Shape};
+use super::layers::{Embedded, Layer, Parameter, Pullback, Shape};
 use super::onnx::Export;
 use super::planning::{Builder, Columns, Gradient, Value};
+use super::preset::Trainable;
 use crate::plan::TensorId;
 
 /// A node's place in its graph.
@@ -53,6 +54,25 @@ impl Graph {
         self.nodes.iter().map(|node| &*node.layer)
     }
 
+    /// Numbers of a clip that the last layer makes.
+    pub fn output_size(&self) -> usize {
+        self.nodes.last().map_or(0, |node| node.layer.output().elements())
+    }
+
+    /// The last node that `train.trainable` leaves as it is, if any.
+    pub(super) fn cut(&self, trainable: Trainable) -> Option<NodeId> {
+        match trainable {
+            Trainable::All => None,
+            Trainable::Back => Some(self.summary()),
+            Trainable::Head => Some(self.embedding()),
+        }
+    }
+
+    /// Numbers of a clip that the first layer reads.
+    pub fn input_size(&self) -> usize {
+        self.nodes.first().map_or(0, |node| node.layer.output().elements())
+    }
+
     /// Every trained tensor, in the order in which they lie in memory.
     pub fn parameters(&self) -> Vec<Parameter> {
         self.layers().flat_map(Layer::parameters).collect()
@@ -61,6 +81,54 @@ impl Graph {
     /// Every running statistic, likewise.
     pub fn buffers(&self) -> Vec<Parameter> {
         self.layers().flat_map(Layer::buffers).collect()
+    }
+
+    /// The last layer with weights: one output a label.
+    pub fn last_dense(&self) -> &str {
+        let dense = self.layers().filter(|layer| !layer.parameters().is_empty()).last();
+        dense.map_or("", Layer::name)
+    }
+
+    /// The node whose output the last dense layer reads, but for dropout: the embedding.
+    pub(super) fn embedding(&self) -> NodeId {
+        let mut node = self.nodes.len() - 1;
+        // From the output through the dense layer and what has no weights before it.
+        let has_weights = |node: NodeId| !self.nodes[node].layer.parameters().is_empty();
+        while !has_weights(node) {
+            node = self.nodes[node].reads[0];
+        }
+        node = self.nodes[node].reads[0];
+        while self.nodes[node].layer.drops() {
+            node = self.nodes[node].reads[0];
+        }
+        node
+    }
+
+    /// The node that joins what was summarised over time.
+    pub(super) fn summary(&self) -> NodeId {
+        let joins = |node: &Node| node.layer.joins();
+        self.nodes.iter().position(joins).unwrap_or_else(|| unreachable!("every head joins"))
+    }
+
+    /// The layers after a node, reading its output as their input.
+    ///
+    /// # Panics
+    /// When a later layer reads an earlier one.
+    pub(super) fn after(self, cut: NodeId) -> Self {
+        let features = self.shape(cut).vector();
+        let mut after = Self::default();
+        after.add("", Embedded { features }, &[]);
+        for node in self.nodes.into_iter().skip(cut + 1) {
+            let reads = node.reads.iter().map(|read| read - cut).collect();
+            after.nodes.push(Node { reads, ..node });
+        }
+        after
+    }
+
+    /// The layers up to a node.
+    pub(super) fn before(mut self, cut: NodeId) -> Self {
+        self.nodes.truncate(cut + 1);
+        self
     }
 
     /// Elements of the largest tensor that any layer needs for one clip.
@@ -90,8 +158,9 @@ impl Graph {
         )
     }
 
-    /// Appends the forward steps of all layers and, where a plan trains, the backward steps.
-    pub(super) fn plan<'a>(&'a self, b: &mut Builder<'a>) -> Value {
+    /// Appends the forward steps of all layers and, where a plan trains, the backward steps. Returns what
+    /// every node makes.
+    pub(super) fn plan<'a>(&'a self, b: &mut Builder<'a>) -> Vec<Value> {
         let trained = self.trained();
         let mut values: Vec<Value> = Vec::new();
         let mut pullbacks: Vec<Pullback<'a>> = Vec::new();
@@ -115,7 +184,7 @@ impl Graph {
         if let (true, Some(judged)) = (b.trains(), b.judged) {
             self.plan_backward(b, pullbacks, &trained, judged.d_logits.into());
         }
-        values.pop().unwrap_or_else(|| unreachable!("a model has a layer"))
+        values
     }
 
     /// Takes the gradient at the end down to every layer that is trained.

@@ -1,7 +1,9 @@
 //! The model: what a preset describes, its layers, the plans that it compiles into, its files.
 
 mod architecture;
+pub mod builtin;
 pub mod checkpoint;
+mod embedder;
 mod graph;
 pub mod layers;
 mod network;
@@ -13,6 +15,7 @@ mod planning;
 pub mod preset;
 mod session;
 
+pub use embedder::{Embedder, Made};
 pub use graph::Graph;
 pub use network::{Handles, Network, Program};
 pub use planning::Purpose;

@@ -36,8 +36,8 @@ pub struct Program {
 pub struct Handles {
     /// Clips that the plan takes.
     pub batch: usize,
-    /// Input, [batch, mels, frames]: dB, before standardisation.
-    pub log_mel: TensorId,
+    /// Input: [batch, mels, frames] before standardisation, or what frozen layers made of them.
+    pub input: TensorId,
     /// Input of a model that reads the hand-crafted features, [batch, 6]: before standardisation.
     pub handcrafted: Option<TensorId>,
     /// Input of a training plan: see [`adam::control`](crate::kernels::optim::adam::control).
@@ -46,8 +46,10 @@ pub struct Handles {
     pub targets: Option<TensorId>,
     /// Input of a training plan with `train.class_weights`, \[moods\].
     pub class_weights: Option<TensorId>,
-    /// Output, [batch, moods].
-    pub probabilities: TensorId,
+    /// Output: probabilities [batch, moods], or an embedding [batch, features].
+    pub output: TensorId,
+    /// Output of a plan that predicts: what the last dense layer reads, [batch, features].
+    pub embedding: Option<TensorId>,
     /// Output of a plan that judges, \[batch\]: each clip's mean over the moods.
     pub loss: Option<TensorId>,
 }
@@ -62,7 +64,31 @@ impl Network {
         Self::of(graph, preset, normalization)
     }
 
-    fn of(graph: Graph, preset: &Preset, normalization: Normalization) -> Self {
+    /// The layers of a preset's model that `train.trainable` has trained: they read what
+    /// [`Self::frozen`] makes of a clip, where that is not all.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn trained(preset: &Preset, normalization: Normalization) -> Self {
+        let graph = Graph::of(preset).unwrap_or_else(|error| panic!("{error}"));
+        let graph = match graph.cut(preset.train.trainable) {
+            Some(cut) => graph.after(cut),
+            None => graph,
+        };
+        Self::of(graph, preset, normalization)
+    }
+
+    /// The layers that training leaves as they are, where there are any.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn frozen(preset: &Preset, normalization: Normalization) -> Option<Self> {
+        let graph = Graph::of(preset).unwrap_or_else(|error| panic!("{error}"));
+        let cut = graph.cut(preset.train.trainable)?;
+        Some(Self::of(graph.before(cut), preset, normalization))
+    }
+
+    pub(super) fn of(graph: Graph, preset: &Preset, normalization: Normalization) -> Self {
         let layout = |tensors: Vec<Parameter>| {
             Layout::new(tensors.into_iter().map(|tensor| {
                 let elements = tensor.elements();
@@ -86,6 +112,11 @@ impl Network {
     /// How its features are standardised.
     pub fn normalization(&self) -> &Normalization {
         &self.normalization
+    }
+
+    /// Numbers that it makes of a clip.
+    pub fn output_size(&self) -> usize {
+        self.graph.output_size()
     }
 
     /// Its layers.
@@ -114,18 +145,28 @@ impl Network {
         facts: &Facts,
     ) -> Program {
         let mut b = Builder::new(self, batch, purpose, limits, facts);
-        let probabilities = self.graph.plan(&mut b).whole_vector();
+        let values = self.graph.plan(&mut b);
+        let output = values[values.len() - 1].whole_vector();
+        let embedding = match purpose {
+            Purpose::Inference => Some(values[self.graph.embedding()].whole_vector()),
+            Purpose::Embedding => Some(output),
+            Purpose::Training | Purpose::Evaluation => None,
+        };
+        if let Some(embedding) = embedding {
+            b.plan.keep(embedding);
+        }
         if let Some(control) = b.control() {
             b.adam(control);
         }
         let handles = Handles {
             batch,
-            log_mel: b.log_mel,
+            input: b.input,
             handcrafted: b.handcrafted,
             control: b.control(),
             targets: b.judged.map(|judged| judged.targets),
             class_weights: b.judged.and_then(|judged| judged.class_weights),
-            probabilities,
+            output,
+            embedding,
             loss: b.judged.map(|judged| judged.loss),
         };
         Program { plan: b.plan, handles }
@@ -211,12 +252,12 @@ mod tests {
         let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);
         programs.upload(Storage::Parameters, parameters).unwrap();
         let wave = |length: usize| (0..length).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
-        let log_mel = wave(plan.tensor(handles.log_mel).length);
+        let log_mel = wave(plan.tensor(handles.input).length);
         let handcrafted = wave(batch * HANDCRAFTED);
         let targets = vec![1.0; batch * preset.moods.len()];
         let control = optim::adam::control(0, 0, 0.0, preset.train.betas);
         let mut inputs = vec![
-            (handles.log_mel, Input::F32(&log_mel)),
+            (handles.input, Input::F32(&log_mel)),
             (handles.targets.unwrap(), Input::F32(&targets)),
             (handles.control.unwrap(), Input::U32(&control)),
         ];
@@ -238,6 +279,33 @@ mod tests {
             for (a, b) in whole.iter().zip(&pieces) {
                 assert!((a - b).abs() < 1e-12, "{a} {b} with {part}, {launch}");
             }
+        }
+    }
+
+    #[test]
+    fn a_batch_in_parts_changes_no_gradient_of_a_front() {
+        let text = r#"
+            moods = ["dark", "happy"]
+            [audio]
+            clip_seconds = 0.61
+            [features]
+            mels = 12
+            [[model.front]]
+            kernel = [9, 3]
+            channels = 5
+            [[model.front]]
+            kernel = [1, 6]
+            channels = 3
+        "#;
+        let preset = Preset::from_toml(text, "a front").unwrap();
+        let (whole, plan) = gradients(&preset, 5, Limits::PORTABLE);
+        assert!(whole.iter().any(|&g| g.abs() > 1e-3));
+        // Of the first bank, two clips a part.
+        let part = 2 * 8 * 4 * preset.frames() as u32;
+        let (parts, more) = gradients(&preset, 5, Limits { part, ..Limits::PORTABLE });
+        assert!(more.steps().len() > plan.steps().len());
+        for (a, b) in whole.iter().zip(&parts) {
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
         }
     }
 

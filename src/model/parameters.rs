@@ -24,7 +24,7 @@ fn graph(preset: &Preset) -> Graph {
     Graph::of(preset).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Every trained tensor of a preset's model.
+/// Every tensor with weights of a preset's model.
 ///
 /// # Panics
 /// When [`Preset::validate`] refuses the preset; so do all functions of this module.
@@ -32,7 +32,8 @@ pub fn parameters(preset: &Preset) -> Vec<Parameter> {
     graph(preset).parameters()
 }
 
-fn shapes(tensors: Vec<Parameter>) -> Vec<(String, Vec<usize>)> {
+/// Names and shapes of tensors.
+pub(crate) fn shapes(tensors: Vec<Parameter>) -> Vec<(String, Vec<usize>)> {
     tensors.into_iter().map(|tensor| (tensor.name, tensor.shape)).collect()
 }
 
@@ -46,10 +47,19 @@ pub fn buffer_shapes(preset: &Preset) -> Vec<(String, Vec<usize>)> {
     shapes(graph(preset).buffers())
 }
 
+/// Names and shapes of the tensors that `train.trainable` has trained.
+pub fn trained_shapes(preset: &Preset) -> Vec<(String, Vec<usize>)> {
+    let graph = graph(preset);
+    shapes(match graph.cut(preset.train.trainable) {
+        Some(cut) => graph.after(cut).parameters(),
+        None => graph.parameters(),
+    })
+}
+
 /// Names and shapes of the optimiser's state: Adam's first moment of every trained tensor, then the
 /// second.
 pub fn optimizer_shapes(preset: &Preset) -> Vec<(String, Vec<usize>)> {
-    let parameters = parameter_shapes(preset);
+    let parameters = trained_shapes(preset);
     let of = |prefix: &'static str| {
         parameters.iter().map(move |(name, shape)| (format!("{prefix}{name}"), shape.clone()))
     };

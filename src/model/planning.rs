@@ -20,6 +20,8 @@ pub enum Purpose {
     Evaluation,
     /// Probabilities alone.
     Inference,
+    /// What the last dense layer would read.
+    Embedding,
 }
 
 /// How large the pieces are that large batches and long LSTMs are worked on in.
@@ -82,7 +84,7 @@ pub struct Part {
 /// What a layer hands to those that read it, for a batch.
 #[derive(Clone)]
 pub enum Value {
-    /// The log-mel input, [batch, bands, steps] in dB.
+    /// The log-mel input, [batch, bands, steps].
     Plane(TensorId),
     /// A feature map in quads, to be normalised by whoever reads it.
     Map(Map),
@@ -177,8 +179,8 @@ pub struct Builder<'a> {
     pub plan: Plan,
     pub batch: u32,
     pub limits: Limits,
-    /// Input, [batch, mels, frames], in dB.
-    pub log_mel: TensorId,
+    /// Input: [batch, mels, frames] before standardisation, or [batch, features] of layers after a cut.
+    pub input: TensorId,
     /// Input, [batch, 6], of a model that reads the hand-crafted features.
     pub handcrafted: Option<TensorId>,
     /// What the output layer leaves in a plan that judges.
@@ -202,8 +204,8 @@ impl<'a> Builder<'a> {
         facts: &Facts,
     ) -> Self {
         let mut plan = Plan::new(facts);
-        let length = batch * network.preset().log_mel_size();
-        let log_mel = plan.input("log-mel", length, Element::F32);
+        let length = batch * network.graph().input_size();
+        let input = plan.input("input", length, Element::F32);
         let control = (purpose == Purpose::Training)
             .then(|| plan.input("control", CONTROL_WORDS, Element::U32));
         let mut packing = Packing::default();
@@ -219,7 +221,7 @@ impl<'a> Builder<'a> {
             plan,
             batch: batch as u32,
             limits,
-            log_mel,
+            input,
             handcrafted: None,
             judged: None,
             purpose,
@@ -243,7 +245,7 @@ impl<'a> Builder<'a> {
 
     /// Whether the probabilities are compared with targets.
     pub fn judges(&self) -> bool {
-        self.purpose != Purpose::Inference
+        matches!(self.purpose, Purpose::Training | Purpose::Evaluation)
     }
 
     /// What dropout and the optimiser read; none outside training.
@@ -411,6 +413,9 @@ impl<'a> Builder<'a> {
             status: self.plan.stored("status", Storage::Status, 0, 1),
         };
         let quads = (length / 4) as u32;
-        self.step(optim::adam::Params::new(quads, train.betas, train.epsilon), tensors);
+        self.step(
+            optim::adam::Params::new(quads, train.betas, train.epsilon, train.weight_decay),
+            tensors,
+        );
     }
 }

@@ -26,13 +26,14 @@ pub(super) use validate::{require, size};
 
 /// The embedded presets, by name; the first line of each says what it is. `paper` comes first: the
 /// others take from it what they leave out.
-const EMBEDDED: [(&str, &str); 8] = [
+const EMBEDDED: [(&str, &str); 9] = [
     ("paper", include_str!("../../assets/presets/paper.toml")),
     ("paper-sigmoid", include_str!("../../assets/presets/paper-sigmoid.toml")),
     ("paper-handcrafted", include_str!("../../assets/presets/paper-handcrafted.toml")),
     ("rnn-handcrafted", include_str!("../../assets/presets/rnn-handcrafted.toml")),
     ("cnn", include_str!("../../assets/presets/cnn.toml")),
     ("demo", include_str!("../../assets/presets/demo.toml")),
+    ("musicnn", include_str!("../../assets/presets/musicnn.toml")),
     ("mtg-16k", include_str!("../../assets/presets/mtg-16k.toml")),
     ("mtg-12k", include_str!("../../assets/presets/mtg-12k.toml")),
 ];
@@ -80,6 +81,10 @@ keys! {
         /// Length of a clip in seconds.
         clip_seconds: f64 where *clip_seconds > 0.0 && *clip_seconds <= MAX_CLIP_SECONDS
             => format_args!("must be above 0 and at most {MAX_CLIP_SECONDS} s"),
+        /// How many clips are heard of a recording, evenly spread; if not set, training hears the
+        /// middle one and prediction all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        windows: Option<usize>,
     }
 }
 
@@ -102,7 +107,25 @@ keys! {
         fmax: f64 where above_zero(*fmax) => ABOVE_ZERO,
         /// How far below a clip's maximum its values may lie, dB; what is lower is raised.
         top_db: f64 where *top_db > 0.0 && top_db.is_finite() => "must be above 0 dB",
+        /// "decibels", or "log10": log10(1 + 10000 · the power of a band), without `top_db`.
+        #[serde(default)]
+        scale: Scale,
+        /// Frames at a clip's edges hear the samples beside it, not zeros: the frames of successive
+        /// clips are those of the whole recording, and only whole clips count.
+        #[serde(default)]
+        context: bool,
     }
+}
+
+/// How the powers of mel bands are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// 10·log10 of them, clamped at `top_db` below the clip's maximum.
+    #[default]
+    Decibels,
+    /// log10(1 + 10000 · power).
+    Log10,
 }
 
 impl Copy for Audio {}
@@ -121,6 +144,16 @@ keys! {
         /// `[model.rnn]`, in place of the branches: LSTMs on the log-mel frames themselves.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rnn: Option<Rnn>,
+        /// `[[model.front]]`, in place of the branches: banks of filters over the spectrogram, each
+        /// followed by the maximum over frequency.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        front: Vec<Front>,
+        /// `[model.middle]`: convolutions over time after the front.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        middle: Option<Middle>,
+        /// `[model.back]`: dense layers between what was summarised over time and the last one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back: Option<Back>,
         /// `[model.handcrafted]`: an embedding of the hand-crafted features, concatenated last.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         handcrafted: Option<Handcrafted>,
@@ -164,6 +197,37 @@ keys! {
 pub enum Summary {
     /// The means over time, then the maxima.
     MeanMax,
+}
+
+keys! {
+    /// `[[model.front]]`: convolution, "same" over time and "valid" over frequency → ReLU → batch norm →
+    /// maximum over frequency, as MusiCNN begins.
+    Front {
+        /// Frequency × time of the filters.
+        kernel: [usize; 2],
+        /// How many there are.
+        channels: usize,
+    }
+}
+
+keys! {
+    /// `[model.middle]`: blocks of convolution over time → ReLU → batch norm; the first reads the front,
+    /// each other one the sum so far, to which it is added. Means and maxima over time of the front and
+    /// of every sum go on.
+    Middle {
+        /// Steps of every convolution, odd.
+        kernel: usize,
+        /// Channels of each, all equal.
+        channels: Vec<usize>,
+    }
+}
+
+keys! {
+    /// `[model.back]`: batch norm → dropout → dense → ReLU → batch norm → …, before the last dropout.
+    Back {
+        /// Units of each dense layer; `[]` leaves the first batch norm.
+        hidden: Vec<usize>,
+    }
 }
 
 keys! {
@@ -226,6 +290,18 @@ keys! {
         class_weights: ClassWeights,
         /// A new order for each epoch; false is the manifest's.
         shuffle: bool,
+        /// "all" layers; "back", those after the summary over time; or "head", the last one. The others
+        /// stay as `--init` has them, and what they make of a clip is computed once.
+        #[serde(default)]
+        trainable: Trainable,
+        /// Share of every weight that an update takes away, times the learning rate (AdamW's).
+        #[serde(default)]
+        weight_decay: f64 where *weight_decay >= 0.0 && weight_decay.is_finite()
+            => "must be at least 0 and finite",
+        /// Epochs without a better validation score after which training ends; if not set, it never
+        /// ends early.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patience: Option<u64>,
     }
 }
 
@@ -237,6 +313,19 @@ pub enum Loss {
     SoftmaxBce,
     /// On the logits of sigmoids.
     SigmoidBce,
+}
+
+/// Which layers are trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trainable {
+    /// The last one.
+    Head,
+    /// Those after the summary over time.
+    Back,
+    /// All.
+    #[default]
+    All,
 }
 
 /// What the positive term of each mood's cross-entropy is multiplied with in training; losses on
@@ -296,8 +385,9 @@ impl Preset {
     }
 
     /// Parses a preset. A key that the text leaves out takes `paper`'s value, with one exception:
-    /// what stands in front of the head belongs together, so a text with a `[[model.branch]]` or a
-    /// `[model.rnn]` takes none of `paper`'s branches, and a branch takes nothing from another.
+    /// what stands in front of the head belongs together, so a text with a `[[model.branch]]`, a
+    /// `[model.rnn]` or a `[[model.front]]` takes none of `paper`'s branches, and a branch takes
+    /// nothing from another.
     ///
     /// `origin` (a file's name) starts every error message.
     ///
@@ -309,7 +399,9 @@ impl Preset {
             let given = keys::parse(text)?;
             let mut resolved = keys::parse(EMBEDDED[0].1)?;
             let stands_before_the_head = |model: &toml::Value| {
-                model.as_table().is_some_and(|m| m.contains_key("branch") || m.contains_key("rnn"))
+                model.as_table().is_some_and(|m| {
+                    ["branch", "rnn", "front"].iter().any(|key| m.contains_key(*key))
+                })
             };
             if given.get("model").is_some_and(stands_before_the_head)
                 && let Some(toml::Value::Table(model)) = resolved.get_mut("model")
@@ -357,7 +449,7 @@ impl Preset {
         text.push_str("\nKeys of a preset, for --set and --config (paper's value in brackets)\n");
         text + &keys::help()
             + "\nA preset file takes paper's value for every key that it leaves out, but a file with \
-               a\n[[model.branch]] or a [model.rnn] takes none of paper's branches."
+               a\n[[model.branch]], a [model.rnn] or a [[model.front]] takes none of paper's branches."
     }
 
     /// The whole preset as TOML, in a fixed order, with no value left to a default. Parsing it

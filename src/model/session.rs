@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, Description};
 use super::network::{Handles, Network, Program};
-use super::parameters::{buffer_shapes, optimizer_shapes, parameter_shapes};
+use super::parameters::{optimizer_shapes, shapes};
 use super::planning::Purpose;
 use super::preset::Preset;
 use crate::exec::{Arrival, Device, Executor, Input, ProgramIndex, fits};
@@ -16,13 +16,14 @@ use crate::{Error, Result};
 pub const MOMENTS: [(Storage, &str); 2] =
     [(Storage::ExpAvg, "optimizer.exp_avg."), (Storage::ExpAvgSq, "optimizer.exp_avg_sq.")];
 
-/// Features of a batch's clips before standardisation.
+/// What a model reads of a batch's clips.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
     /// How many there are.
     pub clips: usize,
-    /// [clips, mels, frames], in dB.
-    pub log_mel: &'a [f32],
+    /// Log-mel spectrograms before standardisation, [clips, mels, frames], or what frozen layers made of
+    /// them.
+    pub main: &'a [f32],
     /// [clips, 6]; empty where the model reads none.
     pub handcrafted: &'a [f32],
 }
@@ -43,7 +44,7 @@ struct Loaded {
 
 impl Loaded {
     fn inputs<'a>(&self, inputs: Inputs<'a>) -> Vec<(TensorId, Input<'a>)> {
-        let mut all = vec![(self.handles.log_mel, Input::F32(inputs.log_mel))];
+        let mut all = vec![(self.handles.input, Input::F32(inputs.main))];
         all.extend(self.handles.handcrafted.map(|id| (id, Input::F32(inputs.handcrafted))));
         all
     }
@@ -121,6 +122,23 @@ impl Session {
         Self::load(device, network, trained.chain(evaluated).chain(smallest))
     }
 
+    /// Layers with a checkpoint's weights, to compute what they make of batches of exactly these sizes
+    /// with [`Self::predict`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn embedding(
+        device: &Device,
+        network: Network,
+        checkpoint: &Checkpoint,
+        batches: &[usize],
+    ) -> Result<Self> {
+        let batches = batches.iter().map(|&size| (Purpose::Embedding, size));
+        let mut session = Self::load(device, network, batches)?;
+        session.put(checkpoint)?;
+        Ok(session)
+    }
+
     /// A checkpoint's model, ready for batches of exactly these sizes.
     ///
     /// # Errors
@@ -155,7 +173,7 @@ impl Session {
             match purpose {
                 Purpose::Training => &mut training,
                 Purpose::Evaluation => &mut evaluation,
-                Purpose::Inference => &mut inference,
+                Purpose::Inference | Purpose::Embedding => &mut inference,
             }
             .push(Loaded { index, handles });
         }
@@ -181,8 +199,8 @@ impl Session {
     /// # Errors
     /// A tensor is missing, or the device fails.
     pub fn put(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        let preset = self.network.preset();
-        let (parameters, buffers) = (parameter_shapes(preset), buffer_shapes(preset));
+        let graph = self.network.graph();
+        let (parameters, buffers) = (shapes(graph.parameters()), shapes(graph.buffers()));
         self.upload(Storage::Parameters, &checkpoint.values(&parameters)?)?;
         self.upload(Storage::Buffers, &checkpoint.values(&buffers)?)
     }
@@ -274,14 +292,27 @@ impl Session {
         self.inference.iter().map(|loaded| loaded.handles.batch).min()
     }
 
-    /// Starts predicting a batch. The probabilities [clips, moods] are waited for without it.
+    /// Starts predicting a batch. The probabilities [clips, moods], or the embeddings [clips, features],
+    /// are waited for without it.
     ///
     /// # Errors
     /// As [`Self::update`].
     pub fn predict(&mut self, inputs: Inputs<'_>) -> Result<Arrival> {
         let loaded = find(&self.inference, inputs.clips)?;
         self.executor.run(loaded.index, &loaded.inputs(inputs))?;
-        self.executor.send(loaded.index, loaded.handles.probabilities)
+        self.executor.send(loaded.index, loaded.handles.output)
+    }
+
+    /// Starts bringing what the last dense layer has read in [`Self::predict`] of so many clips to the
+    /// host, [clips, features].
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn embedding_of(&mut self, clips: usize) -> Result<Arrival> {
+        let loaded = find(&self.inference, clips)?;
+        let embedding = loaded.handles.embedding;
+        let embedding = embedding.unwrap_or_else(|| unreachable!("predicting has an embedding"));
+        self.executor.send(loaded.index, embedding)
     }
 
     /// Starts comparing a batch with its targets, [clips, moods]; waited for without the batch.
@@ -296,7 +327,7 @@ impl Session {
         self.executor.run(*index, &all)?;
         let loss = handles.loss.unwrap_or_else(|| unreachable!("an evaluation has a loss"));
         Ok(Judgement {
-            probabilities: self.executor.send(*index, handles.probabilities)?,
+            probabilities: self.executor.send(*index, handles.output)?,
             loss: self.executor.send(*index, loss)?,
         })
     }

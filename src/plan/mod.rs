@@ -156,6 +156,14 @@ impl Plan {
         self.add(name.into(), length, Element::F32, Home::Output)
     }
 
+    /// Makes a tensor between steps one that the host reads after a replay as well.
+    pub fn keep(&mut self, id: TensorId) {
+        let home = &mut self.tensors[id.0].home;
+        if *home == Home::Scratch {
+            *home = Home::Output;
+        }
+    }
+
     /// A tensor of numbers between steps; its memory is used again.
     pub fn scratch(&mut self, name: impl Into<String>, length: usize) -> TensorId {
         self.add(name.into(), length, Element::F32, Home::Scratch)

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::dataset::batches::Batches;
+use crate::dataset::batches::{Batches, all_windows, window_count};
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::labels::Labelled;
@@ -63,7 +63,7 @@ pub struct Evaluated {
     pub broken: Vec<Broken>,
 }
 
-/// Predicts the centre clips of those `tracks` of the manifest at `data` that have one of the
+/// Predicts the centre clips, or the windows that the preset asks for, of those `tracks` of the manifest at `data` that have one of the
 /// checkpoint's moods, and compares.
 ///
 /// # Errors
@@ -99,7 +99,8 @@ pub fn evaluate(
     let count = labelled.tracks.len();
     let bar = progress.bar("features", count);
     let never = AtomicBool::new(false);
-    let corpus = prepare(labelled.tracks, device, &recipe, &cache, &never, &|done| bar.at(done))?;
+    let corpus =
+        prepare(labelled.tracks, device, &recipe, None, &cache, &never, &|done| bar.at(done))?;
     drop(bar);
     for note in corpus.notes(preset.audio.clip_seconds) {
         progress.note(&note);
@@ -116,9 +117,10 @@ pub fn evaluate(
     }
     let clips = Arc::new(corpus.clips);
 
-    let batch = BATCH.min(clips.len());
+    let windows = window_count(&clips);
+    let batch = BATCH.min(windows);
     let load = |batch: usize| {
-        let mut sizes = vec![batch, clips.len() % batch];
+        let mut sizes = vec![batch, windows % batch];
         sizes.retain(|&size| size > 0);
         Session::open(device, checkpoint, Purpose::Evaluation, &sizes)
     };
@@ -127,9 +129,8 @@ pub fn evaluate(
         Err(error) if error.kind.asks_for_less() && batch > 1 => (load(1)?, 1),
         session => (session?, batch),
     };
-    let indices: Vec<usize> = (0..clips.len()).collect();
-    let order = indices.chunks(batch).map(<[_]>::to_vec).collect();
-    let bar = progress.bar("predicting", clips.len());
+    let order = all_windows(&clips, batch);
+    let bar = progress.bar("predicting", windows);
     let predictions =
         Batches::new(cache, Arc::clone(&clips), order).judge(&mut session, &|done| bar.at(done))?;
     drop(bar);

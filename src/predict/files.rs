@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use super::prediction::Prediction;
+use super::prediction::{Heard, Prediction};
 use super::tagger::Tagger;
 use crate::Result;
-use crate::audio::{AudioFile, is_silent};
+use crate::audio::{AudioFile, Cut, is_silent};
 
 /// Clips that wait for the device, in batches: enough that it need not wait itself, few enough that
 /// they fit in tens of megabytes.
@@ -27,7 +27,7 @@ pub struct Amount {
 
 /// What a decoding thread hands over. The clips of a file come in order, then its end.
 enum Decoded {
-    Clip { file: usize, samples: Vec<f32> },
+    Clip { file: usize, place: usize, samples: Vec<f32> },
     End { file: usize, result: Result<About> },
 }
 
@@ -42,7 +42,8 @@ struct About {
 /// A file that is not done yet.
 #[derive(Default)]
 struct Open {
-    clips: Vec<Vec<f32>>,
+    /// Each clip's place in the file, and what the model says of it.
+    clips: Vec<(usize, Heard)>,
     /// Clips that are not predicted yet.
     awaited: usize,
     end: Option<Result<About>>,
@@ -60,7 +61,8 @@ pub fn predict_files(
     stop: &AtomicBool,
     done: &mut dyn FnMut(usize, Result<Prediction>) -> Result<()>,
 ) -> Result<Amount> {
-    let (sample_rate, clip_samples) = (tagger.sample_rate(), tagger.clip_samples());
+    let hearing =
+        Hearing { sample_rate: tagger.sample_rate(), cut: tagger.cut(), windows: tagger.windows() };
     let threads = rayon::current_num_threads().min(files.len());
     let next = AtomicUsize::new(0);
     let mut gathering = Gathering::new(tagger, done);
@@ -72,8 +74,7 @@ pub fn predict_files(
                 while let file = next.fetch_add(1, Ordering::Relaxed)
                     && let Some(path) = files.get(file)
                 {
-                    let result = match decode(path, file, sample_rate, clip_samples, stop, &sender)
-                    {
+                    let result = match decode(path, file, hearing, stop, &sender) {
                         Ok(None) => return,
                         Ok(Some(about)) => Ok(about),
                         Err(error) => Err(error),
@@ -93,24 +94,31 @@ pub fn predict_files(
     })
 }
 
+/// What is heard of a file.
+#[derive(Clone, Copy)]
+struct Hearing {
+    sample_rate: u32,
+    cut: Cut,
+    windows: Option<usize>,
+}
+
 /// Sends the clips of a file; `None` where nobody wants them any more.
 fn decode(
     path: &Path,
     file: usize,
-    sample_rate: u32,
-    clip_samples: usize,
+    hearing: Hearing,
     stop: &AtomicBool,
     sender: &SyncSender<Decoded>,
 ) -> Result<Option<About>> {
-    let mut audio = AudioFile::open(path, sample_rate)?;
+    let mut audio = AudioFile::open(path, hearing.sample_rate)?;
     let duration = audio.seconds();
     let mut about = About { duration, truncated: false, damaged: false, silent: true };
-    for clip in audio.successive_clips(clip_samples)? {
-        let clip = clip?;
+    for clip in audio.clips(hearing.cut, hearing.windows)? {
+        let (place, clip) = clip?;
         about.truncated |= clip.truncated;
         about.damaged |= clip.damaged;
         about.silent &= is_silent(&clip.samples);
-        let clip = Decoded::Clip { file, samples: clip.samples };
+        let clip = Decoded::Clip { file, place, samples: clip.samples };
         if stop.load(Ordering::Relaxed) || sender.send(clip).is_err() {
             return Ok(None);
         }
@@ -122,7 +130,8 @@ fn decode(
 struct Gathering<'a> {
     tagger: &'a mut Tagger,
     done: &'a mut dyn FnMut(usize, Result<Prediction>) -> Result<()>,
-    batch: Vec<(usize, Vec<f32>)>,
+    /// File, place in it, samples.
+    batch: Vec<(usize, usize, Vec<f32>)>,
     open: BTreeMap<usize, Open>,
     /// Complete, but an earlier file is not.
     complete: BTreeMap<usize, Result<Prediction>>,
@@ -149,9 +158,9 @@ impl<'a> Gathering<'a> {
 
     fn take(&mut self, decoded: Decoded) -> Result<()> {
         match decoded {
-            Decoded::Clip { file, samples } => {
+            Decoded::Clip { file, place, samples } => {
                 self.open.entry(file).or_default().awaited += 1;
-                self.batch.push((file, samples));
+                self.batch.push((file, place, samples));
                 if self.batch.len() == self.tagger.batch() {
                     self.predict()?;
                 }
@@ -165,13 +174,13 @@ impl<'a> Gathering<'a> {
     }
 
     fn predict(&mut self) -> Result<()> {
-        let clips: Vec<&[f32]> = self.batch.iter().map(|(_, samples)| &**samples).collect();
+        let clips: Vec<&[f32]> = self.batch.iter().map(|(_, _, samples)| &**samples).collect();
         let predicted = self.tagger.predict_clips(&clips)?;
         self.amount.clips += clips.len();
-        for ((file, _), probabilities) in std::mem::take(&mut self.batch).into_iter().zip(predicted)
-        {
+        let batch = std::mem::take(&mut self.batch);
+        for ((file, place, _), heard) in batch.into_iter().zip(predicted) {
             let open = self.open.entry(file).or_default();
-            open.clips.push(probabilities);
+            open.clips.push((place, heard));
             open.awaited -= 1;
             self.close(file);
         }

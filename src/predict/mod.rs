@@ -4,6 +4,7 @@
 //! does a music library, decoding on all cores while the device computes. [`evaluate`] judges a
 //! model on a manifest. [`playlist`] and [`tags`] write down for players what was found.
 
+pub mod embeddings;
 pub mod evaluate;
 mod files;
 pub mod playlist;
@@ -12,5 +13,5 @@ mod tagger;
 pub mod tags;
 
 pub use files::{Amount, predict_files};
-pub use prediction::{Moods, Prediction, Span};
+pub use prediction::{Heard, Moods, Prediction, Span};
 pub use tagger::Tagger;

@@ -24,6 +24,15 @@ pub struct Span {
     pub moods: Moods,
 }
 
+/// What a model says of one clip.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// \[moods\]
+    pub probabilities: Vec<f32>,
+    /// What its last layer reads; empty unless it is asked for.
+    pub embedding: Vec<f32>,
+}
+
 /// The moods of one recording.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Prediction {
@@ -40,6 +49,9 @@ pub struct Prediction {
     /// Every clip is silence ([`crate::audio::is_silent`]), of which the moods say nothing.
     #[serde(skip)]
     pub silent: bool,
+    /// What the model's last layer reads, averaged over all clips; empty unless it is asked for.
+    #[serde(skip)]
+    pub embedding: Vec<f32>,
     /// The average over all clips.
     pub moods: Moods,
     /// Clip after clip; at least one.
@@ -52,12 +64,8 @@ impl Moods {
     }
 
     /// The average of several, in f64.
-    pub(super) fn average(names: &Arc<[String]>, all: &[Vec<f32>]) -> Self {
-        let mean = |mood: usize| {
-            let sum: f64 = all.iter().map(|clip| f64::from(clip[mood])).sum();
-            (sum / all.len() as f64) as f32
-        };
-        Self::new(names, (0..names.len()).map(mean).collect())
+    fn average(names: &Arc<[String]>, all: &[(usize, Heard)]) -> Self {
+        Self::new(names, mean(all.iter().map(|(_, clip)| &*clip.probabilities)))
     }
 
     /// Names and probabilities, in the order of the model's outputs.
@@ -73,6 +81,12 @@ impl Moods {
     /// The probabilities alone, in the order of the model's outputs.
     pub fn probabilities(&self) -> &[f32] {
         &self.probabilities
+    }
+
+    /// Those of the moods that `names` has, in its order.
+    pub(crate) fn selected(&self, names: &Arc<[String]>) -> Self {
+        let probabilities = names.iter().filter_map(|name| self.get(name)).collect();
+        Self::new(names, probabilities)
     }
 
     /// The most probable first; equals stay in the model's order.
@@ -94,24 +108,46 @@ impl Serialize for Moods {
 }
 
 impl Prediction {
-    /// From the probabilities of successive clips of `clip_seconds`.
+    /// From the probabilities of clips of `clip_seconds`, each with its place among successive ones.
     pub(super) fn of_clips(
         names: &Arc<[String]>,
-        clips: Vec<Vec<f32>>,
+        clips: Vec<(usize, Heard)>,
         clip_seconds: f64,
         duration: f64,
     ) -> Self {
         let moods = Moods::average(names, &clips);
+        let embedding = mean(clips.iter().map(|(_, clip)| &*clip.embedding));
         let timeline = clips
             .into_iter()
-            .enumerate()
             .map(|(place, clip)| {
                 let start = place as f64 * clip_seconds;
                 let end = (start + clip_seconds).min(duration);
-                Span { start, end, moods: Moods::new(names, clip) }
+                Span { start, end, moods: Moods::new(names, clip.probabilities) }
             })
             .collect();
         let padded = duration < clip_seconds;
-        Self { duration, padded, truncated: false, damaged: false, silent: false, moods, timeline }
+        Self {
+            duration,
+            padded,
+            truncated: false,
+            damaged: false,
+            silent: false,
+            embedding,
+            moods,
+            timeline,
+        }
     }
+}
+
+/// The mean of vectors of one length, in f64.
+fn mean<'a>(vectors: impl ExactSizeIterator<Item = &'a [f32]>) -> Vec<f32> {
+    let count = vectors.len() as f64;
+    let mut sums: Vec<f64> = Vec::new();
+    for vector in vectors {
+        sums.resize(vector.len(), 0.0);
+        for (sum, &x) in sums.iter_mut().zip(vector) {
+            *sum += f64::from(x);
+        }
+    }
+    sums.into_iter().map(|sum| (sum / count) as f32).collect()
 }

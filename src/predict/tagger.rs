@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::prediction::Prediction;
-use crate::audio::{AudioFile, Waveform, is_silent, successive_count};
+use super::prediction::{Heard, Prediction};
+use crate::audio::{AudioFile, Cut, Waveform, is_silent};
 use crate::dataset::batches::Batch;
 use crate::dataset::features::{Extractor, FeatureRecipe};
 use crate::exec::Device;
 use crate::model::checkpoint::{Checkpoint, Description};
-use crate::model::{Purpose, Session};
+use crate::model::{Purpose, Session, builtin};
 use crate::{Error, Result};
 
 /// Clips that are predicted at a time where there are enough; the rest goes in smaller batches. An
@@ -59,6 +59,8 @@ pub struct Tagger {
     session: Session,
     /// Sizes of batches that were planned, the largest first; the last is 1.
     batches: &'static [usize],
+    windows: Option<usize>,
+    embeds: bool,
 }
 
 impl Tagger {
@@ -69,6 +71,15 @@ impl Tagger {
     pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         Self::new(&Checkpoint::read(path.as_ref())?, device)
             .map_err(|error| error.context(path.as_ref().display()))
+    }
+
+    /// Makes the built-in model ready on `device`: MusiCNN, which knows 50 tags of the Million Song
+    /// Dataset's listeners, moods among them.
+    ///
+    /// # Errors
+    /// The device cannot hold the model.
+    pub fn builtin(device: &Device) -> Result<Self> {
+        Self::new(&builtin::checkpoint(builtin::DEFAULT)?, device)
     }
 
     /// Makes `checkpoint` ready on `device`.
@@ -88,7 +99,8 @@ impl Tagger {
             }
         };
         let moods = description.labels.clone().into();
-        Ok(Self { description, moods, extractor, session, batches })
+        let windows = description.preset.audio.windows;
+        Ok(Self { description, moods, extractor, session, batches, windows, embeds: false })
     }
 
     /// What the checkpoint says of itself.
@@ -106,14 +118,29 @@ impl Tagger {
         self.description.preset.audio.sample_rate
     }
 
-    /// Samples of one clip at [`Self::sample_rate`].
-    pub fn clip_samples(&self) -> usize {
-        self.description.preset.clip_samples()
+    /// How clips are cut from a recording, at [`Self::sample_rate`].
+    pub fn cut(&self) -> Cut {
+        self.description.preset.cut()
     }
 
     /// Seconds of one clip.
     pub fn clip_seconds(&self) -> f64 {
-        self.clip_samples() as f64 / f64::from(self.sample_rate())
+        self.cut().step as f64 / f64::from(self.sample_rate())
+    }
+
+    /// How many clips are heard of a recording, evenly spread; all if there is no number.
+    pub fn windows(&self) -> Option<usize> {
+        self.windows
+    }
+
+    /// Hears so many clips of a recording, evenly spread, or all.
+    pub fn set_windows(&mut self, windows: Option<usize>) {
+        self.windows = windows;
+    }
+
+    /// Gives embeddings as well: what the model's last layer reads.
+    pub fn set_embedding(&mut self, embeds: bool) {
+        self.embeds = embeds;
     }
 
     /// Clips that are best given at a time.
@@ -122,8 +149,10 @@ impl Tagger {
     }
 
     /// The moods of a recording: mono `samples`, full scale ±1, at any `sample_rate` (Hz). It is cut
-    /// into successive clips, whose probabilities are averaged; a tail shorter than half a clip is
-    /// dropped unless it is all there is, and what is short is padded with silence.
+    /// into successive clips, whose probabilities, or those of [`Self::windows`] of them, are
+    /// averaged; a tail shorter than half a clip (than a clip, where the preset has
+    /// `features.context`) is dropped unless it is all there is, and what is short is padded with
+    /// silence.
     ///
     /// # Errors
     /// No samples, one that is not finite, a rate outside 1 kHz to 768 kHz; the device fails.
@@ -136,13 +165,20 @@ impl Tagger {
         }
         let duration = samples.len() as f64 / f64::from(sample_rate);
         let wave = Waveform { sample_rate, samples: samples.to_vec() };
-        let mut samples = wave.resampled(self.sample_rate())?.samples;
-        let length = self.clip_samples();
-        samples.resize(successive_count(samples.len() as u64, length) * length, 0.0);
-        let clips: Vec<&[f32]> = samples.chunks(length).collect();
-        let clips = self.predict_clips(&clips)?;
+        let samples = wave.resampled(self.sample_rate())?.samples;
+        let silent = is_silent(&samples);
+        let cut = self.cut();
+        let places = cut.heard(samples.len() as u64, self.windows);
+        // Around the recording is silence.
+        let mut heard = vec![0.0; cut.before];
+        heard.extend(samples);
+        let last = places.last().map_or(0, |place| place * cut.step);
+        heard.resize(heard.len().max(last + cut.samples), 0.0);
+        let clips: Vec<&[f32]> =
+            places.iter().map(|place| &heard[place * cut.step..][..cut.samples]).collect();
+        let clips = places.iter().copied().zip(self.predict_clips(&clips)?).collect();
         let prediction = Prediction::of_clips(&self.moods, clips, self.clip_seconds(), duration);
-        Ok(Prediction { silent: is_silent(&samples), ..prediction })
+        Ok(Prediction { silent, ..prediction })
     }
 
     /// The moods of the audio file at `path`, as [`Self::predict`]. A file of hours needs the memory
@@ -155,12 +191,13 @@ impl Tagger {
         let duration = file.seconds();
         let (mut truncated, mut damaged, mut silent) = (false, false, true);
         let mut waiting = Vec::with_capacity(self.batch());
-        let mut clips = Vec::new();
-        let mut successive = file.successive_clips(self.clip_samples())?;
+        let (mut places, mut clips) = (Vec::new(), Vec::new());
+        let mut heard = file.clips(self.cut(), self.windows)?;
         loop {
-            let clip = successive.next().transpose()?;
+            let clip = heard.next().transpose()?;
             let ended = clip.is_none();
-            if let Some(clip) = clip {
+            if let Some((place, clip)) = clip {
+                places.push(place);
                 truncated |= clip.truncated;
                 damaged |= clip.damaged;
                 silent &= is_silent(&clip.samples);
@@ -175,16 +212,17 @@ impl Tagger {
                 break;
             }
         }
+        let clips = places.into_iter().zip(clips).collect();
         let prediction = Prediction::of_clips(&self.moods, clips, self.clip_seconds(), duration);
         Ok(Prediction { truncated, damaged, silent, ..prediction })
     }
 
-    /// Probabilities \[moods\] of each clip of [`Self::clip_samples`] samples at
+    /// What the model says of each clip of [`Self::cut`]'s samples at
     /// [`Self::sample_rate`]. A clip's are the same whatever it is predicted with.
     ///
     /// # Errors
     /// A clip has another length; the device fails, or gives a probability that is not finite.
-    pub fn predict_clips(&mut self, clips: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+    pub fn predict_clips(&mut self, clips: &[&[f32]]) -> Result<Vec<Heard>> {
         let mut predicted = Vec::with_capacity(clips.len());
         let mut rest = clips;
         while let Some(place) = self.batches.iter().position(|&size| size <= rest.len()) {
@@ -203,17 +241,28 @@ impl Tagger {
     }
 
     /// As [`Self::predict_clips`], for as many clips as a plan was made for.
-    fn predict_batch(&mut self, clips: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+    fn predict_batch(&mut self, clips: &[&[f32]]) -> Result<Vec<Heard>> {
         let features = self.extractor.extract(clips)?;
         let batch = Batch::new(&features, Vec::new());
-        let probabilities = self.session.predict(batch.inputs())?()?;
+        let probabilities = self.session.predict(batch.inputs())?;
+        let embedding = match self.embeds {
+            true => Some(self.session.embedding_of(clips.len())?),
+            false => None,
+        };
+        let probabilities = probabilities()?;
+        let embedding = embedding.map_or(Ok(Vec::new()), |arrival| arrival())?;
         if !probabilities.iter().all(|probability| probability.is_finite()) {
             return Err(Error::failure(
                 "the model gives a probability that is not finite: the checkpoint's weights or \
                  the device are broken (cargo xtask verify-kernels checks the device)",
             ));
         }
-        Ok(probabilities.chunks(self.moods.len()).map(<[f32]>::to_vec).collect())
+        let size = embedding.len() / clips.len();
+        let heard = probabilities.chunks(self.moods.len()).enumerate().map(|(clip, own)| Heard {
+            probabilities: own.to_vec(),
+            embedding: embedding[clip * size..(clip + 1) * size].to_vec(),
+        });
+        Ok(heard.collect())
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{PerMood, Scores};
+use crate::model::preset::Train;
 use crate::{Error, Result};
 
 /// One line of `metrics.jsonl`. Nothing in it depends on the clock, so that a resumed run writes
@@ -42,6 +43,14 @@ pub fn best(metrics: &[EpochMetrics]) -> Option<&EpochMetrics> {
         };
         if better { Some(line) } else { best }
     })
+}
+
+/// Whether training has ended: after its last epoch, or after `train.patience` of them that were no
+/// better than one before.
+pub fn is_over(metrics: &[EpochMetrics], train: &Train) -> bool {
+    let Some(last) = metrics.last() else { return false };
+    let since_best = last.epoch - best(metrics).map_or(1, |best| best.epoch).min(last.epoch);
+    last.epoch >= train.epochs || train.patience.is_some_and(|most| since_best >= most)
 }
 
 /// The metrics of an epoch, by mood.

@@ -8,7 +8,7 @@ mod predictions;
 mod tracks;
 
 pub use config::{Config, Data};
-pub use epoch::{EpochMetrics, best};
+pub use epoch::{EpochMetrics, best, is_over};
 pub use folder::RunFolder;
 pub use predictions::{read_predictions, write_predictions};
 

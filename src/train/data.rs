@@ -18,6 +18,7 @@ use crate::dataset::split::{Split, overlap, split_hash};
 use crate::dataset::synthetic::{self, CorpusSpec};
 use crate::error::Kind;
 use crate::exec::Device;
+use crate::model::Embedder;
 use crate::model::checkpoint::{HandcraftedNormalization, Normalization};
 use crate::model::preset::Preset;
 use crate::report::{Progress, audio_files};
@@ -220,6 +221,7 @@ impl Clips {
         tracks: Tracks,
         config: &Config,
         device: &Device,
+        Begin { mut frozen, normalization: given }: Begin<'_>,
         cache: &FeatureCache,
         stop: &AtomicBool,
         progress: &Progress,
@@ -233,8 +235,9 @@ impl Clips {
             }
             let count = tracks.len();
             let bar = progress.bar(&format!("features of the {name} clips"), count);
+            let frozen = frozen.as_deref_mut();
             let corpus: Corpus =
-                prepare(tracks, device, &recipe, cache, stop, &|done| bar.at(done))?;
+                prepare(tracks, device, &recipe, frozen, cache, stop, &|done| bar.at(done))?;
             drop(bar);
             for note in corpus.notes(config.preset.audio.clip_seconds) {
                 progress.note(&format!("{name}: {note}"));
@@ -279,18 +282,30 @@ impl Clips {
             clips.iter().map(|clip| clip.track.clone()).collect()
         };
         let split = split_hash(&config.preset.moods, &used(&train), &used(&validation));
-        let (mean, std) = normalization(&train)?;
-        let handcrafted = handcrafted_normalization(&train)
-            .map(|[mean, std]| HandcraftedNormalization { mean, std });
+        let measured = || -> Result<Normalization> {
+            let (mean, std) = normalization(&train)?;
+            let handcrafted = handcrafted_normalization(&train)
+                .map(|[mean, std]| HandcraftedNormalization { mean, std });
+            Ok(Normalization { mean, std, handcrafted })
+        };
+        let normalization = given.map_or_else(measured, Ok)?;
         Ok(Self {
             train: Arc::new(train),
             validation: Arc::new(validation),
             test: Arc::new(test),
-            normalization: Normalization { mean, std, handcrafted },
+            normalization,
             split,
             broken,
         })
     }
+}
+
+/// What a run has before its clips are prepared.
+pub struct Begin<'a> {
+    /// The layers that it leaves as they are.
+    pub frozen: Option<&'a mut Embedder>,
+    /// Where it is not measured on the training clips.
+    pub normalization: Option<Normalization>,
 }
 
 /// Pairs that a warning names.

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::dataset::cache::FeatureCache;
+use crate::dataset::labels::shortened;
 use crate::dataset::prepare::Broken;
 use crate::dataset::split::Split;
 use crate::error::Kind;
 use crate::exec::Device;
 use crate::metrics::Scores;
+use crate::model::checkpoint::Weights;
 use crate::report::Progress;
-use crate::run::{Config, EpochMetrics, Pace, RunFolder, kept_split, read_predictions};
+use crate::run::{Config, EpochMetrics, Pace, RunFolder, is_over, kept_split, read_predictions};
 use crate::{Error, Result};
 use run::Run;
 use state::{check_same_config, initial_weights};
@@ -70,9 +72,8 @@ pub fn start(
     let tracks = config.data.tracks(&mut preset, &hold_back, progress)?;
     tracks.check_learnable(&preset.moods)?;
     config.preset = preset;
-    if let Some(path) = &config.init {
-        initial_weights(path, &config.preset)?;
-    }
+    let weights = initial_weights(&config)?;
+    tell_init(&config, &weights, progress);
     let folder = fresh.folder().clone();
     config.write(&folder.config())?;
     let way_on = folder.clone();
@@ -89,6 +90,26 @@ pub fn start(
         }
     }
     .map_err(|error| error_with_way_on(error, &way_on))
+}
+
+/// Says what of `--init` is used.
+fn tell_init(config: &Config, weights: &Weights, progress: &Progress) {
+    let Some(path) = config.init.as_deref().filter(|_| weights.afresh) else { return };
+    let what = match &weights.labels {
+        Some(labels) => format!("its last layer is for {}", shortened_list(labels)),
+        None => "its last layer has another shape".to_owned(),
+    };
+    progress.note(&format!(
+        "--init {}: all weights but the last layer's are taken ({what}); that begins afresh, for {}",
+        path.display(),
+        shortened_list(&config.preset.moods)
+    ));
+}
+
+/// A list of moods, cut short.
+fn shortened_list(moods: &[String]) -> String {
+    let names: Vec<&str> = moods.iter().map(String::as_str).collect();
+    shortened(&names)
 }
 
 /// Goes on with a run where it stopped; with no checkpoint yet it starts over. `audio_root` is where the
@@ -158,7 +179,8 @@ pub fn finished(path: &Path) -> Result<Option<Outcome>> {
         check_same_config(&folder, state, &config)?;
     }
     let metrics = folder.read_metrics()?;
-    let Some(line) = metrics.last().filter(|line| line.epoch >= config.preset.train.epochs) else {
+    let train = &config.preset.train;
+    let Some(line) = metrics.last().filter(|_| is_over(&metrics, train)) else {
         return Ok(None);
     };
     let untested = config.data.test.is_some() && !folder.test_predictions().exists();

@@ -44,8 +44,8 @@ impl Run {
         let mut exhibits = Vec::new();
         let mut timelines = timelines.into_iter();
         for clip in validation.as_ref().map(most_wrong).unwrap_or_default() {
-            let entry = self.cache.get(self.clips.validation[clip].log_mel);
-            let spectrogram = entry.map(|entry| data_url(&entry.values, mels)).transpose()?;
+            let spectrogram =
+                self.spectrogram(clip).map(|values| data_url(&values, mels)).transpose()?;
             let timeline = timelines.next().unwrap_or_default();
             exhibits.push(Exhibit { clip, spectrogram, timeline });
         }
@@ -66,6 +66,18 @@ impl Run {
             throughput: Throughput { device: &self.device.describe(), pace: &self.pace },
         };
         write_atomically(&self.folder.report(), page.html()?.as_bytes())
+    }
+
+    /// The log-mel spectrogram of a validation clip, of its middle window, if it is in the cache: a run
+    /// with frozen layers keeps only what those make of it.
+    fn spectrogram(&self, clip: usize) -> Option<Vec<f32>> {
+        if self.embedder.is_some() {
+            return None;
+        }
+        let clip = &self.clips.validation[clip];
+        let values = self.cache.get(clip.input)?.values;
+        let size = values.len() / clip.windows;
+        Some(values[clip.windows / 2 * size..][..size].to_vec())
     }
 
     /// Rows of predictions.csv stand for the validation clips, in their order.
@@ -127,7 +139,17 @@ impl Run {
             };
             let Windows { seconds, samples, clip } = windows;
             let samples: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
-            let scores = self.scores(&extractor.extract(&samples)?)?;
+            let mut features = extractor.extract(&samples)?;
+            if let Some(embedder) = &mut self.embedder {
+                let spectrograms: Vec<&[f32]> =
+                    features.iter().map(|features| &*features.log_mel).collect();
+                let summaries = embedder.summarise(&spectrograms)?;
+                let embedded = embedder.embed(summaries)?;
+                for (features, embedded) in features.iter_mut().zip(embedded) {
+                    features.log_mel = embedded;
+                }
+            }
+            let scores = self.scores(&features)?;
             timelines.push(Timeline::Scores { seconds, scores, clip });
             bar.at(timelines.len());
         }
@@ -143,10 +165,12 @@ impl Run {
         let parts = (track / clip * WINDOWS_A_CLIP).round().clamp(1.0, MOST_WINDOWS) as usize;
         let seconds: Vec<f64> =
             (0..=parts).map(|part| track * part as f64 / parts as f64).collect();
-        let start = |centre: f64| (centre * rate).round() as i64 - length as i64 / 2;
+        let cut = preset.cut();
+        let start =
+            |centre: f64| (centre * rate).round() as i64 - (length / 2) as i64 - cut.before as i64;
         let samples = seconds
             .iter()
-            .map(|&centre| file.window(start(centre), length))
+            .map(|&centre| file.window(start(centre), cut.samples))
             .collect::<Result<_>>()?;
         let begin = ((track - clip) / 2.0).max(0.0);
         Ok(Windows { seconds, samples, clip: [begin, (begin + clip).min(track)] })

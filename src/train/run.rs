@@ -4,24 +4,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::data::{Clips, Tracks};
+use super::data::{Begin, Clips, Tracks};
+use super::state::{goes_along, initial_weights};
 use super::{Outcome, Until};
-use crate::dataset::batches::Batches;
+use crate::dataset::batches::{Batches, Window, all_windows, window_count};
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::prepare::Prepared;
 use crate::exec::Device;
 use crate::metrics::{Predictions, Table, thresholds};
 use crate::model::checkpoint::{Checkpoint, Description, Training, Validation};
-use crate::model::preset::ClassWeights;
-use crate::model::{self, MOMENTS, Network, Session};
+use crate::model::parameters::shapes;
+use crate::model::preset::{ClassWeights, Preset, Trainable};
+use crate::model::{self, Embedder, MOMENTS, Network, Session};
 use crate::plan::Storage;
 use crate::report::{Events, Progress};
-use crate::run::{Config, EpochMetrics, Pace, RunFolder, best, by_mood, write_predictions};
+use crate::run::{
+    Config, EpochMetrics, Pace, RunFolder, best, by_mood, is_over, write_predictions,
+};
 use crate::{Error, Result};
 
 /// Updates between two looks at the status word.
@@ -57,6 +61,12 @@ pub(super) struct Run {
     pub(super) device: Device,
     /// What this process trained on in each epoch.
     pub(super) pace: Vec<Pace>,
+    /// Tensors of the layers that training leaves as they are.
+    frozen: Vec<(String, Vec<f32>)>,
+    /// Those layers, where there are any.
+    pub(super) embedder: Option<Embedder>,
+    /// What goes with the weights that training began with.
+    notice: Option<String>,
 }
 
 impl Run {
@@ -70,11 +80,23 @@ impl Run {
         progress: &Progress,
     ) -> Result<Self> {
         let batch = config.preset.train.batch.min(tracks.train.len());
-        FeatureRecipe::of(&config.preset).check_fits(device)?;
-        Session::check_fits(device, &config.preset, model::Purpose::Training, batch)?;
-        let mut clips = Clips::prepare(tracks, &config, device, &cache, stop, progress)?;
+        let preset = &config.preset;
+        FeatureRecipe::of(preset).check_fits(device)?;
+        if preset.train.trainable == Trainable::All {
+            Session::check_fits(device, preset, model::Purpose::Training, batch)?;
+        }
+        let begin = beginning(&config, &folder)?;
+        let said = begin.description()?;
+        let normalization = goes_along(preset) && config.init.is_some();
+        let normalization = normalization.then_some(said.normalization);
+        let mut embedder = match normalization {
+            Some(normalization) => Embedder::frozen(device, preset, normalization, &begin)?,
+            None => None,
+        };
+        let known = Begin { frozen: embedder.as_mut(), normalization };
+        let mut clips = Clips::prepare(tracks, &config, device, known, &cache, stop, progress)?;
         if folder.last().exists() {
-            clips.keep_normalization(folder.read_last()?.description()?.normalization);
+            clips.keep_normalization(said.normalization);
         }
         progress.note(&format!(
             "{} training and {} validation clips of {} s{}",
@@ -86,15 +108,16 @@ impl Run {
                 count => format!(", {count} test clips"),
             }
         ));
-        let network = Network::new(&config.preset, clips.normalization);
+        let network = Network::trained(&config.preset, clips.normalization);
         let started = Instant::now();
-        let predicted = [clips.validation.len(), clips.test.len()];
+        let predicted = [window_count(&clips.validation), window_count(&clips.test)];
         let mut session = Session::new(device, network, clips.train.len(), &predicted)?;
         if config.preset.train.class_weights == ClassWeights::Balanced {
             let targets = clips.train.iter().map(|clip| &*clip.track.targets);
             session.set_class_weights(balanced_weights(targets, config.preset.moods.len()));
         }
         progress.note(&format!("shaders ready after {:.1} s", started.elapsed().as_secs_f64()));
+        let config_preset = config.preset.clone();
         let mut run = Self {
             config,
             folder,
@@ -105,8 +128,11 @@ impl Run {
             metrics: Vec::new(),
             device: device.clone(),
             pace: Vec::new(),
+            frozen: frozen_tensors(&begin, &config_preset)?,
+            embedder,
+            notice: said.notice,
         };
-        run.load()?;
+        run.load(&begin)?;
         Ok(run)
     }
 
@@ -132,7 +158,7 @@ impl Run {
             {
                 self.end_epoch(ended, &events, progress)?;
             }
-            if self.update >= end {
+            if self.update >= end || is_over(&self.metrics, &self.config.preset.train) {
                 break;
             }
             self.epoch(end, &mut events, until.stop, progress)?;
@@ -142,7 +168,8 @@ impl Run {
             }
         }
         self.save_last()?;
-        interrupted |= self.update < last_update;
+        interrupted |=
+            self.update < last_update && !is_over(&self.metrics, &self.config.preset.train);
         if interrupted {
             self.report(&events, Vec::new(), false)?;
         } else {
@@ -165,15 +192,19 @@ impl Run {
         Ok(Outcome { pace, ..outcome })
     }
 
-    /// The order of the clips in an epoch.
-    fn order(&self, epoch: u64) -> Vec<usize> {
+    /// The order of the clips in an epoch, with one window of each.
+    fn order(&self, epoch: u64) -> Vec<Window> {
         let mut order: Vec<usize> = (0..self.clips.train.len()).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
+        rng.set_stream(epoch);
         if self.config.preset.train.shuffle {
-            let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
-            rng.set_stream(epoch);
             order.shuffle(&mut rng);
         }
-        order
+        let window = |clip: usize| match self.clips.train[clip].windows {
+            1 => Window { clip, window: 0 },
+            windows => Window { clip, window: rng.random_range(0..windows) },
+        };
+        order.into_iter().map(window).collect()
     }
 
     fn open_events(&self) -> Result<Events> {
@@ -199,7 +230,7 @@ impl Run {
         let epoch = self.update / per_epoch;
         let within = self.update % per_epoch;
         let train = &self.config.preset.train;
-        let order: Vec<Vec<usize>> = self
+        let order: Vec<Vec<Window>> = self
             .order(epoch)
             .chunks(train.batch)
             .skip(within as usize)
@@ -304,7 +335,8 @@ impl Run {
                 &predictions.probabilities,
             )?;
         }
-        if epoch == epochs {
+        let over = is_over(&self.metrics, &self.config.preset.train);
+        if over {
             // The report of a run that goes on is not taken for that of a finished one.
             self.folder.remove_report()?;
         }
@@ -312,7 +344,7 @@ impl Run {
         events.epoch(&line)?;
         self.session.set_epoch_loss(0.0)?;
         self.save_last()?;
-        if epoch < epochs {
+        if !over {
             self.report(events, Vec::new(), false)?;
         }
         progress.note(&format!(
@@ -326,6 +358,12 @@ impl Run {
             },
             if is_best { "  (best)" } else { "" }
         ));
+        if over && epoch < epochs {
+            progress.note(&format!(
+                "no better for {} epochs: training ends (train.patience)",
+                epoch - best(&self.metrics).map_or(1, |best| best.epoch)
+            ));
+        }
         Ok(())
     }
 
@@ -335,9 +373,8 @@ impl Run {
         clips: &Arc<Vec<Prepared>>,
         progress: &Progress,
     ) -> Result<Predictions> {
-        let indices: Vec<usize> = (0..clips.len()).collect();
-        let order = indices.chunks(self.config.preset.train.batch).map(<[_]>::to_vec).collect();
-        let bar = progress.bar(what, clips.len());
+        let order = all_windows(clips, self.config.preset.train.batch);
+        let bar = progress.bar(what, window_count(clips));
         Batches::new(Arc::clone(&self.cache), Arc::clone(clips), order)
             .judge(&mut self.session, &|done| bar.at(done))
     }
@@ -368,6 +405,7 @@ impl Run {
         let epoch_loss = if resumable { Some(self.session.epoch_loss()?) } else { None };
         let mut tensors = self.session.download(Storage::Parameters)?;
         tensors.extend(self.session.download(Storage::Buffers)?);
+        tensors.extend(self.frozen.iter().cloned());
         if resumable {
             for (storage, prefix) in MOMENTS {
                 let moments = self.session.download(storage)?;
@@ -410,6 +448,9 @@ impl Run {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             thresholds: verdict.map(|verdict| verdict.thresholds),
             training: Some(training),
+            moods: None,
+            source: None,
+            notice: self.notice.clone(),
         };
         Checkpoint::new(&description, tensors)
     }
@@ -418,6 +459,33 @@ impl Run {
         self.session.check()?;
         self.checkpoint(Purpose::GoOn)?.write(&self.folder.last())
     }
+}
+
+/// The whole model that a run goes on with or begins with.
+fn beginning(config: &Config, folder: &RunFolder) -> Result<Checkpoint> {
+    if folder.last().exists() {
+        return folder.read_last();
+    }
+    let weights = initial_weights(config)?;
+    let untrained = Description::untrained(&config.preset);
+    let description = Description {
+        normalization: match weights.normalization {
+            Some(normalization) if goes_along(&config.preset) => normalization,
+            _ => untrained.normalization,
+        },
+        notice: weights.notice,
+        ..untrained
+    };
+    Checkpoint::new(&description, weights.tensors)
+}
+
+/// Those of a model's tensors that training leaves as they are.
+fn frozen_tensors(model: &Checkpoint, preset: &Preset) -> Result<Vec<(String, Vec<f32>)>> {
+    let Some(network) = Network::frozen(preset, model.description()?.normalization) else {
+        return Ok(Vec::new());
+    };
+    let graph = network.graph();
+    model.values(&[shapes(graph.parameters()), shapes(graph.buffers())].concat())
 }
 
 /// The first tensor with an infinity or a NaN.

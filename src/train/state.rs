@@ -1,19 +1,16 @@
 //! The state that a run starts from or goes on with.
 
-use std::path::Path;
-
 use super::run::Run;
-use crate::model::checkpoint::{Checkpoint, Description};
-use crate::model::parameters::{initialise, initialise_buffers, parameter_shapes};
-use crate::model::preset::Preset;
-use crate::plan::Storage;
+use crate::model::builtin;
+use crate::model::checkpoint::{Checkpoint, Description, Weights};
+use crate::model::parameters::{initialise, initialise_buffers};
+use crate::model::preset::{Preset, Trainable};
 use crate::run::{Config, RunFolder, damaged, differences, track_changes, write_tracks};
 use crate::{Error, Result};
 
 impl Run {
-    /// The state to start from: the run's last checkpoint, given weights, or fresh ones.
-    pub(super) fn load(&mut self) -> Result<()> {
-        let preset = &self.config.preset;
+    /// The state to start from: the run's last checkpoint, or what it begins with.
+    pub(super) fn load(&mut self, begin: &Checkpoint) -> Result<()> {
         let last = self.folder.last();
         if last.exists() {
             let checkpoint = self.folder.read_last()?;
@@ -29,16 +26,7 @@ impl Run {
             self.metrics.retain(|line| line.update <= self.update);
             return self.check_metrics();
         }
-        let (parameters, buffers) = match &self.config.init {
-            None => (initialise(preset, self.config.seed), initialise_buffers(preset)),
-            Some(path) => {
-                let mut values = initial_weights(path, preset)?;
-                let buffers = values.split_off(parameter_shapes(preset).len());
-                (values, buffers)
-            }
-        };
-        self.session.upload(Storage::Parameters, &parameters)?;
-        self.session.upload(Storage::Buffers, &buffers)?;
+        self.session.put(begin)?;
         write_tracks(&self.folder.tracks(), &self.config.preset.moods, self.clips.parts())?;
         self.save_last()
     }
@@ -121,12 +109,41 @@ pub(super) fn check_same_config(
     }
 }
 
-/// Weights and batch-norm statistics for `preset`, from a file.
-pub(super) fn initial_weights(path: &Path, preset: &Preset) -> Result<Vec<(String, Vec<f32>)>> {
-    let named = |error: Error| {
-        error.context("--init").followed_by(
-            "it takes a checkpoint of a model with the same layers and moods, or safetensors with its names",
-        )
+/// What a run begins with: weights from `--init`, or fresh ones.
+pub(super) fn initial_weights(config: &Config) -> Result<Weights> {
+    let preset = &config.preset;
+    let Some(path) = &config.init else {
+        if preset.train.trainable != Trainable::All {
+            return Err(Error::input(
+                "train.trainable: leaves layers as --init has them, and there is no --init; give it, \
+                 or train all",
+            ));
+        }
+        let mut tensors = initialise(preset, config.seed);
+        tensors.extend(initialise_buffers(preset));
+        return Ok(Weights {
+            tensors,
+            afresh: true,
+            labels: None,
+            normalization: None,
+            notice: None,
+        });
     };
-    Checkpoint::read_weights(path, preset).map_err(named)
+    let weights = builtin::bytes(path)
+        .and_then(|bytes| Checkpoint::weights(&bytes, preset, config.seed))
+        .and_then(|weights| match goes_along(preset) && weights.normalization.is_none() {
+            true => Err(Error::input("it does not say how its features are standardised")),
+            false => Ok(weights),
+        });
+    weights.map_err(|error: Error| {
+        error.context(path.display()).context("--init").followed_by(
+            "it takes a checkpoint of a model with the same layers, or safetensors with its names",
+        )
+    })
+}
+
+/// Whether the normalisation of `--init` is the run's: frozen layers expect it, and MusiCNN's is the
+/// batch norm of its input.
+pub(super) fn goes_along(preset: &Preset) -> bool {
+    preset.train.trainable != Trainable::All || !preset.model.front.is_empty()
 }

@@ -9,7 +9,7 @@ use crate::differences::{error, normal};
 #[test]
 fn adam_follows_its_formula() {
     let (rate, [beta1, beta2], epsilon) = (1e-3, [0.9_f64, 0.999_f64], 1e-8);
-    let params = adam::Params::new(2, [beta1, beta2], epsilon);
+    let params = adam::Params::new(2, [beta1, beta2], epsilon, 0.0);
     let start = normal(8, 1);
     let (mut w, mut m, mut v) = (start.clone(), vec![0.0; 8], vec![0.0; 8]);
     let (mut parameter, mut exp_avg, mut exp_avg_sq) = (start.clone(), vec![0.0; 8], vec![0.0; 8]);

@@ -40,9 +40,40 @@ pub fn preset() -> Preset {
     Preset::from_toml(PRESET, "the small model").expect("the preset parses")
 }
 
+/// A small `musicnn`: vertical and horizontal filters, one of an even length, whose channels do not
+/// fill the quads, a residual block, and dense layers with batch norms.
+const FRONT: &str = r#"
+    [audio]
+    clip_seconds = 0.61
+    [features]
+    mels = 12
+    [model]
+    dropout = 0.5
+    output = "sigmoid"
+    [[model.front]]
+    kernel = [9, 3]
+    channels = 5
+    [[model.front]]
+    kernel = [2, 6]
+    channels = 3
+    [[model.front]]
+    kernel = [1, 3]
+    channels = 2
+    [model.middle]
+    kernel = 3
+    channels = [6, 6]
+    [model.back]
+    hidden = [7]
+"#;
+
+#[allow(dead_code, reason = "not every test has a use for it")]
+pub fn front() -> Preset {
+    Preset::from_toml(FRONT, "the small front").expect("the preset parses")
+}
+
 /// What a batch's clips are.
 pub struct Batch {
-    pub log_mel: Vec<f32>,
+    pub main: Vec<f32>,
     pub targets: Vec<f32>,
 }
 
@@ -50,14 +81,14 @@ impl Batch {
     pub fn draw(program: &Program, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let length = |id| program.plan.tensor(id).length;
-        let log_mel = (0..length(program.handles.log_mel)).map(|_| {
+        let main = (0..length(program.handles.input)).map(|_| {
             let z: f64 = rng.sample(StandardNormal);
             (NORMALIZATION.mean + NORMALIZATION.std * z) as f32
         });
-        let log_mel = log_mel.collect();
+        let main = main.collect();
         let targets = program.handles.targets.expect("the plan judges");
         let targets = (0..length(targets)).map(|_| f32::from(rng.random_bool(0.3)));
-        Self { log_mel, targets: targets.collect() }
+        Self { main, targets: targets.collect() }
     }
 }
 

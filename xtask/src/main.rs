@@ -4,6 +4,7 @@ mod bench;
 mod browser;
 mod device;
 mod fuzz;
+mod import_musicnn;
 mod mutate;
 mod output;
 mod test;
@@ -28,6 +29,7 @@ enum Command {
     Bench(bench::Bench),
     Mutate(mutate::Mutate),
     Fuzz(fuzz::Fuzz),
+    ImportMusicnn(import_musicnn::ImportMusicnn),
     /// Runs moodshader itself.
     #[command(hide = true)]
     Program(fuzz::Program),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Bench(command) => command.run(),
         Command::Mutate(command) => command.run(),
         Command::Fuzz(command) => command.run(),
+        Command::ImportMusicnn(command) => command.run(),
         Command::Program(command) => command.run(),
         Command::VerifySource(command) => command.run(),
         Command::Test(command) => command.run(),

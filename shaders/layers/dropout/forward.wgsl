@@ -7,6 +7,8 @@
 
 struct Params {
     elements: u32,
+    // The counter of the first, so that no two layers drop the same.
+    first: u32,
     // Kept where a 24-bit hash is below this: keep_probability · 2^24.
     keep_below: u32,
     // 1 / keep_probability.
@@ -38,5 +40,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.elements {
         return;
     }
-    output[id.x] = select(0.0, input[id.x] * params.scale, keeps(id.x));
+    output[id.x] = select(0.0, input[id.x] * params.scale, keeps(params.first + id.x));
 }

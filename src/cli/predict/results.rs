@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -34,6 +35,10 @@ pub struct Results<'a> {
     command: &'a Predict,
     progress: &'a Progress,
     description: Description,
+    /// Those of the model's outputs that are shown.
+    shown: Arc<[String]>,
+    /// Those that are moods.
+    moods: Arc<[String]>,
     /// Files told so far.
     told: usize,
     /// For each of the playlists asked for.
@@ -49,10 +54,17 @@ pub struct Results<'a> {
 
 impl<'a> Results<'a> {
     pub fn new(command: &'a Predict, progress: &'a Progress, description: Description) -> Self {
+        let moods: Arc<[String]> = description.moods().into();
+        let shown = match command.moods_only {
+            true => Arc::clone(&moods),
+            false => description.labels.clone().into(),
+        };
         Self {
             command,
             progress,
             description,
+            shown,
+            moods,
             told: 0,
             playlists: vec![Vec::new(); command.playlist.len()],
             failed: Vec::new(),
@@ -71,7 +83,7 @@ impl<'a> Results<'a> {
             Format::Json => self.progress.part_of_result("["),
             Format::Csv => {
                 let span: &[&str] = if self.command.timeline { &["start", "end"] } else { &[] };
-                let moods = self.description.labels.iter().map(String::as_str);
+                let moods = self.shown.iter().map(String::as_str);
                 let file = ["path", "duration", "padded"].into_iter();
                 self.csv(file.chain(span.iter().copied()).chain(moods))?;
             }
@@ -94,10 +106,11 @@ impl<'a> Results<'a> {
         self.truncated += usize::from(prediction.truncated);
         self.damaged += usize::from(prediction.damaged);
         self.silent += usize::from(prediction.silent);
+        let shown = self.shown(&prediction);
         match self.command.format {
-            Format::Text => self.text(path, &prediction),
-            Format::Csv => self.rows(path, &prediction)?,
-            Format::Json => self.json(path, &prediction)?,
+            Format::Text => self.text(path, &shown),
+            Format::Csv => self.rows(path, &shown)?,
+            Format::Json => self.json(path, &shown)?,
         }
         self.told += 1;
         if prediction.silent {
@@ -121,8 +134,19 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
+    /// What is shown of a prediction.
+    fn shown(&self, prediction: &Prediction) -> Prediction {
+        let mut shown = prediction.clone();
+        shown.moods = prediction.moods.selected(&self.shown);
+        for span in &mut shown.timeline {
+            span.moods = span.moods.selected(&self.shown);
+        }
+        shown
+    }
+
     /// The moods that a file's tag is to name.
     fn chosen(&self, moods: &Moods) -> Vec<String> {
+        let moods = moods.selected(&self.moods);
         let ranked = moods.ranked();
         let reaches =
             |(mood, probability): &&(&str, f32)| self.description.reaches(mood, *probability);

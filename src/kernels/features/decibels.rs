@@ -11,6 +11,7 @@ const FLOOR: f64 = 1e-10;
 
 kernel! {
     "features/decibels",
+    pieces ["in_decibels"],
     params {
         /// Clips.
         clips: u32,

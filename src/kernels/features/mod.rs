@@ -5,6 +5,7 @@
 pub mod decibels;
 pub mod frame_statistics;
 pub mod frames;
+pub mod logarithms;
 pub mod mel;
 pub mod peak;
 pub mod spectral_shape;

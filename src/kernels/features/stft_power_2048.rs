@@ -21,6 +21,8 @@ kernel! {
         samples: u32,
         /// Samples from a frame to the next.
         hop: u32,
+        /// Zeros before the first sample and behind the last.
+        padding: u32,
     },
     tensors {
         /// [clips, samples]
@@ -34,8 +36,8 @@ kernel! {
 
 impl Params {
     fn general(&self) -> stft_power::Params {
-        let Self { clips, samples, hop } = *self;
-        stft_power::Params { clips, samples, n_fft: N_FFT as u32, hop }
+        let Self { clips, samples, hop, padding } = *self;
+        stft_power::Params { clips, samples, n_fft: N_FFT as u32, hop, padding }
     }
 }
 
@@ -65,11 +67,14 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
+        // As librosa centres frames.
+        let centred = |clips, samples, hop| Self { clips, samples, hop, padding: N_FFT as u32 / 2 };
         vec![
-            Case::new("minimal", Self { clips: 1, samples: 1, hop: 1 }),
+            Case::new("minimal", centred(1, 1, 1)),
             // 13 frames: the last workgroup of a clip has one only.
-            Case::new("odd", Self { clips: 3, samples: 1000, hop: 77 }),
-            Case::new("typical", Self { clips: 2, samples: 8191, hop: 512 }),
+            Case::new("odd", centred(3, 1000, 77)),
+            Case::new("typical", centred(2, 8191, 512)),
+            Case::new("without padding", Self { padding: 0, ..centred(2, 5000, 512) }),
         ]
     }
 }

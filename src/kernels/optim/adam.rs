@@ -19,6 +19,8 @@ kernel! {
         rest2: f32,
         /// ε, added to the root of the second moment.
         epsilon: f32,
+        /// Share of a weight that is taken away, times the learning rate.
+        weight_decay: f32,
     },
     tensors {
         /// \[CONTROL_WORDS\], see [`control()`]
@@ -38,10 +40,11 @@ kernel! {
 
 impl Params {
     /// Over `quads` × 4 parameters.
-    pub fn new(quads: u32, betas: [f64; 2], epsilon: f64) -> Self {
+    pub fn new(quads: u32, betas: [f64; 2], epsilon: f64, weight_decay: f64) -> Self {
         let [beta1, beta2] = betas.map(|beta| beta as f32);
         let [rest1, rest2] = betas.map(|beta| (1.0 - beta) as f32);
-        Self { quads, beta1, beta2, rest1, rest2, epsilon: epsilon as f32 }
+        let [epsilon, weight_decay] = [epsilon, weight_decay].map(|x| x as f32);
+        Self { quads, beta1, beta2, rest1, rest2, epsilon, weight_decay }
     }
 }
 
@@ -58,7 +61,8 @@ pub fn control(
     let step = learning_rate / (1.0 - betas[0].powf(t));
     let correction = 1.0 / (1.0 - betas[1].powf(t)).sqrt();
     let folded = (seed ^ (seed >> 32)) as u32;
-    [update as u32, folded, (step as f32).to_bits(), (correction as f32).to_bits()]
+    let [step, correction, rate] = [step, correction, learning_rate].map(|x| (x as f32).to_bits());
+    [update as u32, folded, step, correction, rate]
 }
 
 impl Kernel for Params {
@@ -81,6 +85,8 @@ impl Kernel for Params {
         let epsilon = number(self.epsilon);
         let step = number(f32::from_bits(tensors.control[2]));
         let correction = number(f32::from_bits(tensors.control[3]));
+        let kept =
+            T::one() - number(f32::from_bits(tensors.control[4])) * number(self.weight_decay);
         let moments = tensors.exp_avg.iter_mut().zip(tensors.exp_avg_sq.iter_mut());
         for ((w, &g), (m, v)) in tensors.parameter.iter_mut().zip(tensors.gradient).zip(moments) {
             if !g.is_finite() {
@@ -88,14 +94,20 @@ impl Kernel for Params {
             }
             *m = beta1 * *m + rest1 * g;
             *v = beta2 * *v + rest2 * g * g;
-            *w -= step * *m / (v.sqrt() * correction + epsilon);
+            *w = *w * kept - step * *m / (v.sqrt() * correction + epsilon);
         }
     }
 
     fn draw(&self) -> Tensors<Draw> {
-        // Any update and seed, a step between 1e-5 and 1e-2, a correction between 1 and 32.
+        // Any update and seed, a step and a rate between 1e-5 and 1e-2, a correction between 1 and 32.
         let floats = |low: f32, high: f32| (low.to_bits(), high.to_bits());
-        let control = vec![(0, 1 << 20), (0, u32::MAX), floats(1e-5, 1e-2), floats(1.0, 32.0)];
+        let control = vec![
+            (0, 1 << 20),
+            (0, u32::MAX),
+            floats(1e-5, 1e-2),
+            floats(1.0, 32.0),
+            floats(1e-5, 1e-2),
+        ];
         Tensors {
             control: Draw::WordRanges(control),
             exp_avg_sq: Draw::Uniform(0.01, 2.0),
@@ -105,7 +117,7 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
-        let adam = |quads| Self::new(quads, [0.9, 0.999], 1e-8);
+        let adam = |quads| Self::new(quads, [0.9, 0.999], 1e-8, 0.0);
         // What becomes of numbers that are not finite is not compared; that they are noticed is.
         let among_others = |name, bad| {
             // So few that no quad holds nothing else.
@@ -118,6 +130,7 @@ impl Kernel for Params {
             Case::new("minimal", adam(1)),
             Case::new("odd", adam(333)),
             Case::new("typical", adam(140_000)),
+            Case::new("weights decay", Self::new(333, [0.9, 0.999], 1e-8, 5.0)),
             among_others("not a number", f32::NAN),
             among_others("infinite", f32::INFINITY),
             among_others("minus infinite", f32::NEG_INFINITY),

@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::map_norm::{MapNorm, gradients};
 use super::{Init, Layer, Parameter, Pullback, Shape};
 use crate::kernels::Kernel;
 use crate::kernels::features::Spectrograms;
@@ -50,6 +51,11 @@ pub struct Map {
 type Again = Rc<dyn Fn(&mut Builder<'_>) -> Kept>;
 
 impl Map {
+    /// Values that are kept.
+    pub fn new(values: TensorId, affine: TensorId) -> Self {
+        Self { values, affine, again: None }
+    }
+
     /// The values in a backward pass.
     fn values_again(&self, b: &mut Builder<'_>) -> TensorId {
         self.again.as_ref().map_or(self.values, |again| again(b).pooled)
@@ -65,21 +71,6 @@ struct Kept {
     /// Sums for batch norm, and in how many shares.
     partial: TensorId,
     shares: u32,
-}
-
-/// What batch norm does to a block's activation.
-#[derive(Clone, Copy)]
-struct Norm {
-    /// Scale and shift.
-    affine: TensorId,
-    /// Mean, inverse deviation and scale of the batch; none outside training.
-    moments: Option<TensorId>,
-}
-
-impl Norm {
-    fn moments(self) -> TensorId {
-        self.moments.unwrap_or_else(|| unreachable!("training keeps the moments"))
-    }
 }
 
 impl ConvBlock {
@@ -120,48 +111,17 @@ impl ConvBlock {
         (self.plane[0] / self.window[0]) * (self.plane[1] / self.window[1])
     }
 
-    /// Elements of a channel over the batch.
-    fn elements(&self, batch: u32) -> f64 {
-        f64::from(batch) * f64::from(self.plane[0]) * f64::from(self.plane[1])
-    }
-
-    fn gradients<const N: usize>(&self, b: &mut Builder<'_>, what: [&str; N]) -> [TensorId; N] {
-        what.map(|what| b.gradient(&self.name, what))
+    fn norm(&self) -> MapNorm<'_> {
+        MapNorm {
+            owner: &self.name,
+            channels: self.channels[1],
+            elements: f64::from(self.plane[0]) * f64::from(self.plane[1]),
+            pooled: self.pooled_plane(),
+        }
     }
 
     fn pooled(&self, b: &mut Builder<'_>) -> TensorId {
         b.scratch(&self.name, "pooled", 4 * b.batch * self.quads()[1] * self.pooled_plane())
-    }
-
-    /// Appends what turns the convolution's sums, or the running statistics, into scale and shift.
-    fn normalise(&self, b: &mut Builder<'_>, partial: TensorId, shares: u32) -> Norm {
-        let channels = self.channels[1];
-        let gamma = b.parameter(&self.name, "bn.weight");
-        let beta = b.parameter(&self.name, "bn.bias");
-        let running_mean = b.buffer(&self.name, "bn.running_mean");
-        let running_var = b.buffer(&self.name, "bn.running_var");
-        let affine = b.scratch(&self.name, "affine", 8 * self.quads()[1]);
-        if !b.trains() {
-            b.step(
-                batch_norm::inference::Params::new(channels),
-                batch_norm::inference::Tensors { gamma, beta, running_mean, running_var, affine },
-            );
-            return Norm { affine, moments: None };
-        }
-        let moments = b.scratch(&self.name, "moments", 12 * self.quads()[1]);
-        b.step(
-            batch_norm::statistics::Params::new(channels, shares, self.elements(b.batch)),
-            batch_norm::statistics::Tensors {
-                partial,
-                gamma,
-                beta,
-                running_mean,
-                running_var,
-                moments,
-                affine,
-            },
-        );
-        Norm { affine, moments: Some(moments) }
     }
 
     /// What the `entry_` kernels know of a first block.
@@ -221,14 +181,14 @@ impl ConvBlock {
     /// A first block, from the planar input.
     fn entry<'a>(&'a self, b: &mut Builder<'a>, input: TensorId) -> (Value, Pullback<'a>) {
         let kept = self.entry_forward(b, input);
-        let norm = self.normalise(b, kept.partial, kept.shares);
+        let norm = self.norm().plan(b, kept.partial, kept.shares);
         let again = self.again(input, kept);
         let map = Map { values: kept.pooled, affine: norm.affine, again: Some(Rc::clone(&again)) };
         let pullback: Pullback<'a> = Box::new(move |b, d| {
             let (d_output, Kept { pooled, code, .. }) = (d.whole(), again(b));
-            let terms = self.norm_gradient(b, d_output, pooled, norm);
+            let terms = self.norm().plan_backward(b, d_output, pooled, norm);
             let taps = self.footprint.along.stored;
-            let gradients = self.gradients(b, ["conv.weight", "conv.bias"]);
+            let gradients = gradients(b, &self.name, ["conv.weight", "conv.bias"]);
             for clips in b.clips([input, d_output, code]) {
                 let entry = self.entry_of(clips[1], b.spectrograms());
                 let params = conv::entry_backward::Params { entry };
@@ -270,19 +230,52 @@ impl ConvBlock {
                 conv::spread::Tensors { input, output, affine },
             );
         }
-        Map { values, affine, again: None }
+        Map::new(values, affine)
+    }
+
+    fn launches(&self, clips: u32) -> Vec<conv::forward::Params> {
+        conv::forward::Params::launches(clips, self.channels, self.lines, self.footprint)
+    }
+
+    /// Of a part of the batch.
+    fn wide(&self, clips: u32) -> conv::wide_forward::Params {
+        conv::wide_forward::Params::new(clips, self.channels, self.lines, self.footprint)
+    }
+
+    /// Whether a quad's weights are more than a uniform binding holds.
+    fn is_wide(&self) -> bool {
+        !conv::weights_fit(self.channels[0], self.kernel)
+    }
+
+    fn shares(&self, b: &Builder<'_>, clips: u32) -> u32 {
+        match self.is_wide() {
+            true => b.plan.shares(self.wide(clips)),
+            false => b.plan.shares(self.launches(clips)[0]),
+        }
+    }
+
+    /// Convolution and ReLU of a part of the batch.
+    fn convolve(&self, b: &mut Builder<'_>, clips: u32, tensors: conv::forward::Tensors<TensorId>) {
+        if self.is_wide() {
+            let conv::forward::Tensors { input, affine, weight, bias, pivot, output, partial } =
+                tensors;
+            let tensors =
+                conv::wide_forward::Tensors { input, affine, weight, bias, pivot, output, partial };
+            b.step(self.wide(clips), tensors);
+            return;
+        }
+        for launch in self.launches(clips) {
+            b.step(launch, tensors.clone());
+        }
     }
 
     /// Any block, from quads.
     fn general<'a>(&'a self, b: &mut Builder<'a>, source: Map) -> (Value, Pullback<'a>) {
-        let launches = |clips| {
-            conv::forward::Params::launches(clips, self.channels, self.lines, self.footprint)
-        };
         let [_, quads] = self.quads();
         let [bands, steps] = self.plane;
         let activation = b.scratch(&self.name, "activation", 4 * b.batch * quads * bands * steps);
         let parts = b.clips([source.values, activation]);
-        let shares: u32 = parts.iter().map(|&[_, clips]| b.plan.shares(launches(clips)[0])).sum();
+        let shares: u32 = parts.iter().map(|&[_, clips]| self.shares(b, clips)).sum();
         let share = 8 * quads;
         let partial = b.scratch(&self.name, "sums", share * shares);
         let tensors = conv::forward::Tensors {
@@ -296,8 +289,7 @@ impl ConvBlock {
         };
         let mut done = 0;
         for clips in parts {
-            let launches = launches(clips[1]);
-            let sums = b.plan.shares(launches[0]);
+            let sums = self.shares(b, clips[1]);
             let tensors = conv::forward::Tensors {
                 input: b.part(source.values, clips),
                 output: b.part(activation, clips),
@@ -305,11 +297,9 @@ impl ConvBlock {
                 ..tensors.clone()
             };
             done += sums;
-            for launch in launches {
-                b.step(launch, tensors.clone());
-            }
+            self.convolve(b, clips[1], tensors);
         }
-        let norm = self.normalise(b, partial, shares);
+        let norm = self.norm().plan(b, partial, shares);
 
         let pooled = self.pooled(b);
         let gamma = b.parameter(&self.name, "bn.weight");
@@ -323,11 +313,11 @@ impl ConvBlock {
             );
         }
 
-        let map = Map { values: pooled, affine: norm.affine, again: None };
+        let map = Map::new(pooled, norm.affine);
         let pullback: Pullback<'a> = Box::new(move |b, d| {
             let d_output = d.whole();
             let values = source.values_again(b);
-            let terms = self.norm_gradient(b, d_output, pooled, norm);
+            let terms = self.norm().plan_backward(b, d_output, pooled, norm);
             for clips in b.clips([d_output, pooled, activation]) {
                 let tensors = batch_norm::backward::Tensors {
                     d_output: b.part(d_output, clips),
@@ -348,42 +338,6 @@ impl ConvBlock {
         (Value::Map(map), pullback)
     }
 
-    /// Appends the gradients to batch norm's γ and β, and returns the means that its backward pass
-    /// takes away.
-    fn norm_gradient(
-        &self,
-        b: &mut Builder<'_>,
-        d_output: TensorId,
-        pooled: TensorId,
-        norm: Norm,
-    ) -> TensorId {
-        let ([_, quads], batch) = (self.quads(), b.batch);
-        let plane = self.pooled_plane();
-        let sums = |clips| batch_norm::gradient_sums::Params { clips, quads, plane };
-        let shares = b.plan.shares(sums(batch));
-        let partial = b.scratch(&self.name, "d_sums", 8 * shares * quads);
-        for clips in b.clips([d_output, pooled, partial]) {
-            let tensors = batch_norm::gradient_sums::Tensors {
-                d_output: b.part(d_output, clips),
-                pooled: b.part(pooled, clips),
-                moments: norm.moments(),
-                partial: b.part(partial, clips),
-            };
-            b.step(sums(clips[1]), tensors);
-        }
-        let terms = b.scratch(&self.name, "terms", 8 * quads);
-        let [d_gamma, d_beta] = self.gradients(b, ["bn.weight", "bn.bias"]);
-        b.step(
-            batch_norm::gradient_reduce::Params {
-                channels: self.channels[1],
-                shares,
-                elements: self.elements(batch) as f32,
-            },
-            batch_norm::gradient_reduce::Tensors { partial, d_gamma, d_beta, terms },
-        );
-        terms
-    }
-
     fn weight_gradient(
         &self,
         b: &mut Builder<'_>,
@@ -391,7 +345,7 @@ impl ConvBlock {
         affine: TensorId,
         d_output: TensorId,
     ) {
-        let gradients = self.gradients(b, ["conv.weight", "conv.bias"]);
+        let gradients = gradients(b, &self.name, ["conv.weight", "conv.bias"]);
         for clips in b.clips([d_output, values]) {
             let params = conv::weight_gradient::Params::new(
                 clips[1],

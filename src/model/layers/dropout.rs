@@ -12,12 +12,17 @@ pub struct Dropout {
     features: u32,
     /// The share that is dropped, below 1.
     rate: f64,
+    /// Dropout layers before it.
+    place: u32,
 }
 
+/// Elements that a layer has for itself, of the counter that masks are drawn from.
+const COUNTERS: u32 = 1 << 24;
+
 impl Dropout {
-    /// Drops this share of a vector of this shape.
-    pub fn new(name: &str, input: Shape, rate: f64) -> Self {
-        Self { name: name.to_owned(), features: input.vector() as u32, rate }
+    /// Drops this share of a vector of this shape, with `place` such layers before it.
+    pub fn new(name: &str, input: Shape, rate: f64, place: u32) -> Self {
+        Self { name: name.to_owned(), features: input.vector() as u32, rate, place }
     }
 }
 
@@ -30,13 +35,21 @@ impl Layer for Dropout {
         Shape::Vector(self.features as usize)
     }
 
+    fn drops(&self) -> bool {
+        true
+    }
+
     fn plan<'a>(&'a self, b: &mut Builder<'a>, inputs: &[Value]) -> (Value, Pullback<'a>) {
         let Some(control) = b.control() else {
             return (inputs[0].clone(), Box::new(|_, d| vec![d.clone()]));
         };
         let input = inputs[0].whole_vector();
         let elements = b.batch * self.features;
-        let params = dropout::forward::Params::new(elements, 1.0 - self.rate);
+        let first = self.place.wrapping_mul(COUNTERS);
+        let params = dropout::forward::Params {
+            first,
+            ..dropout::forward::Params::new(elements, 1.0 - self.rate)
+        };
         let output = b.plan.scratch(&*self.name, elements as usize);
         b.step(params, dropout::forward::Tensors { control, input, output });
         let pullback: Pullback<'a> = Box::new(move |b, d| {

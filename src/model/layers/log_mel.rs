@@ -1,4 +1,4 @@
-//! The input of log-mel spectrograms, in dB; the kernels that read them standardise them as they
+//! The input of log-mel spectrograms; the kernels that read them standardise them as they
 //! load.
 
 use super::{Layer, Pullback, Shape};
@@ -24,7 +24,7 @@ impl Layer for LogMel {
     }
 
     fn plan<'a>(&'a self, b: &mut Builder<'a>, _: &[Value]) -> (Value, Pullback<'a>) {
-        (Value::Plane(b.log_mel), Box::new(|_, _| Vec::new()))
+        (Value::Plane(b.input), Box::new(|_, _| Vec::new()))
     }
 
     fn export(&self, onnx: &mut Export<'_>, _: &[String]) -> String {

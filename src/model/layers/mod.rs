@@ -6,14 +6,20 @@ mod concatenation;
 mod conv_block;
 mod dense;
 mod dropout;
+mod embedded;
+mod filters;
 mod frames;
 mod handcrafted;
+mod join;
 mod log_mel;
 mod lstm;
+mod map_norm;
 mod mean_max;
 mod output;
 mod relu;
+mod residual;
 mod sequence;
+mod vector_norm;
 
 use std::fmt;
 
@@ -25,14 +31,19 @@ pub(super) use concatenation::Concatenation;
 pub(super) use conv_block::{ConvBlock, Map};
 pub(super) use dense::Dense;
 pub(super) use dropout::Dropout;
+pub(super) use embedded::Embedded;
+pub(super) use filters::Filters;
 pub(super) use frames::Frames;
 pub(super) use handcrafted::Handcrafted;
+pub(super) use join::Join;
 pub(super) use log_mel::LogMel;
 pub(super) use lstm::{Lstm, Returns};
 pub(super) use mean_max::MeanMax;
 pub(super) use output::OutputLayer;
 pub(super) use relu::Relu;
+pub(super) use residual::Residual;
 pub(super) use sequence::Sequence;
+pub(super) use vector_norm::VectorNorm;
 
 /// The size of a layer's output for one clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +211,11 @@ pub(super) trait Layer: fmt::Debug + Send + Sync {
 
     /// Whether what it reads is written side by side into one tensor, which it passes on.
     fn joins(&self) -> bool {
+        false
+    }
+
+    /// Whether it only drops numbers in training.
+    fn drops(&self) -> bool {
         false
     }
 

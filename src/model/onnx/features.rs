@@ -2,24 +2,29 @@
 
 use super::graph::{Attribute, Dimension, Graph};
 use crate::kernels::features::MelFilters;
-use crate::model::preset::Preset;
+use crate::model::preset::{Preset, Scale};
 
 /// The smallest power that has a level, as librosa's `power_to_db`.
 const LEAST_POWER: f32 = 1e-10;
 
 /// Appends the input `samples` [batch, samples] and what makes `log_mel` [batch, mels, frames] of it.
 pub fn append(graph: &mut Graph, preset: &Preset) -> String {
-    let (rate, samples) = (preset.audio.sample_rate, preset.clip_samples());
+    let (rate, samples) = (preset.audio.sample_rate, preset.cut().samples);
     let features = &preset.features;
     let (n_fft, bins) = (features.n_fft, features.n_fft / 2 + 1);
     let meaning = format!("mono at {rate} Hz, full scale ±1");
     let shape = [Dimension::Batch, Dimension::Size(samples)];
     let input = graph.input("samples", &shape, &meaning);
 
-    // Frames are centred; beyond the clip is silence.
-    let half = n_fft as i64 / 2;
-    let pads = graph.integers("stft.pads", &[4], &[0, half, 0, half]);
-    let padded = graph.node("stft.padded", "Pad", &[&input, &pads], vec![]);
+    // Frames are centred; beyond the clip is silence, unless the input has what lies there.
+    let padded = match features.context {
+        true => input,
+        false => {
+            let half = n_fft as i64 / 2;
+            let pads = graph.integers("stft.pads", &[4], &[0, half, 0, half]);
+            graph.node("stft.padded", "Pad", &[&input, &pads], vec![])
+        }
+    };
     // A real signal has one channel.
     let channel = graph.integers("stft.channel", &[1], &[2]);
     let signal = graph.node("stft.signal", "Unsqueeze", &[&padded, &channel], vec![]);
@@ -52,6 +57,15 @@ pub fn append(graph: &mut Graph, preset: &Preset) -> String {
     let order = vec![("perm", Attribute::Ints(vec![0, 2, 1]))];
     let energies = graph.node("mel.turned", "Transpose", &[&energies], order);
 
+    if features.scale == Scale::Log10 {
+        let gain = graph.floats("gain", &[], &[1e4]);
+        let raised = graph.node("mel.raised", "Mul", &[&energies, &gain], vec![]);
+        let one = graph.floats("one", &[], &[1.0]);
+        let above_one = graph.node("mel.above_one", "Add", &[&raised, &one], vec![]);
+        let logarithm = graph.node("mel.log", "Log", &[&above_one], vec![]);
+        let factor = graph.floats("log10_per_e", &[], &[(1.0 / std::f64::consts::LN_10) as f32]);
+        return graph.node("log_mel", "Mul", &[&logarithm, &factor], vec![]);
+    }
     let least = graph.floats("least_power", &[], &[LEAST_POWER]);
     let floored = graph.node("mel.floored", "Max", &[&energies, &least], vec![]);
     let logarithm = graph.node("mel.log", "Log", &[&floored], vec![]);

@@ -19,7 +19,7 @@ use prost::Message;
 use crate::error::{Error, Result};
 use crate::model::checkpoint::{Checkpoint, Normalization, Tensor};
 use crate::model::parameters::{buffer_shapes, parameter_shapes};
-use crate::model::preset::Preset;
+use crate::model::preset::{Preset, Scale};
 use graph::Graph;
 pub(super) use graph::{Attribute, Dimension};
 use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
@@ -110,7 +110,12 @@ impl Export<'_> {
             Input::LogMel => self.graph.input(
                 "log_mel",
                 &shape,
-                "log-mel in dB, low bands first, before standardisation",
+                match self.preset.features.scale {
+                    Scale::Decibels => "log-mel in dB, low bands first, before standardisation",
+                    Scale::Log10 => {
+                        "log10(1 + 10000 · mel), low bands first, before standardisation"
+                    }
+                },
             ),
             Input::Samples => features::append(&mut self.graph, self.preset),
         }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Branch, ClassWeights, Loss, Output, Preset, Summary};
+use super::{Branch, ClassWeights, Front, Loss, Output, Preset, Scale, Summary, Trainable};
 use crate::error::{Error, Result};
 use crate::spelling::{distance, short_numbers};
 
@@ -78,7 +78,7 @@ macro_rules! leaves {
     ($($type:ty),+) => { $(impl Keyed for $type {})+ };
 }
 leaves!(bool, u32, u64, usize, f64, String, [f64; 2], [usize; 2], Vec<String>, Vec<usize>);
-leaves!(Output, Summary, Loss, ClassWeights);
+leaves!(Output, Summary, Loss, ClassWeights, Scale, Trainable);
 
 impl<T: Keyed> Keyed for Option<T> {
     const NODE: Node = T::NODE;
@@ -88,17 +88,22 @@ impl<T: Keyed> Keyed for Option<T> {
     }
 }
 
-impl Keyed for Vec<Branch> {
-    const NODE: Node = match Branch::NODE {
-        Section(keys) => Array(keys),
-        other => other,
-    };
+macro_rules! arrays {
+    ($($type:ty),+) => {
+        $(impl Keyed for Vec<$type> {
+            const NODE: Node = match <$type>::NODE {
+                Section(keys) => Array(keys),
+                other => other,
+            };
 
-    fn check(&self, path: &str) -> Result<()> {
-        let mut entries = self.iter().enumerate();
-        entries.try_for_each(|(place, entry)| entry.check(&dotted(path, &place.to_string())))
-    }
+            fn check(&self, path: &str) -> Result<()> {
+                let mut entries = self.iter().enumerate();
+                entries.try_for_each(|(at, entry)| entry.check(&dotted(path, &at.to_string())))
+            }
+        })+
+    };
 }
+arrays!(Branch, Front);
 
 const ROOT: Node = Preset::NODE;
 

@@ -4,6 +4,7 @@
 //! numbers too, never a panic.
 
 use super::{Audio, Features, Preset};
+use crate::audio::Cut;
 
 impl Audio {
     /// Samples of one clip.
@@ -13,9 +14,21 @@ impl Audio {
 }
 
 impl Features {
-    /// STFT frames of one clip, centred as librosa does: 1 + samples / hop.
+    /// STFT frames of one clip, centred as librosa does: 1 + samples / hop; with `context` the last
+    /// one is the first of the next clip.
     pub fn frames(&self, audio: &Audio) -> usize {
-        1 + audio.clip_samples() / self.hop.max(1)
+        usize::from(!self.context) + audio.clip_samples() / self.hop.max(1)
+    }
+
+    /// How clips are cut from a recording.
+    pub fn cut(&self, audio: &Audio) -> Cut {
+        let step = audio.clip_samples();
+        if !self.context {
+            return Cut::plain(step);
+        }
+        let last = (self.frames(audio).saturating_sub(1)) * self.hop;
+        // The last frame may end in the zeros behind a recording.
+        Cut { step, before: self.n_fft / 2, samples: last + self.n_fft, slack: self.hop }
     }
 }
 
@@ -23,6 +36,11 @@ impl Preset {
     /// Samples of one clip.
     pub fn clip_samples(&self) -> usize {
         self.audio.clip_samples()
+    }
+
+    /// How clips are cut from a recording.
+    pub fn cut(&self) -> Cut {
+        self.features.cut(&self.audio)
     }
 
     /// STFT frames of one clip.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::keys::Keyed;
-use super::{Audio, Features, Output, Preset};
+use super::{Audio, Features, Output, Preset, Trainable};
 use crate::error::{Error, Result};
 use crate::model::graph::Graph;
 use crate::spelling::short_numbers;
@@ -22,6 +22,12 @@ impl Preset {
         self.check("")?;
         self.validate_moods()?;
         self.features.validate(&self.audio)?;
+        require(
+            !self.features.context || self.model.handcrafted.is_none(),
+            "features.context",
+            true,
+            "goes without [model.handcrafted], whose frames end with the clip",
+        )?;
         self.validate_train(&Graph::of(self)?)
     }
 
@@ -67,6 +73,18 @@ impl Preset {
             0,
             "must be at least 1; leave it out to use decay_epochs",
         )?;
+        require(
+            train.patience != Some(0),
+            "train.patience",
+            0,
+            "must be at least 1; leave it out to train to the last epoch",
+        )?;
+        require(
+            train.trainable == Trainable::All || self.model.handcrafted.is_none(),
+            "train.trainable",
+            "head or back",
+            "goes without [model.handcrafted]: all of it is trained",
+        )?;
         for beta in train.betas {
             require(
                 (0.0..1.0).contains(&beta),
@@ -85,9 +103,19 @@ impl Audio {
     /// # Errors
     /// As [`Preset::validate`].
     pub fn validate(&self) -> Result<()> {
-        self.check("audio")
+        self.check("audio")?;
+        let windows = self.windows.unwrap_or(1);
+        require(
+            (1..=MAX_WINDOWS).contains(&windows),
+            "audio.windows",
+            windows,
+            format_args!("must be between 1 and {MAX_WINDOWS}; leave it out to hear all"),
+        )
     }
 }
+
+/// Clips of a recording that a model may be asked to hear.
+const MAX_WINDOWS: usize = 10_000;
 
 impl Features {
     /// Refuses a recipe that makes no spectrogram of such a clip.
@@ -104,6 +132,15 @@ impl Features {
             format_args!(
                 "the clip's {samples} samples are fewer than one frame of n_fft = {}",
                 self.n_fft
+            ),
+        )?;
+        let whole = samples.next_multiple_of(self.hop) as f64 / f64::from(audio.sample_rate);
+        require(
+            !self.context || samples.is_multiple_of(self.hop),
+            "audio.clip_seconds",
+            audio.clip_seconds,
+            format_args!(
+                "with features.context a clip is a whole number of hops, as {whole} s would be"
             ),
         )?;
         let nyquist = f64::from(audio.sample_rate) / 2.0;

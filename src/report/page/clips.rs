@@ -113,9 +113,10 @@ fn write_clip(
     }
     html.push_str("</ul>\n");
     match &exhibit.spectrogram {
-        None => {
-            html.push_str(&paragraph("Its features are no longer in the cache: no spectrogram."))
-        }
+        None => html.push_str(&paragraph(
+            "No spectrogram: the cache has none of it (a run that trains on frozen layers keeps \
+                 only what those make of it).",
+        )),
         Some(url) => {
             let _ = writeln!(
                 html,

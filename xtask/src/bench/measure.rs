@@ -143,9 +143,9 @@ fn feature_kernels(preset: &Preset, facts: &Facts) -> Vec<Launch> {
     let size = (features.mels * preset.frames()) as u32;
     let [samples, n_fft, hop] = [samples, features.n_fft, features.hop].map(|n| n as u32);
     let transform = if features.n_fft == stft_power_2048::N_FFT {
-        Launch::new(stft_power_2048::Params { clips, samples, hop }, facts)
+        Launch::new(stft_power_2048::Params { clips, samples, hop, padding: n_fft / 2 }, facts)
     } else {
-        Launch::new(stft_power::Params { clips, samples, n_fft, hop }, facts)
+        Launch::new(stft_power::Params { clips, samples, n_fft, hop, padding: n_fft / 2 }, facts)
     };
     let mel = mel::Params {
         clips,
@@ -257,7 +257,7 @@ impl UpdateBench {
                 let length = |id| plan.tensor(id).length;
                 let targets = noise(1, 0.0, 1.0, handles.targets.map_or(0, length));
                 [
-                    noise(0, -80.0, 0.0, length(handles.log_mel)),
+                    noise(0, -80.0, 0.0, length(handles.input)),
                     noise(2, -80.0, 0.0, handles.handcrafted.map_or(0, length)),
                     targets.into_iter().map(|x| f32::from(x > 0.7)).collect(),
                 ]
@@ -275,7 +275,7 @@ impl UpdateBench {
         let train = &self.preset.train;
         let [log_mel, handcrafted, targets] = &self.batches[(turn % BATCHES) as usize];
         let control = adam::control(turn, 1, train.learning_rate, train.betas);
-        let mut inputs = vec![(self.handles.log_mel, Input::F32(log_mel))];
+        let mut inputs = vec![(self.handles.input, Input::F32(log_mel))];
         inputs.extend(self.handles.handcrafted.map(|id| (id, Input::F32(handcrafted))));
         inputs.extend(self.handles.targets.map(|id| (id, Input::F32(targets))));
         inputs.extend(self.handles.control.map(|id| (id, Input::U32(&control))));

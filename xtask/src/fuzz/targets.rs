@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use moodshader::audio::{AudioFile, Waveform, centre_clip, format_of, inspect, sound_hash};
+use moodshader::audio::{AudioFile, Cut, Waveform, centre_clip, format_of, inspect, sound_hash};
 use moodshader::dataset::labels::{Labelled, MoodChoice};
 use moodshader::dataset::manifest;
 use moodshader::dataset::split::Split;
@@ -133,7 +133,7 @@ fn sounds(fixtures: &Path) -> moodshader::Result<Vec<(String, Vec<u8>)>> {
 /// Training, validation and prediction hear it; all say the same of it.
 fn hear(path: &Path) -> Result<bool, String> {
     let inspected = inspect(path, 1.0);
-    let clip = centre_clip(path, RATE, RATE as usize);
+    let clip = centre_clip(path, RATE, Cut::plain(RATE as usize));
     let samples = |samples: &[f32]| match samples.iter().find(|sample| !sample.is_finite()) {
         Some(sample) => Err(format!("gives a sample that is {sample}")),
         None => Ok(()),
@@ -307,8 +307,11 @@ fn predict(path: &Path) -> Result<bool, String> {
         return Ok(true);
     }
     let Ok(mut tagger) = Tagger::new(&checkpoint, &Device::Cpu) else { return Ok(false) };
-    let clip: Vec<f32> = (0..tagger.clip_samples()).map(|n| (n as f32 * 0.1).sin() / 2.0).collect();
-    let Ok(probabilities) = tagger.predict_clips(&[&clip]) else { return Ok(false) };
-    let wrong = probabilities.iter().flatten().find(|value| !(0.0..=1.0).contains(*value));
+    let clip: Vec<f32> = (0..tagger.cut().samples).map(|n| (n as f32 * 0.1).sin() / 2.0).collect();
+    let Ok(heard) = tagger.predict_clips(&[&clip]) else { return Ok(false) };
+    let wrong = heard
+        .iter()
+        .flat_map(|clip| &clip.probabilities)
+        .find(|value| !(0.0..=1.0).contains(*value));
     wrong.map_or(Ok(true), |value| Err(format!("gives a probability of {value}")))
 }

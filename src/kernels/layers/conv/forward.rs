@@ -59,7 +59,7 @@ impl Params {
     /// Workgroups of `lanes` threads, each of which computes `tile` positions of a line. Every
     /// workgroup leaves a share, and there are so many that those of another part of the batch may
     /// follow in the same tensor.
-    fn grid(&self, tile: u32, lanes: u32) -> Grid {
+    pub(super) fn grid(&self, tile: u32, lanes: u32) -> Grid {
         let share = 8 * self.out_quads() as usize;
         let aligned =
             (1..=ALIGNMENT as u32).find(|&n| (n as usize * share).is_multiple_of(ALIGNMENT));

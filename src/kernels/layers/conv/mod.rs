@@ -17,6 +17,7 @@ mod packing;
 pub mod spread;
 pub mod weight_gradient;
 pub mod weight_gradient_reduce;
+pub mod wide_forward;
 
 use std::ops::Range;
 

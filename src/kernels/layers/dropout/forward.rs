@@ -9,6 +9,8 @@ kernel! {
     params {
         /// Numbers in the tensors.
         elements: u32,
+        /// The counter of the first, so that no two layers drop the same.
+        first: u32,
         /// An element is kept where its random word is below this.
         keep_below: u32,
         /// 1 / the probability to keep an element.
@@ -27,7 +29,7 @@ kernel! {
 impl Params {
     /// Keeps each element with probability `keep`.
     pub fn new(elements: u32, keep: f64) -> Self {
-        Self { elements, keep_below: keep_below(keep), scale: (1.0 / keep) as f32 }
+        Self { elements, first: 0, keep_below: keep_below(keep), scale: (1.0 / keep) as f32 }
     }
 }
 
@@ -45,8 +47,8 @@ impl Kernel for Params {
     }
 
     fn reference<T: Real>(&self, tensors: Slices<'_, T>) {
-        for (element, (to, &from)) in (0..).zip(tensors.output.iter_mut().zip(tensors.input)) {
-            let kept = hash(element, tensors.control) < self.keep_below;
+        for (element, (to, &from)) in (0_u32..).zip(tensors.output.iter_mut().zip(tensors.input)) {
+            let kept = hash(element.wrapping_add(self.first), tensors.control) < self.keep_below;
             *to = if kept { from * T::of(f64::from(self.scale)) } else { T::zero() };
         }
     }
@@ -56,12 +58,13 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
-        let control = [3, 41, 0, 0];
+        let control = [3, 41, 0, 0, 0];
         let equal = Self { keep_below: hash(7, &control), ..Self::new(333, 0.5) };
         vec![
             Case::new("minimal", Self::new(1, 0.5)),
             Case::new("odd", Self::new(333, 0.7)),
             Case::new("typical", Self::new(32 * 128, 0.5)),
+            Case::new("a later layer", Self { first: 1 << 24, ..Self::new(100, 0.5) }),
             Case::new("hash equal to the bound", equal)
                 .drawn(Tensors { control: Draw::Words(control.to_vec()), ..equal.draw() }),
         ]

@@ -4,7 +4,7 @@
 pub mod forward;
 
 /// Words of the control tensor: update, seed, then what the optimiser reads.
-pub const CONTROL_WORDS: usize = 4;
+pub const CONTROL_WORDS: usize = 5;
 
 /// `keep_below` of a keep probability.
 pub fn keep_below(keep: f64) -> u32 {

@@ -1,0 +1,93 @@
+//! `moodshader embed`: what a model makes of music, as an array.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use clap::Args;
+
+use super::{Common, list_errors, model, open_device, run_again, stop_on_interrupt};
+use crate::audio::find_audio;
+use crate::files::{check_output, names_note, path_text, write_atomically};
+use crate::model::builtin;
+use crate::predict::embeddings::{Embeddings, embed};
+use crate::report::audio_files;
+use crate::{Error, Result};
+
+/// Write what a model makes of music: one vector a file, for programs of your own.
+///
+/// The vector is what the model's last layer reads, averaged over the clips that are heard: 200 numbers
+/// of the built-in model. Songs that sound alike have vectors of about the same direction. OUT.npy is a
+/// float32 array [files, numbers], and OUT.txt beside it names the files, one a line in the array's
+/// order. A file that cannot be used, or a folder that cannot be listed, does not stop the rest: it is
+/// listed at the end, and the exit status is 2.
+#[derive(Args, Debug)]
+pub struct Embed {
+    /// Audio files, or folders of them.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The array to write, OUT.npy.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The checkpoint, such as best.safetensors of a run, or a built-in model: musicnn-msd or
+    /// musicnn-mtt.
+    #[arg(long, value_name = "FILE", default_value = builtin::DEFAULT)]
+    model: PathBuf,
+    /// How many clips of each file are heard, evenly spread, or `all`.
+    #[arg(long, value_name = "N|all")]
+    windows: Option<model::Windows>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Embed {
+    pub fn run(&self) -> Result<()> {
+        let progress = self.common.progress();
+        if self.out.extension().is_none_or(|ending| ending != "npy") {
+            return Err(Error::input(format!(
+                "--out {}: the array is written in NumPy's format; let the name end with .npy",
+                self.out.display()
+            )));
+        }
+        let names = self.out.with_extension("txt");
+        let checkpoint = model::open(&self.model)?;
+        model::introduce(&self.model, &checkpoint.description()?, &progress);
+        let found = find_audio(&self.paths)?;
+        found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
+        for out in [&self.out, &names] {
+            check_output(out, found.files.iter().chain([&self.model]))?;
+        }
+        let mut failed: Vec<Error> = found.unlisted.into_iter().map(|(_, error)| error).collect();
+        let all = found.files.len() + failed.len();
+        let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
+        let device = open_device(&self.common.device, &progress)?;
+        let mut tagger = model::tagger(&checkpoint, &self.model, self.windows, &device)?;
+        let bar = progress.bar("embedding", found.files.len());
+        let embedded = embed(&mut tagger, &found.files, &stop, &|done| bar.at(done))
+            .map_err(|error| run_again(error, "nothing is written"))?;
+        drop(bar);
+        let Embeddings { files, vectors, failed: broken } = embedded;
+        failed.extend(broken);
+        if !files.is_empty() {
+            let lines: Vec<String> = files.iter().map(|file| path_text(file) + "\n").collect();
+            write_atomically(&self.out, &crate::dataset::export::npy_of(&vectors))?;
+            write_atomically(&names, lines.concat().as_bytes())?;
+            progress.note(&format!(
+                "{} in {}, named in {}",
+                audio_files(files.len()),
+                self.out.display(),
+                names.display()
+            ));
+        }
+        if stop.load(Ordering::Relaxed) && files.len() + failed.len() < all {
+            let rest = all - files.len() - failed.len();
+            failed.push(Error::input(format!("stopped: {} not embedded", audio_files(rest))));
+        }
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(list_errors(
+                &format!("{} of {all} files cannot be used:", failed.len()),
+                &failed,
+            )),
+        }
+    }
+}

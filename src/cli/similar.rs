@@ -1,0 +1,149 @@
+//! `moodshader similar`: the songs that sound most like one.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    Common, Format, list_errors, model, open_device, run_again, stop_on_interrupt, to_json,
+};
+use crate::audio::find_audio;
+use crate::dataset::cache::FeatureCache;
+use crate::files::{check_output, names_note, path_text};
+use crate::model::builtin;
+use crate::output;
+use crate::predict::embeddings::{Embeddings, embed_cached, nearest};
+use crate::predict::playlist::{self, Entry};
+use crate::report::audio_files;
+use crate::{Error, Result};
+
+/// Find the songs of a library that sound most like one.
+///
+/// Songs are compared by what the model's last layer reads: 1 is the same direction (cosine), 0 has
+/// nothing in common. What was computed of a file is kept in the cache, so that the next question is
+/// answered at once. A file that cannot be used, or a folder that cannot be listed, does not stop the
+/// rest: it is listed at the end, and the exit status is 2.
+#[derive(Args, Debug)]
+pub struct Similar {
+    /// The song.
+    #[arg(value_name = "SONG")]
+    song: PathBuf,
+    /// Audio files to look among, or folders of them.
+    #[arg(long = "in", required = true, num_args = 1.., value_name = "PATH")]
+    library: Vec<PathBuf>,
+    /// How many songs.
+    #[arg(long, value_name = "N", default_value = "20")]
+    top: NonZeroUsize,
+    /// Write the song and those found as a playlist, the nearest first.
+    #[arg(long, value_name = "FILE")]
+    playlist: Option<PathBuf>,
+    /// The checkpoint, such as best.safetensors of a run, or a built-in model: musicnn-msd or
+    /// musicnn-mtt.
+    #[arg(long, value_name = "FILE", default_value = builtin::DEFAULT)]
+    model: PathBuf,
+    /// How many clips of each file are heard, evenly spread, or `all`.
+    #[arg(long, value_name = "N|all")]
+    windows: Option<model::Windows>,
+    /// Text for people, or JSON for programs.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Similar {
+    pub fn run(&self) -> Result<()> {
+        let progress = self.common.progress();
+        let checkpoint = model::open(&self.model)?;
+        model::introduce(&self.model, &checkpoint.description()?, &progress);
+        let found = find_audio(&self.library)?;
+        found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
+        if let Some(playlist) = &self.playlist {
+            playlist::check_free(playlist)?;
+            check_output(playlist, found.files.iter().chain([&self.model, &self.song]))?;
+        }
+        let mut failed: Vec<Error> = found.unlisted.into_iter().map(|(_, error)| error).collect();
+        let song =
+            self.song.canonicalize().map_err(|error| Error::io("read", &self.song, &error))?;
+        let others =
+            found.files.into_iter().filter(|file| file.canonicalize().ok().as_ref() != Some(&song));
+        let files: Vec<PathBuf> = std::iter::once(self.song.clone()).chain(others).collect();
+        let stop = stop_on_interrupt(&progress, "with what is in the cache so far")?;
+        let device = open_device(&self.common.device, &progress)?;
+        let mut tagger = model::tagger(&checkpoint, &self.model, self.windows, &device)?;
+        let cache = FeatureCache::open(None)?;
+        let bar = progress.bar("listening", files.len());
+        let name = device.identity();
+        let embedded =
+            embed_cached(&mut tagger, &checkpoint, &name, &files, &cache, &stop, &|done| {
+                bar.at(done)
+            })
+            .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
+        drop(bar);
+        let Embeddings { files: heard, vectors, failed: broken } = embedded;
+        if stop.load(Ordering::Relaxed) && heard.len() + broken.len() < files.len() {
+            return Err(Error::stopped(format!(
+                "stopped: {} of {} are in the cache and need not be heard again",
+                heard.len(),
+                audio_files(files.len())
+            )));
+        }
+        if heard.first() != Some(&self.song) {
+            return Err(broken.into_iter().next().unwrap_or_else(|| {
+                Error::input(format!("{} cannot be heard", self.song.display()))
+            }));
+        }
+        failed.extend(broken);
+        let mut near = nearest(&vectors, 0);
+        near.truncate(self.top.get());
+        if near.is_empty() {
+            return Err(Error::input("--in: there is no other song that can be heard"));
+        }
+        match self.format {
+            Format::Text => {
+                for (file, likeness) in &near {
+                    output::line(format_args!("{likeness:.3}  {}", path_text(&heard[*file])));
+                }
+            }
+            Format::Json => {
+                let songs = near.iter().map(|(file, likeness)| {
+                    json!({"path": path_text(&heard[*file]), "likeness": likeness})
+                });
+                output::line(to_json(&songs.collect::<Vec<_>>())?);
+            }
+        }
+        if let Some(path) = &self.playlist {
+            let entries: Vec<Entry> = std::iter::once((0, 1.0))
+                .chain(near.iter().copied())
+                .map(|(file, probability)| Entry {
+                    path: heard[file].clone(),
+                    duration: crate::audio::seconds(&heard[file]).unwrap_or(-1.0),
+                    probability,
+                })
+                .collect();
+            let title = self.song.file_stem().unwrap_or_default().to_string_lossy();
+            let without = playlist::write(path, &format!("like {title}"), &entries)?;
+            progress.note(&format!(
+                "{} in {}",
+                audio_files(entries.len() - without.len()),
+                path.display()
+            ));
+            failed.extend(without.into_iter().map(|entry| {
+                Error::input(format!(
+                    "{:?} cannot stand in a playlist: its name has a line break; rename it",
+                    entry.path
+                ))
+            }));
+        }
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(list_errors(
+                &format!("{} of {} files cannot be used:", failed.len(), files.len()),
+                &failed,
+            )),
+        }
+    }
+}

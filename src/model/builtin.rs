@@ -1,0 +1,57 @@
+//! Models that the program brings along.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use super::checkpoint::Checkpoint;
+use crate::{Error, Result};
+
+/// The one that is taken where none is named.
+pub const DEFAULT: &str = "musicnn-msd";
+
+/// Name and file.
+const MODELS: [(&str, &[u8]); 2] = [
+    (DEFAULT, include_bytes!("../../assets/models/musicnn-msd.safetensors")),
+    ("musicnn-mtt", include_bytes!("../../assets/models/musicnn-mtt.safetensors")),
+];
+
+/// The name of a built-in model that a path is, unless there is a file of that name.
+pub fn name_of(path: &Path) -> Option<&str> {
+    let name = path.to_str().filter(|name| names().any(|known| known == *name))?;
+    (!path.exists()).then_some(name)
+}
+
+/// The bytes of a built-in model, or of the file at `path`.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn bytes(path: &Path) -> Result<Cow<'static, [u8]>> {
+    let builtin = name_of(path)
+        .and_then(|name| MODELS.iter().find(|(known, _)| *known == name))
+        .map(|&(_, bytes)| Cow::Borrowed(bytes));
+    match builtin {
+        Some(bytes) => Ok(bytes),
+        None => {
+            std::fs::read(path).map(Cow::Owned).map_err(|error| Error::io("read", path, &error))
+        }
+    }
+}
+
+/// Their names.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MODELS.iter().map(|(name, _)| *name)
+}
+
+/// A built-in model.
+///
+/// # Errors
+/// There is none of this name.
+pub fn checkpoint(name: &str) -> Result<Checkpoint> {
+    match MODELS.iter().find(|(known, _)| *known == name) {
+        Some((_, bytes)) => Checkpoint::from_bytes(bytes),
+        None => Err(Error::input(format!(
+            "there is no built-in model `{name}`; there are {}",
+            names().collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
