@@ -49,8 +49,8 @@ pub struct Train {
     /// built-in model: musicnn-msd or musicnn-mtt. With other moods, all but the last layer's are taken.
     ///
     /// Without --preset and --config, a checkpoint's layers and features are the run's. From a built-in
-    /// model, all tags of --data are learnt unless --moods names some, and of the layers only the last
-    /// is trained (--set train.trainable=back or all trains more).
+    /// model, all tags of --data are learnt unless --moods names some, and of the layers those after the
+    /// summary over time are trained (--set train.trainable=head or all trains less or more).
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// Stop after this many updates in all, as Ctrl-C would.
@@ -220,9 +220,10 @@ fn preset_of(init: &Path) -> Result<Option<(String, Preset)>> {
 /// How a built-in model is trained on: see docs/transfer.md for what was measured.
 fn transfer(train: &TrainKeys) -> TrainKeys {
     TrainKeys {
-        trainable: Trainable::Head,
-        epochs: 100,
+        trainable: Trainable::Back,
+        epochs: 200,
         patience: Some(20),
+        decay_rate: 1.0,
         weight_decay: 0.1,
         ..train.clone()
     }

@@ -87,7 +87,9 @@ impl ImportMusicnn {
             let bundle = Bundle::read(&self.package.join("musicnn").join(folder))?;
             let description = Description {
                 normalization: input_norm(&bundle)?,
-                moods: Some(moods.iter().map(|&mood| mood.to_owned()).collect()),
+                moods: Some(
+                    preset.moods.iter().filter(|tag| moods.contains(&&***tag)).cloned().collect(),
+                ),
                 source: Some(source.to_owned()),
                 notice: Some(notice.trim().to_owned()),
                 ..Description::untrained(&preset)

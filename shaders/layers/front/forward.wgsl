@@ -65,7 +65,10 @@ const WORST = -3.0e38;
 var<workgroup> keys: array<vec4f, 256>;
 var<workgroup> codes: array<u32, 256>;
 
-// By position of the tile, or the first alone: the greatest γ-signed activation, and its frequency.
+// The greatest γ-signed activation so far, and its frequency: of a vertical kernel's step, ...
+var<private> highest: vec4f;
+var<private> highest_at: vec4u;
+// ... or of each position of the tile.
 var<private> best: array<vec4f, 16>;
 var<private> frequency: array<vec4u, 16>;
 // Of this turn: the frequency of the first position, and how many positions count.
@@ -81,11 +84,16 @@ fn take(i: u32, sum: vec4f) {
     let distance = select(vec4f(), value - center, counts);
     total += distance;
     squares = fma(distance, distance, squares);
-    let slot = select(i, 0u, VERTICAL);
     let key = value * direction;
-    let better = counts & (key > best[slot]);
-    best[slot] = select(best[slot], key, better);
-    frequency[slot] = select(frequency[slot], vec4u(here + select(0u, i, VERTICAL)), better);
+    if VERTICAL {
+        let better = counts & (key > highest);
+        highest = select(highest, key, better);
+        highest_at = select(highest_at, vec4u(here + i), better);
+    } else {
+        let better = counts & (key > best[i]);
+        best[i] = select(best[i], key, better);
+        frequency[i] = select(frequency[i], vec4u(here), better);
+    }
 }
 
 fn packed(bytes: vec4u) -> u32 {
@@ -139,6 +147,7 @@ fn main(
     let i = places(quad);
     let signs = masked(quad, vec4f(gamma[i.x], gamma[i.y], gamma[i.z], gamma[i.w]));
     direction = select(vec4f(-1.0), vec4f(1.0), signs >= vec4f());
+    highest = vec4f(WORST);
     // One by one: an array that a loop walks over would not stay in registers.
     best[0] = vec4f(WORST);
     best[1] = vec4f(WORST);
@@ -173,8 +182,8 @@ fn main(
     if VERTICAL {
         if place.real {
             let at = (place.clip * quads + quad) * params.out_lines + place.line;
-            pooled[at] = best[0] * direction;
-            code[at] = packed(frequency[0]);
+            pooled[at] = highest * direction;
+            code[at] = packed(highest_at);
         }
     } else {
         compare(group.x, lane, 0u, quad, quads);
