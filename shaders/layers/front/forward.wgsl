@@ -65,19 +65,27 @@ const WORST = -3.0e38;
 var<workgroup> keys: array<vec4f, 256>;
 var<workgroup> codes: array<u32, 256>;
 
-// The greatest γ-signed activation so far, and its frequency: of a vertical kernel's step, ...
+// The greatest γ-signed activation so far, and its frequency, a byte a channel: of a vertical kernel's
+// step, ...
 var<private> highest: vec4f;
-var<private> highest_at: vec4u;
+var<private> highest_at: u32;
 // ... or of each position of the tile.
 var<private> best: array<vec4f, 16>;
-var<private> frequency: array<vec4u, 16>;
+var<private> frequency: array<u32, 16>;
 // Of this turn: the frequency of the first position, and how many positions count.
 var<private> here: u32;
 var<private> counted: u32;
 // The sign of γ.
 var<private> direction: vec4f;
 
-// There is no branch, which sixteen calls would multiply.
+// The bytes of `old`, those that have something better replaced by `byte`.
+fn replaced(old: u32, byte: u32, better: vec4<bool>) -> u32 {
+    let bytes = select(vec4u(), vec4u(0xffu, 0xff00u, 0xff0000u, 0xff000000u), better);
+    let mask = bytes.x | bytes.y | bytes.z | bytes.w;
+    return (old & ~mask) | ((byte * 0x01010101u) & mask);
+}
+
+// No branch depends on a lane, which sixteen calls would multiply.
 fn take(i: u32, sum: vec4f) {
     let counts = vec4<bool>(i < counted);
     let value = max(sum, vec4f());
@@ -88,11 +96,11 @@ fn take(i: u32, sum: vec4f) {
     if VERTICAL {
         let better = counts & (key > highest);
         highest = select(highest, key, better);
-        highest_at = select(highest_at, vec4u(here + i), better);
+        highest_at = replaced(highest_at, here + i, better);
     } else {
         let better = counts & (key > best[i]);
         best[i] = select(best[i], key, better);
-        frequency[i] = select(frequency[i], vec4u(here), better);
+        frequency[i] = replaced(frequency[i], here, better);
     }
 }
 
@@ -110,10 +118,10 @@ fn compare(group: u32, lane: u32, round: u32, quad: u32, quads: u32) {
     keys[LANES + lane] = best[round + 1u];
     keys[2u * LANES + lane] = best[round + 2u];
     keys[3u * LANES + lane] = best[round + 3u];
-    codes[lane] = packed(frequency[round]);
-    codes[LANES + lane] = packed(frequency[round + 1u]);
-    codes[2u * LANES + lane] = packed(frequency[round + 2u]);
-    codes[3u * LANES + lane] = packed(frequency[round + 3u]);
+    codes[lane] = frequency[round];
+    codes[LANES + lane] = frequency[round + 1u];
+    codes[2u * LANES + lane] = frequency[round + 2u];
+    codes[3u * LANES + lane] = frequency[round + 3u];
     workgroupBarrier();
     let item = group * (LANES / BANDS) + lane / 4u;
     let step = item % tiles() * TILE + round + lane % 4u;
@@ -183,7 +191,7 @@ fn main(
         if place.real {
             let at = (place.clip * quads + quad) * params.out_lines + place.line;
             pooled[at] = highest * direction;
-            code[at] = packed(highest_at);
+            code[at] = highest_at;
         }
     } else {
         compare(group.x, lane, 0u, quad, quads);
