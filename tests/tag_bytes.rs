@@ -249,6 +249,39 @@ fn m4a_moves_places_and_keeps_items() {
     refused(&m4a(&iloc, true), "places");
 }
 
+/// Whole files too, in which what lies behind the index could move without its place.
+#[test]
+fn m4a_with_places_in_doubt_is_left_alone() {
+    let tags = boxed(b"udta", &[&free(b"OTHER", &[b"kept"])]);
+    let (front, back) = (m4a(&tags, true), m4a(&tags, false));
+    let written = |file: &[u8], behind: &[u8]| {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, [file, behind].concat()).unwrap();
+        write(&path, &moods()).unwrap();
+        fs::read(&path).unwrap()
+    };
+    // Padding up to the end; and a box that some end at once, so that fragments follow.
+    let zeros = [0; 99];
+    assert_eq!(written(&front, &zeros), [written(&front, b""), zeros.to_vec()].concat());
+    refused(
+        &[&front, b"\0\0\0\0free".as_slice(), &boxed(b"moof", &[])].concat(),
+        "end of the file",
+    );
+    // Fragments behind the index that count from the start of the file.
+    let header = boxed(b"tfhd", &[&[0, 0, 0, 1, 0, 0, 0, 1], &[0; 8]]);
+    let run = boxed(b"trun", &[&[0, 0, 0, 1, 0, 0, 0, 1], &(front.len() as u32).to_be_bytes()]);
+    let fragment = boxed(b"moof", &[&boxed(b"traf", &[&header, &run])]);
+    refused(&[front.clone(), fragment].concat(), "other side");
+    // Places that count from the end of a tag in front, and a list of fragments in front.
+    refused(&[tag(4, 0, &[]), front.clone()].concat(), "lead into");
+    let (start, rest) = front.split_at(12);
+    refused(&[start, &boxed(b"sidx", &[]), rest].concat(), "not known");
+    // Behind an index at the end nothing moves.
+    let end = back.windows(4).position(|kind| kind == b"moof").unwrap() - 4;
+    written(&[&tag(4, 0, &[]), &back[..end]].concat(), b"");
+}
+
 #[test]
 fn wav_and_aiff_keep_chunks() {
     let title = frame(3, b"TIT2", b"\0T");

@@ -110,6 +110,30 @@ fn mp4() {
     assert_eq!(ilst.pictures().unwrap().count(), 1);
 }
 
+#[test]
+fn mp4_in_fragments() {
+    let folder = TempDir::new().unwrap();
+    let path = fixture(&folder, "tone-fragments.m4a");
+    let (mut bytes, sound) = (fs::read(&path).unwrap(), Waveform::read(&path).unwrap());
+    written_twice(&path, "----:com.apple.iTunes:MOOD");
+    // The same sound, whose places every fragment counts from the start of the file.
+    let find = |bytes: &[u8], kind: &[u8]| bytes.windows(4).position(|part| part == kind);
+    let mut at = 0;
+    while let Some(header) = find(&bytes[at..], b"tfhd") {
+        at += header;
+        let base = u64::from_be_bytes(bytes[at + 12..at + 20].try_into().unwrap());
+        bytes[at + 12..at + 20].fill(0);
+        at += find(&bytes[at..], b"trun").unwrap();
+        let offset = u32::from_be_bytes(bytes[at + 12..at + 16].try_into().unwrap());
+        bytes[at + 12..at + 16].copy_from_slice(&(offset + base as u32).to_be_bytes());
+    }
+    fs::write(&path, &bytes).unwrap();
+    assert!(sound == Waveform::read(&path).unwrap());
+    let told = write(&path, &moods(&["dark"])).unwrap_err().to_string();
+    assert!(told.contains("fragments.m4a") && told.contains("ffmpeg"), "{told}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
 /// Everything after the ID3v2 tag.
 fn stream(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).unwrap();

@@ -193,6 +193,20 @@ impl<'a> Content<'a> {
         Ok(true)
     }
 
+    /// Whether `range` holds nothing but zeros.
+    ///
+    /// # Errors
+    /// As [`Content::read`].
+    pub fn is_blank(&self, range: Range<u64>) -> Result<bool> {
+        for start in range.clone().step_by(BLOCK as usize) {
+            let block = self.read(start..range.end.min(start + BLOCK))?;
+            if block.iter().any(|&byte| byte != 0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Writes all of it.
     ///
     /// # Errors
@@ -212,5 +226,5 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Bytes that are compared at a time.
+/// Bytes that are looked at in one go.
 const BLOCK: u64 = 1 << 20;

@@ -3,7 +3,8 @@
 //! A box is its length (4 bytes; 1: eight bytes behind the kind; 0: up to the end), its kind, and
 //! its content. The tags are items of `moov/udta/meta/ilst`; a free one, `----`, holds who defined
 //! it (`mean`), its name, and texts (`data`). Some tables say where in the file sound lies. What
-//! lies behind `moov` moves as that grows, and so do they.
+//! lies behind `moov` moves as that grows, and so do they; where a place might not move with its
+//! sound, the file is left alone.
 
 use std::ops::Range;
 
@@ -22,8 +23,19 @@ const HANDLER: &[u8] = b"\0\0\0\0\0\0\0\0mdirappl\0\0\0\0\0\0\0\0\0";
 const NESTED: [&[u8; 4]; 7] = [b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"mfra"];
 /// How many of these may lie in one another; four do.
 const DEEPEST: usize = 8;
-/// `tfhd`'s flag for a place in the file.
+/// `tfhd`'s flag for a place in the file, and `trun`'s for how far it is from there.
 const HAS_BASE: u32 = 1;
+const HAS_OFFSET: u32 = 1;
+
+/// Why places cannot be moved with certainty, and what to do.
+const UNKNOWN: &str = "it has places of data that are not known how to move; copy its sound into \
+                       another file with `ffmpeg -i INPUT -c copy OUTPUT.m4a`, and tag that";
+const ACROSS: &str = "places of its fragments lie on the other side of its index (moov); copy its \
+                      sound into another file with `ffmpeg -i INPUT -c copy OUTPUT.m4a`, and tag that";
+const ASTRAY: &str = "places of its sound lead into its index (moov) or in front of its first box; \
+                      remove the ID3 tag in front of it if it has one, or make the file anew";
+const ENDLESS: &str = "a box that is no sound goes on to the end of the file, and programs differ in \
+                       what they read there; it may be damaged: make or download the file anew";
 
 #[derive(Clone)]
 struct BoxAt {
@@ -168,8 +180,8 @@ pub struct Mp4 {
     /// Items that name moods, and what they name.
     moods: Vec<(Range<u64>, Vec<String>)>,
     tables: Vec<Table>,
-    /// A table of places that are not known how to move.
-    unknown: bool,
+    /// Why not all places can be moved with certainty, if they cannot.
+    doubt: Option<&'static str>,
     rest: Vec<Part>,
 }
 
@@ -185,7 +197,7 @@ impl Mp4 {
         let way = vec![index.clone()];
         let (moods, tables) = (Vec::new(), Vec::new());
         let rest = vec![Part::Kept(0..start)];
-        let mut mp4 = Self { way, end: 0, moods, tables, unknown: false, rest, top };
+        let mut mp4 = Self { way, end: 0, moods, tables, doubt: None, rest, top };
         for it in mp4.top.clone() {
             match &it.kind {
                 b"moov" => mp4.walk_way(content, it, &[b"udta", b"meta", b"ilst"])?,
@@ -244,33 +256,87 @@ impl Mp4 {
                 .ok_or_else(|| Error::input("its boxes lie too deep in one another"))?;
             self.rest.push(Part::Kept(it.range.start..it.inner.start));
             let (children, behind) = boxes(content, it.inner.clone())?;
+            if it.kind == *b"traf" && self.leads_across(content, it, &children)? {
+                self.doubt = Some(ACROSS);
+            }
             for child in &children {
                 self.walk(content, child, deeper)?;
             }
             self.keep(behind);
             return Ok(());
         }
-        self.unknown |= match &it.kind {
+        let unknown = match &it.kind {
             b"saio" => true,
+            // It counts from its own end.
+            b"sidx" => it.range.start < self.moving(),
             b"meta" => content.read(it.inner.clone())?.windows(4).any(|kind| kind == b"iloc"),
             _ => false,
         };
+        if unknown {
+            self.doubt = Some(UNKNOWN);
+        }
+        // Zeros up to the end are padding.
+        let endless = content.array(it.range.start)? == [0; 4] && it.kind != *b"mdat";
+        if endless && !content.is_blank(it.inner.clone())? {
+            self.doubt = Some(ENDLESS);
+        }
         let Some(table) = Table::of(content, it)? else {
             self.rest.push(Part::Kept(it.range.clone()));
             return Ok(());
         };
         // Which box each place leads to, and where in it.
-        let mut leads = Vec::new();
+        let (mut leads, mut astray) = (Vec::new(), false);
         let bytes = table.with(content, |place| {
             let index = self.top.partition_point(|it| it.range.start <= place);
             let start = index.checked_sub(1).map_or(0, |index| self.top[index].range.start);
             leads.extend((index as u32).to_le_bytes());
             leads.extend((place - start).to_le_bytes());
+            // No sound is there: places count from the end of a tag in front, or are damaged.
+            astray |= place < self.top[0].range.start || self.way[0].range.contains(&place);
             Ok(0)
         })?;
+        if astray {
+            self.doubt = Some(ASTRAY);
+        }
         self.rest.extend([Part::Value(bytes), Part::Value(leads)]);
         self.tables.push(table);
         Ok(())
+    }
+
+    /// What lies here and behind moves.
+    fn moving(&self) -> u64 {
+        self.way[0].range.end
+    }
+
+    /// Whether a fragment (`traf`), the place that it counts from, and its sound lie on both sides of
+    /// the index: not all of them would move.
+    fn leads_across(
+        &self,
+        content: &Content<'_>,
+        fragment: &BoxAt,
+        children: &[BoxAt],
+    ) -> Result<bool> {
+        // The start of the outermost box, unless the header has another.
+        let index = self.top.partition_point(|it| it.range.start <= fragment.range.start);
+        let mut base = self.top[index - 1].range.start;
+        for child in children {
+            let at = child.inner.start;
+            let has = |flag| Ok::<_, Error>(u32::from_be_bytes(content.array(at)?) & flag != 0);
+            if child.kind == *b"tfhd" && has(HAS_BASE)? {
+                base = u64::from_be_bytes(content.array(at + 8)?);
+            } else if child.kind == *b"trun" {
+                let offset = match has(HAS_OFFSET)? {
+                    true => i32::from_be_bytes(content.array(at + 8)?),
+                    false => 0,
+                };
+                let moves = |place: u64| place >= self.moving();
+                let sound = base.saturating_add_signed(offset.into());
+                if [base, sound].map(moves) != [moves(fragment.range.start); 2] {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// New lengths of the boxes on the way, and new places, once `edits` are made.
@@ -291,7 +357,7 @@ impl Mp4 {
                 }
             }
         }
-        let moving = self.way[0].range.end;
+        let moving = self.moving();
         for table in &self.tables {
             let bytes = table.with(content, |place| match place >= moving {
                 true => place.checked_add_signed(growth).ok_or_else(too_long),
@@ -299,8 +365,11 @@ impl Mp4 {
             })?;
             edits.push(Edit { range: table.range.clone(), bytes });
         }
-        if self.unknown && growth != 0 && self.top.iter().any(|it| it.range.start >= moving) {
-            return Err(Error::input("it has places of data that cannot be moved with certainty"));
+        if let Some(doubt) = self.doubt
+            && growth != 0
+            && self.top.iter().any(|it| it.range.start >= moving)
+        {
+            return Err(Error::input(doubt));
         }
         Ok(edits)
     }
