@@ -44,7 +44,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 // [clips, bands, steps]
 @group(0) @binding(1) var<storage, read> input: array<f32>;
-// A window that begins at quad params.first. For each quad: [rows, taps in groups of four], filled up
+// A window that begins at quad params.first. For each quad: [rows, taps in groups of eight], filled up
 // to a multiple of 16.
 @group(0) @binding(2) var<uniform> weight: array<vec4f, 4096>;
 // [out_channels]
@@ -149,7 +149,7 @@ fn main(
 ) {
     let quads = (params.out_channels + 3u) / 4u;
     let quad = params.first + group.y;
-    let weights = group.y * ((params.rows * 4u * groups() + 15u) & ~15u);
+    let weights = group.y * ((params.rows * 8u * groups() + 15u) & ~15u);
     let b = bias_of(quad);
     center = pivot_of(quad);
     let i = places(quad);

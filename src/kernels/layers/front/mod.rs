@@ -247,7 +247,7 @@ parameters! {
 }
 
 /// Taps that a thread takes at a time.
-const GROUP: u32 = 4;
+const GROUP: u32 = 8;
 /// Positions that a thread computes at a time.
 const TILE: u32 = 16;
 /// Lanes that share a tile of a kernel that is not vertical.

@@ -30,7 +30,7 @@ mod tests {
         // Channel 1, band 2 of 3, step 1 of 2.
         let vertical = packing(2, [3, 2]);
         assert_eq!(vertical.len(), 64);
-        assert_eq!(vertical[4 * (4 + 2) + 1], 6 + 2 * 2 + 1);
+        assert_eq!(vertical[4 * (8 + 2) + 1], 6 + 2 * 2 + 1);
         // Channel 5, band 1 of 2, step 4 of 5.
         let horizontal = packing(6, [2, 5]);
         assert_eq!(horizontal.len(), 2 * 64);
