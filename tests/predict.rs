@@ -334,7 +334,8 @@ fn many_ended_by(end: fn(&mut std::process::Child)) -> (String, std::process::Ex
     let mut child = program(root, &arguments).spawn().unwrap();
     let mut output = child.stdout.take().unwrap();
     let mut text = Vec::new();
-    while !text.ends_with(b"}") {
+    // The end of an entry, not of the moods in it.
+    while !text.ends_with(b"\n  }") {
         let mut byte = [0];
         assert_eq!(output.read(&mut byte).unwrap(), 1, "nothing is told before the end");
         text.push(byte[0]);

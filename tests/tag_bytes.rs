@@ -181,6 +181,12 @@ fn ogg_is_laid_over_pages_anew() {
     ]);
     becomes(&before, &[&pages, &other[..], b"between", &ours(4), &tail].concat());
 
+    // A page that players skip, since its checksum is wrong, is not made one that they believe.
+    let mut damaged = around(&packet(&[b"TITLE"]));
+    let at = damaged.windows(5).position(|bytes| bytes == b"TITLE").expect("it is there");
+    damaged[at] = b't';
+    refused(&damaged, "checksum");
+
     // Nothing is told apart where the comments do not end.
     refused(&before[..300], "comments");
     refused(&page(2, 0, 5, 0, &[4], b"what"), "Vorbis");

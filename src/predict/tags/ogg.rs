@@ -123,6 +123,11 @@ impl Page {
         bytes
     }
 
+    /// The checksum that it would have with `body` in its segments.
+    fn checksum(&self, body: &[u8]) -> [u8; 4] {
+        self.bytes(body)[CHECKSUM..CHECKSUM + 4].try_into().expect("four bytes")
+    }
+
     /// Another number for it. The checksum is linear: it changes by that of what changes, so that a
     /// damaged page stays one.
     fn renumber(&self, content: &Content<'_>, number: u32) -> Result<Edit> {
@@ -189,6 +194,12 @@ impl Ogg {
             }
             let ends = page.lacing.iter().position(|&length| usize::from(length) < FULL);
             let body = content.read(page.body())?;
+            // Players skip it. Laid anew it would have a right one, and they would believe it.
+            if content.array::<4>(page.at + CHECKSUM as u64)? != page.checksum(&body) {
+                return Err(Error::input(
+                    "a page of its comments is damaged: its checksum is wrong",
+                ));
+            }
             let segments = ends.map_or(page.lacing.len(), |end| end + 1);
             let (own, rest) = page.lacing.split_at(segments);
             let length = own.iter().map(|&length| usize::from(length)).sum();
