@@ -223,6 +223,15 @@ fn positions_that_no_packets_stand_behind_are_not_believed() {
     assert_eq!(soon(&late, "late.ogg", "late").unwrap(), whole);
 }
 
+/// Without `empty_moov`, ffmpeg's index has the first part of the music and its length.
+#[test]
+fn fragments_behind_an_index_of_their_beginning_are_heard() {
+    let file = bytes("tone-index-and-fragments.m4a");
+    let heard = soon(&file, "hybrid.m4a", "hybrid").unwrap();
+    assert!((16_000..18_000).contains(&heard.len()), "{}", heard.len());
+    assert!(heard[12_000..16_000].iter().any(|sample| sample.abs() > 0.05));
+}
+
 #[test]
 fn counts_of_mp4_are_held_against_the_file() {
     for (name, mark, places) in [

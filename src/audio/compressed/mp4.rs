@@ -51,6 +51,16 @@ pub fn edit_of_first_audio_track(path: &Path, start: u64) -> Option<Edit> {
     None
 }
 
+/// Whether the file goes on in fragments behind its index.
+pub fn has_fragments(path: &Path, start: u64) -> bool {
+    let top = || {
+        let mut file = BufReader::new(File::open(path).ok()?);
+        let end = file.seek(SeekFrom::End(0)).ok()?;
+        boxes(&mut file, start..end)
+    };
+    top().is_some_and(|top| top.iter().any(|(name, _)| name == b"moof"))
+}
+
 /// How many packets the tables claim for all audio tracks. None where the tables are broken: they
 /// claim more packets than they have entries for, or than the file has bytes. The demultiplexer
 /// would go through them one by one.

@@ -233,7 +233,11 @@ impl Stream {
             && let Some(edit) = mp4::edit_of_first_audio_track(&self.path, self.stretch.bytes.start)
         {
             if let Some(length) = edit.length {
-                end = end.min(self.packets.frame_at(edit.start.saturating_add(length)));
+                let until = self.packets.frame_at(edit.start.saturating_add(length));
+                // An index in front of fragments may speak of what lies before them alone.
+                if !self.has_fragments() || end <= until.saturating_add(PADDING) {
+                    end = end.min(until);
+                }
             }
             end = end.saturating_sub(self.packets.begin_at(edit.start));
         }
@@ -247,15 +251,23 @@ impl Stream {
         Err(Error::input(format!("{} holds no audio samples", self.path.display())))
     }
 
+    /// Whether parts of the file have indexes of their own.
+    fn has_fragments(&self) -> bool {
+        self.stretch.format == Format::Mp4
+            && mp4::has_fragments(&self.path, self.stretch.bytes.start)
+    }
+
     /// Whether there is a packet that ends there or a little later. What CAF says of its packets is
-    /// not looked up in them, and joined FLAC files have the count of the first.
+    /// not looked up in them, joined FLAC files have the count of the first, and the index in front of
+    /// fragments may count what lies before them alone.
     fn ends_at(&mut self, end: i64) -> bool {
         self.position = None;
         let format = self.stretch.format;
         let reaches = format != Format::Caf
             && self.packets.seek(end - 1)
             && matches!(self.packets.next(), Ok(Some((_, place))) if place.end >= end);
-        reaches && (format != Format::Flac || matches!(self.packets.next(), Ok(None)))
+        let may_go_on = format == Format::Flac || self.has_fragments();
+        reaches && (!may_go_on || matches!(self.packets.next(), Ok(None)))
     }
 
     /// Passes over all packets, and returns the frame after the last.
