@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Common, Format, open_device, run_again, to_json};
+use super::{Common, Format, model, open_device, run_again, to_json};
 use crate::Result;
 use crate::dataset::manifest::{self, Track};
 use crate::files::check_output;
 use crate::metrics::Interval;
-use crate::model::checkpoint::Checkpoint;
 use crate::output;
 use crate::predict::evaluate::{Evaluation, evaluate};
 use crate::run::write_predictions;
@@ -48,7 +47,7 @@ pub struct Evaluate {
 impl Evaluate {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
-        let checkpoint = Checkpoint::read(&self.model)?;
+        let checkpoint = model::open(&self.model)?;
         let tracks = manifest::read(&self.data, self.audio_root.as_deref())?
             .tell(|note| progress.note(note));
         if let Some(path) = &self.predictions {

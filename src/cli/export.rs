@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::model;
 use crate::Result;
 use crate::files::{check_output, write_atomically};
-use crate::model::checkpoint::Checkpoint;
 use crate::model::onnx::{Input, export};
 use crate::output;
 
@@ -30,7 +30,7 @@ pub struct Export {
 
 impl Export {
     pub fn run(&self) -> Result<()> {
-        let checkpoint = Checkpoint::read(&self.model)?;
+        let checkpoint = model::open(&self.model)?;
         check_output(&self.out, [&self.model])?;
         let input = if self.with_features { Input::Samples } else { Input::LogMel };
         let bytes =

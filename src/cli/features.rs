@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, list_errors, open_device, run_again};
+use super::{Common, list_errors, model, open_device, run_again};
 use crate::audio::find_audio;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::export::{Exported, export, jobs, open};
 use crate::dataset::features::FeatureRecipe;
 use crate::files::{check_distinct, names_note};
-use crate::model::checkpoint::Checkpoint;
 use crate::model::preset::Preset;
 use crate::{Error, Result};
 
@@ -46,11 +45,13 @@ pub struct Features {
 impl Features {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
-        let preset = match (&self.config, &self.model, &self.preset) {
+        let mut preset = match (&self.config, &self.model, &self.preset) {
             (Some(path), _, _) => Preset::from_file(path)?,
-            (_, Some(path), _) => Checkpoint::read(path)?.description()?.preset,
+            (_, Some(path), _) => model::open(path)?.description()?.preset,
             (_, _, name) => Preset::named(name.as_deref().unwrap_or("paper"))?,
         };
+        // The centre clip alone is written.
+        preset.audio.windows = None;
         preset.validate()?;
         let recipe = FeatureRecipe::of(&preset);
         let found = find_audio(&self.paths)?;

@@ -66,7 +66,7 @@ pub struct Predict {
     /// Write the moods into the tag MOOD of each file, in place of what it says there.
     ///
     /// Written are the moods that reach their thresholds, the most probable first, or the most
-    /// probable one where none does. ID3v2.4 has TMOO, ID3v2.3 TXXX:MOOD, FLAC and Ogg MOOD, M4A
+    /// probable one where none does (nothing then of a built-in model). ID3v2.4 has TMOO, ID3v2.3 TXXX:MOOD, FLAC and Ogg MOOD, M4A
     /// ----:com.apple.iTunes:MOOD. Every other byte stays as it is: a file is left alone where that
     /// cannot be made sure of.
     #[arg(long)]

@@ -62,6 +62,14 @@ impl Similar {
         let found = find_audio(&self.library)?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
         if let Some(playlist) = &self.playlist {
+            let folder = playlist.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                return Err(Error::input(format!(
+                    "--playlist {}: there is no folder {}; make it first",
+                    playlist.display(),
+                    folder.display()
+                )));
+            }
             playlist::check_free(playlist)?;
             check_output(playlist, found.files.iter().chain([&self.model, &self.song]))?;
         }

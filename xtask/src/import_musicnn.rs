@@ -68,6 +68,9 @@ const NETWORKS: [Published; 2] = [
     },
 ];
 
+/// From which probability on a song counts as having a tag, until somebody measures it for each.
+const THRESHOLD: f64 = 0.1;
+
 /// What TensorFlow adds to the variance, and what this program does.
 const EPSILONS: [f64; 2] = [1e-3, 1e-5];
 /// Banks of the front, and convolutions of the middle.
@@ -90,6 +93,7 @@ impl ImportMusicnn {
                 moods: Some(
                     preset.moods.iter().filter(|tag| moods.contains(&&***tag)).cloned().collect(),
                 ),
+                thresholds: Some(vec![Some(THRESHOLD); preset.moods.len()]),
                 source: Some(source.to_owned()),
                 notice: Some(notice.trim().to_owned()),
                 ..Description::untrained(&preset)

@@ -151,7 +151,8 @@ impl<'a> Results<'a> {
         let reaches =
             |(mood, probability): &&(&str, f32)| self.description.reaches(mood, *probability);
         let mut chosen: Vec<_> = ranked.iter().filter(reaches).collect();
-        if chosen.is_empty() {
+        // A model that knows much besides moods may have none for a song.
+        if chosen.is_empty() && self.description.moods.is_none() {
             chosen.extend(ranked.first());
         }
         chosen.into_iter().map(|(name, _)| (*name).to_owned()).collect()
@@ -159,6 +160,13 @@ impl<'a> Results<'a> {
 
     fn tag(&mut self, path: &Path, moods: &Moods) {
         let chosen = self.chosen(moods);
+        if chosen.is_empty() {
+            if self.command.dry_run {
+                let path = path_text(path);
+                self.progress.always(&format!("{path}: no mood reaches its threshold: no tag"));
+            }
+            return;
+        }
         let change = match self.command.dry_run {
             true => tags::preview(path, &chosen),
             false => tags::write(path, &chosen),
