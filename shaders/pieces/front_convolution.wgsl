@@ -7,7 +7,8 @@
 // slides over the line eight taps at a time. Sums are not kept in registers by a software adapter; with
 // the taps innermost it loads and stores each once for eight of them.
 //
-// A kernel gives `input`, `weight`, `params`, and take(i, sum), which is called for each of the 16.
+// A kernel gives `weight`, `params`, and take(i, sum), which is called for each of the 16. The piece
+// `front_input` goes with this one.
 
 const TILE = 16u;
 const LANES = 64u;
@@ -63,13 +64,6 @@ fn turned(place: Place, turn: u32) -> Place {
     return Place(place.clip, select(0u, line, inside), place.first, place.real && inside);
 }
 
-// The standardised input at a position of the line that begins at `row`; zero outside.
-fn load(row: u32, limit: i32, position: i32) -> f32 {
-    let at = row + u32(clamp(position, 0, i32(params.length) - 1)) * params.along;
-    let value = (input[at] - params.mean) * params.inverse_deviation;
-    return select(0.0, value, position >= 0 && position < limit);
-}
-
 // `weights` is where the quad's weights begin.
 fn convolve(place: Place, weights: u32, b: vec4f) {
     var s0 = b; var s1 = b; var s2 = b; var s3 = b;
@@ -78,37 +72,34 @@ fn convolve(place: Place, weights: u32, b: vec4f) {
     var s12 = b; var s13 = b; var s14 = b; var s15 = b;
     var r = 0u;
     loop {
-        let other = i32(place.line) + i32(r) - i32(params.above);
-        let limit = select(0, i32(params.length), other >= 0 && other < i32(params.lines));
-        let row = place.clip * params.length * params.lines
-            + u32(clamp(other, 0, i32(params.lines) - 1)) * params.across;
+        let source = line_of(place.clip, place.line, r);
         var at = i32(place.first) - i32(params.before);
-        var x0 = load(row, limit, at);
-        var x1 = load(row, limit, at + 1);
-        var x2 = load(row, limit, at + 2);
-        var x3 = load(row, limit, at + 3);
-        var x4 = load(row, limit, at + 4);
-        var x5 = load(row, limit, at + 5);
-        var x6 = load(row, limit, at + 6);
-        var x7 = load(row, limit, at + 7);
-        var x8 = load(row, limit, at + 8);
-        var x9 = load(row, limit, at + 9);
-        var x10 = load(row, limit, at + 10);
-        var x11 = load(row, limit, at + 11);
-        var x12 = load(row, limit, at + 12);
-        var x13 = load(row, limit, at + 13);
-        var x14 = load(row, limit, at + 14);
+        var x0 = load(source, at);
+        var x1 = load(source, at + 1);
+        var x2 = load(source, at + 2);
+        var x3 = load(source, at + 3);
+        var x4 = load(source, at + 4);
+        var x5 = load(source, at + 5);
+        var x6 = load(source, at + 6);
+        var x7 = load(source, at + 7);
+        var x8 = load(source, at + 8);
+        var x9 = load(source, at + 9);
+        var x10 = load(source, at + 10);
+        var x11 = load(source, at + 11);
+        var x12 = load(source, at + 12);
+        var x13 = load(source, at + 13);
+        var x14 = load(source, at + 14);
         var tap = weights + r * 8u * groups();
         var g = 0u;
         loop {
-            let x15 = load(row, limit, at + 15);
-            let x16 = load(row, limit, at + 16);
-            let x17 = load(row, limit, at + 17);
-            let x18 = load(row, limit, at + 18);
-            let x19 = load(row, limit, at + 19);
-            let x20 = load(row, limit, at + 20);
-            let x21 = load(row, limit, at + 21);
-            let x22 = load(row, limit, at + 22);
+            let x15 = load(source, at + 15);
+            let x16 = load(source, at + 16);
+            let x17 = load(source, at + 17);
+            let x18 = load(source, at + 18);
+            let x19 = load(source, at + 19);
+            let x20 = load(source, at + 20);
+            let x21 = load(source, at + 21);
+            let x22 = load(source, at + 22);
             let w0 = weight[tap];
             let w1 = weight[tap + 1u];
             let w2 = weight[tap + 2u];

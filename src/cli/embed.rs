@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{Common, list_errors, model, open_device, run_again, stop_on_interrupt};
 use crate::audio::find_audio;
+use crate::dataset::cache::FeatureCache;
 use crate::files::{check_output, names_note, path_text, write_atomically};
 use crate::model::builtin;
 use crate::predict::embeddings::{Embeddings, embed};
@@ -62,8 +63,10 @@ impl Embed {
         let device = open_device(&self.common.device, &progress)?;
         let mut tagger = model::tagger(&checkpoint, &self.model, self.windows, &device)?;
         let bar = progress.bar("embedding", found.files.len());
-        let embedded = embed(&mut tagger, &found.files, &stop, &|done| bar.at(done))
-            .map_err(|error| run_again(error, "nothing is written"))?;
+        let (name, files, cache) = (device.identity(), &found.files, FeatureCache::open(None)?);
+        let embedded =
+            embed(&mut tagger, &checkpoint, &name, files, &cache, &stop, &|done| bar.at(done))
+                .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
         drop(bar);
         let Embeddings { files, vectors, failed: broken } = embedded;
         failed.extend(broken);

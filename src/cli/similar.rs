@@ -15,7 +15,7 @@ use crate::dataset::cache::FeatureCache;
 use crate::files::{check_output, names_note, path_text};
 use crate::model::builtin;
 use crate::output;
-use crate::predict::embeddings::{Embeddings, embed_cached, nearest};
+use crate::predict::embeddings::{Embeddings, embed, nearest};
 use crate::predict::playlist::{self, Entry};
 use crate::report::audio_files;
 use crate::{Error, Result};
@@ -86,10 +86,8 @@ impl Similar {
         let bar = progress.bar("listening", files.len());
         let name = device.identity();
         let embedded =
-            embed_cached(&mut tagger, &checkpoint, &name, &files, &cache, &stop, &|done| {
-                bar.at(done)
-            })
-            .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
+            embed(&mut tagger, &checkpoint, &name, &files, &cache, &stop, &|done| bar.at(done))
+                .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
         drop(bar);
         let Embeddings { files: heard, vectors, failed: broken } = embedded;
         if stop.load(Ordering::Relaxed) && heard.len() + broken.len() < files.len() {
@@ -139,12 +137,7 @@ impl Similar {
                 audio_files(entries.len() - without.len()),
                 path.display()
             ));
-            failed.extend(without.into_iter().map(|entry| {
-                Error::input(format!(
-                    "{:?} cannot stand in a playlist: its name has a line break; rename it",
-                    entry.path
-                ))
-            }));
+            failed.extend(without.into_iter().map(|entry| playlist::left_out(&entry.path)));
         }
         match failed.is_empty() {
             true => Ok(()),

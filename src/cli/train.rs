@@ -151,14 +151,14 @@ impl Train {
             _ => None,
         };
         let transfers = begun.is_some() && init.as_deref().and_then(builtin::name_of).is_some();
-        let (name, mut preset) = match (&self.preset, &self.config) {
-            (None, None) if begun.is_some() => begun.unwrap_or_else(|| unreachable!("it is some")),
-            (_, Some(path)) => {
+        let (name, mut preset) = match (&self.preset, &self.config, begun) {
+            (_, _, Some(begun)) => begun,
+            (_, Some(path), _) => {
                 let name = path.file_stem().unwrap_or(path.as_os_str());
                 (name.to_string_lossy().into_owned(), Preset::from_file(path)?)
             }
-            (Some(name), None) => (name.clone(), Preset::named(name)?),
-            (None, None) => {
+            (Some(name), None, _) => (name.clone(), Preset::named(name)?),
+            (None, None, _) => {
                 let name = if self.source.is_given() { "paper" } else { "demo" };
                 (name.to_owned(), Preset::named(name)?)
             }

@@ -26,11 +26,8 @@ pub fn name_of(path: &Path) -> Option<&str> {
 /// # Errors
 /// The file cannot be read.
 pub fn bytes(path: &Path) -> Result<Cow<'static, [u8]>> {
-    let builtin = name_of(path)
-        .and_then(|name| MODELS.iter().find(|(known, _)| *known == name))
-        .map(|&(_, bytes)| Cow::Borrowed(bytes));
-    match builtin {
-        Some(bytes) => Ok(bytes),
+    match name_of(path).and_then(find) {
+        Some(bytes) => Ok(Cow::Borrowed(bytes)),
         None => {
             std::fs::read(path).map(Cow::Owned).map_err(|error| Error::io("read", path, &error))
         }
@@ -42,13 +39,17 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|(name, _)| *name)
 }
 
+fn find(name: &str) -> Option<&'static [u8]> {
+    MODELS.iter().find(|(known, _)| *known == name).map(|&(_, bytes)| bytes)
+}
+
 /// A built-in model.
 ///
 /// # Errors
 /// There is none of this name.
 pub fn checkpoint(name: &str) -> Result<Checkpoint> {
-    match MODELS.iter().find(|(known, _)| *known == name) {
-        Some((_, bytes)) => Checkpoint::from_bytes(bytes),
+    match find(name) {
+        Some(bytes) => Checkpoint::from_bytes(bytes),
         None => Err(Error::input(format!(
             "there is no built-in model `{name}`; there are {}",
             names().collect::<Vec<_>>().join(", ")

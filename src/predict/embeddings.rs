@@ -23,38 +23,12 @@ pub struct Embeddings {
     pub failed: Vec<Error>,
 }
 
-/// Listens to `files`; `progress` is told how many are done.
-///
-/// # Errors
-/// The device fails.
-pub fn embed(
-    tagger: &mut Tagger,
-    files: &[PathBuf],
-    stop: &AtomicBool,
-    progress: &dyn Fn(usize),
-) -> Result<Embeddings> {
-    tagger.set_embedding(true);
-    let mut all = Embeddings::default();
-    predict_files(tagger, files, stop, &mut |file, result| {
-        match result {
-            Ok(prediction) => {
-                all.files.push(files[file].clone());
-                all.vectors.push(prediction.embedding);
-            }
-            Err(error) => all.failed.push(error),
-        }
-        progress(all.files.len() + all.failed.len());
-        Ok(())
-    })?;
-    Ok(all)
-}
-
-/// As [`embed`], but files that the same model on the same `device` has listened to before are taken
-/// from the cache, which keeps those that it had not.
+/// Listens to `files`. Those that the same model on the same `device` has listened to before are taken from
+/// the cache, which keeps the others. `progress` is told how many are done.
 ///
 /// # Errors
 /// The device or the cache fails.
-pub fn embed_cached(
+pub fn embed(
     tagger: &mut Tagger,
     checkpoint: &Checkpoint,
     device: &str,

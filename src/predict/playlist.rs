@@ -52,6 +52,13 @@ pub fn check_free(path: &Path) -> Result<()> {
     }
 }
 
+/// Why a file is left out of a playlist.
+pub fn left_out(path: &Path) -> Error {
+    Error::input(format!(
+        "{path:?} cannot stand in a playlist: its name has a line break; rename it"
+    ))
+}
+
 /// Writes a playlist of `entries`, the most probable first. Files below the playlist's folder are
 /// named from there, so that the folder can move; others by their whole path. Returns the entries
 /// that are left out, since no playlist can hold a line break.

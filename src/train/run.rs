@@ -117,7 +117,7 @@ impl Run {
             session.set_class_weights(balanced_weights(targets, config.preset.moods.len()));
         }
         progress.note(&format!("shaders ready after {:.1} s", started.elapsed().as_secs_f64()));
-        let config_preset = config.preset.clone();
+        let frozen = frozen_tensors(&begin, &config.preset)?;
         let mut run = Self {
             config,
             folder,
@@ -128,7 +128,7 @@ impl Run {
             metrics: Vec::new(),
             device: device.clone(),
             pace: Vec::new(),
-            frozen: frozen_tensors(&begin, &config_preset)?,
+            frozen,
             embedder,
             notice: said.notice,
         };

@@ -44,25 +44,6 @@ struct Params {
 // [shares, out_quads, 2]
 @group(0) @binding(7) var<storage, read_write> partial: array<vec4f>;
 
-// Where a thread's results go, and how many there are.
-var<private> base: u32;
-var<private> count: u32;
-
-fn aim(quad: u32, first: u32, results: u32) {
-    base = first;
-    count = results;
-    center = pivot_of(quad);
-}
-
-fn store(position: u32, sum: vec4f) {
-    if position < count {
-        let value = max(sum, vec4f());
-        output[base + position * params.along] = value;
-        total += value - center;
-        squares += (value - center) * (value - center);
-    }
-}
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,

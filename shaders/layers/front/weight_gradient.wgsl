@@ -50,13 +50,6 @@ const SEGMENT = 64u;
 
 var<workgroup> sums: array<vec4f, 512>;
 
-// The standardised input at a position of the line that begins at `row`; zero outside.
-fn load(row: u32, limit: i32, position: i32) -> f32 {
-    let at = row + u32(clamp(position, 0, i32(params.length) - 1)) * params.along;
-    let value = (input[at] - params.mean) * params.inverse_deviation;
-    return select(0.0, value, position >= 0 && position < limit);
-}
-
 // Adds up eight taps of the run that begins at `first`, over the lanes that had a segment.
 fn put(lane: u32, busy: u32, quad_at: u32, r: u32, first: u32) {
     workgroupBarrier();
@@ -103,27 +96,24 @@ fn main(
         // Neighbouring lanes take neighbouring memory.
         let line = select(i / segments, i % params.out_lines, VERTICAL);
         let first = segment * select(i % segments, i / params.out_lines, VERTICAL);
-        let other = i32(line) + i32(r) - i32(params.above);
-        let limit = select(0, i32(params.length), other >= 0 && other < i32(params.lines));
-        let row = (params.first_clip + clip) * params.length * params.lines
-            + u32(clamp(other, 0, i32(params.lines) - 1)) * params.across;
+        let source = line_of(params.first_clip + clip, line, r);
         let d_row = (clip * quads + group.y) * params.out_length * params.out_lines + line * across;
         var at = i32(first + TAPS * run) - i32(params.before);
-        var x0 = load(row, limit, at);
-        var x1 = load(row, limit, at + 1);
-        var x2 = load(row, limit, at + 2);
-        var x3 = load(row, limit, at + 3);
-        var x4 = load(row, limit, at + 4);
-        var x5 = load(row, limit, at + 5);
-        var x6 = load(row, limit, at + 6);
-        var x7 = load(row, limit, at + 7);
-        var x8 = load(row, limit, at + 8);
-        var x9 = load(row, limit, at + 9);
-        var x10 = load(row, limit, at + 10);
-        var x11 = load(row, limit, at + 11);
-        var x12 = load(row, limit, at + 12);
-        var x13 = load(row, limit, at + 13);
-        var x14 = load(row, limit, at + 14);
+        var x0 = load(source, at);
+        var x1 = load(source, at + 1);
+        var x2 = load(source, at + 2);
+        var x3 = load(source, at + 3);
+        var x4 = load(source, at + 4);
+        var x5 = load(source, at + 5);
+        var x6 = load(source, at + 6);
+        var x7 = load(source, at + 7);
+        var x8 = load(source, at + 8);
+        var x9 = load(source, at + 9);
+        var x10 = load(source, at + 10);
+        var x11 = load(source, at + 11);
+        var x12 = load(source, at + 12);
+        var x13 = load(source, at + 13);
+        var x14 = load(source, at + 14);
         let end = min(first + segment, params.out_length);
         // Two positions at once: each sum is then loaded and stored half as often where registers do
         // not hold them all.
@@ -132,8 +122,8 @@ fn main(
             let d0 = gradient[d_row + p * along];
             let last = min(p + 1u, params.out_length - 1u);
             let d1 = select(vec4f(), gradient[d_row + last * along], p + 1u < end);
-            let x15 = load(row, limit, at + 15);
-            let x16 = load(row, limit, at + 16);
+            let x15 = load(source, at + 15);
+            let x16 = load(source, at + 16);
             b += d0 + d1;
             t0 = fma(d1, vec4f(x1), fma(d0, vec4f(x0), t0));
             t1 = fma(d1, vec4f(x2), fma(d0, vec4f(x1), t1));

@@ -210,8 +210,11 @@ impl Stream {
 
     /// Finds the length: what the header says if the end is there, else what is there.
     fn measure(&mut self, said_to_end: Option<i64>) -> Result<()> {
+        let has_fragments = self.stretch.format == Format::Mp4
+            && mp4::has_fragments(&self.path, self.stretch.bytes.start);
+        let may_go_on = self.stretch.format == Format::Flac || has_fragments;
         let mut end = match said_to_end {
-            Some(end) if self.may_seek && self.ends_at(end) => end,
+            Some(end) if self.may_seek && self.ends_at(end, may_go_on) => end,
             _ => {
                 let end = self.walk_to_the_end()?;
                 self.truncated = match (self.stretch.format, said_to_end) {
@@ -235,7 +238,7 @@ impl Stream {
             if let Some(length) = edit.length {
                 let until = self.packets.frame_at(edit.start.saturating_add(length));
                 // An index in front of fragments may speak of what lies before them alone.
-                if !self.has_fragments() || end <= until.saturating_add(PADDING) {
+                if !has_fragments || end <= until.saturating_add(PADDING) {
                     end = end.min(until);
                 }
             }
@@ -251,22 +254,15 @@ impl Stream {
         Err(Error::input(format!("{} holds no audio samples", self.path.display())))
     }
 
-    /// Whether parts of the file have indexes of their own.
-    fn has_fragments(&self) -> bool {
-        self.stretch.format == Format::Mp4
-            && mp4::has_fragments(&self.path, self.stretch.bytes.start)
-    }
-
-    /// Whether there is a packet that ends there or a little later. What CAF says of its packets is
-    /// not looked up in them, joined FLAC files have the count of the first, and the index in front of
-    /// fragments may count what lies before them alone.
-    fn ends_at(&mut self, end: i64) -> bool {
+    /// Whether there is a packet that ends there or a little later; the last, where the file may go on:
+    /// joined FLAC files have the count of the first, and the index in front of fragments may count what
+    /// lies before them alone. What CAF says of its packets is not looked up in them.
+    fn ends_at(&mut self, end: i64, may_go_on: bool) -> bool {
         self.position = None;
         let format = self.stretch.format;
         let reaches = format != Format::Caf
             && self.packets.seek(end - 1)
             && matches!(self.packets.next(), Ok(Some((_, place))) if place.end >= end);
-        let may_go_on = format == Format::Flac || self.has_fragments();
         reaches && (!may_go_on || matches!(self.packets.next(), Ok(None)))
     }
 

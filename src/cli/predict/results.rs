@@ -1,5 +1,6 @@
 //! What `moodshader predict` prints and writes.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -135,13 +136,16 @@ impl<'a> Results<'a> {
     }
 
     /// What is shown of a prediction.
-    fn shown(&self, prediction: &Prediction) -> Prediction {
+    fn shown<'p>(&self, prediction: &'p Prediction) -> Cow<'p, Prediction> {
+        if !self.command.moods_only {
+            return Cow::Borrowed(prediction);
+        }
         let mut shown = prediction.clone();
         shown.moods = prediction.moods.selected(&self.shown);
         for span in &mut shown.timeline {
             span.moods = span.moods.selected(&self.shown);
         }
-        shown
+        Cow::Owned(shown)
     }
 
     /// The moods that a file's tag is to name.
@@ -292,11 +296,7 @@ impl<'a> Results<'a> {
             left_out.extend(without.into_iter().map(|entry| &entry.path));
         }
         // A file is told once, however many playlists it is missing in.
-        self.failed.extend(left_out.into_iter().map(|path| {
-            Error::input(format!(
-                "{path:?} cannot stand in a playlist: its name has a line break; rename it"
-            ))
-        }));
+        self.failed.extend(left_out.into_iter().map(|path| playlist::left_out(path)));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::kernels::{ALIGNMENT, Cost, Grid, Kernel, Real, Schedule, cover, kerne
 
 kernel! {
     "layers/conv/forward",
-    pieces ["convolution", "lines", "scaled_input", "quads", "activation_sums"],
+    pieces ["convolution", "convolution_output", "lines", "scaled_input", "quads", "activation_sums"],
     params {
         /// Clips.
         clips: u32,

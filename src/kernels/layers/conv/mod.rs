@@ -329,7 +329,7 @@ fn sums_around<'a, T: Real>(pivot: [T; 4], planes: impl Iterator<Item = &'a [T]>
 }
 
 /// The entries of a quad's channels in a vector over channels; zero past the last one.
-fn of_quad<T: Real>(values: &[T], quad: usize) -> [T; 4] {
+pub(super) fn of_quad<T: Real>(values: &[T], quad: usize) -> [T; 4] {
     [0, 1, 2, 3].map(|c| values.get(4 * quad + c).copied().unwrap_or_else(T::zero))
 }
 

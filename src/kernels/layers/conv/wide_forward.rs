@@ -6,7 +6,7 @@ use crate::kernels::{Cost, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/conv/wide_forward",
-    pieces ["convolution", "lines", "scaled_input", "quads", "activation_sums"],
+    pieces ["convolution", "convolution_output", "lines", "scaled_input", "quads", "activation_sums"],
     params {
         /// Clips.
         clips: u32,

@@ -6,7 +6,7 @@ use crate::kernels::{Cost, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/front/backward",
-    pieces ["front_convolution", "quads"],
+    pieces ["front_convolution", "front_input", "quads"],
     params {
         /// What is computed again.
         bank: Bank,

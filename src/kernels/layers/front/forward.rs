@@ -6,7 +6,7 @@ use crate::kernels::{ALIGNMENT, Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/front/forward",
-    pieces ["front_convolution", "quads", "activation_sums"],
+    pieces ["front_convolution", "front_input", "quads", "activation_sums"],
     params {
         /// What is computed.
         bank: Bank,

@@ -14,6 +14,7 @@ pub mod weight_gradient;
 use rayon::prelude::*;
 
 use crate::kernels::features::Spectrograms;
+use crate::kernels::layers::conv::of_quad;
 use crate::kernels::layers::pack::ABSENT;
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Constants, Cost, Grid, Real, UNIFORM_WINDOW, cover, parameters};
@@ -318,11 +319,6 @@ impl Bank {
             }
         });
     }
-}
-
-/// The entries of a quad's channels in a vector over channels; zero past the last one.
-fn of_quad<T: Real>(values: &[T], quad: usize) -> [T; 4] {
-    [0, 1, 2, 3].map(|c| values.get(4 * quad + c).copied().unwrap_or_else(T::zero))
 }
 
 /// Filters to verify at: clips, channels, kernel and plane, both [bands, steps].

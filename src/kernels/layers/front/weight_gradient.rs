@@ -15,6 +15,7 @@ const SHARES: u32 = 16;
 
 kernel! {
     "layers/front/weight_gradient",
+    pieces ["front_input"],
     params {
         /// The filters.
         filters: Filters,
