@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use moodshader::dataset::labels::{Labelled, LabelledTrack, MoodChoice, counts};
+use moodshader::dataset::labels::{Labelled, LabelledTrack, MoodChoice, Unlabelled, counts};
 use moodshader::dataset::manifest::{self, Track};
 use moodshader::dataset::split::{Split, overlap, split_hash};
 use moodshader::error::{Kind, Result};
@@ -246,7 +246,8 @@ fn text_that_is_not_utf8_names_its_line() {
 #[test]
 fn other_tags_are_ignored_and_other_tracks_counted() {
     let tracks = read("path,tags\na,dark|happy\nb,film\nc,happy\nd,\n").unwrap();
-    let labelled = Labelled::new(tracks, &names(&["happy", "dark", "epic"])).unwrap();
+    let labelled =
+        Labelled::new(tracks, &names(&["happy", "dark", "epic"]), Unlabelled::LeftOut).unwrap();
     let targets: Vec<_> = labelled.tracks.iter().map(|t| t.targets.clone()).collect();
     assert_eq!(targets, [vec![true, true, false], vec![true, false, false]]);
     assert_eq!(labelled.left_out, 2);
@@ -281,7 +282,7 @@ fn a_preset_mood_without_tracks_is_no_error() {
     let choice = MoodChoice::Preset(names(&["happy", "love"]));
     assert_eq!(choice.labels(&tracks).unwrap(), ["happy", "love"]);
 
-    let message = input_error(Labelled::new(tracks, &names(&["love"])));
+    let message = input_error(Labelled::new(tracks, &names(&["love"]), Unlabelled::LeftOut));
     assert!(message.contains("love") && message.contains("there are happy"), "{message}");
 }
 
@@ -295,7 +296,7 @@ fn library(artists: usize) -> Vec<LabelledTrack> {
         }
     }
     let labels = names(&["happy", "dark", "film", "love"]);
-    Labelled::new(tsv(&rows).unwrap(), &labels).unwrap().tracks
+    Labelled::new(tsv(&rows).unwrap(), &labels, Unlabelled::LeftOut).unwrap().tracks
 }
 
 fn ids(tracks: &[LabelledTrack]) -> Vec<&str> {
@@ -325,7 +326,8 @@ fn a_rare_mood_is_on_both_sides() {
     let mut rows: String = (0..40).map(|n| format!("song{n:02}.wav,happy\n")).collect();
     rows += "rare1.wav,love\nrare2.wav,love\n";
     let tracks = read(&format!("path,tags\n{rows}")).unwrap();
-    let tracks = Labelled::new(tracks, &names(&["happy", "love"])).unwrap().tracks;
+    let tracks =
+        Labelled::new(tracks, &names(&["happy", "love"]), Unlabelled::LeftOut).unwrap().tracks;
     for seed in 0..10 {
         let Split { train, validation } = Split::by_artist(tracks.clone(), &[], seed).unwrap();
         for side in [train, validation] {
@@ -362,7 +364,7 @@ fn a_split_hash_does_not_depend_on_where_the_audio_lies() {
     let labels = names(&["happy"]);
     let hash = || {
         let tracks = read("path,tags\na.wav,happy\nb.wav,happy\n").unwrap();
-        let mut tracks = Labelled::new(tracks, &labels).unwrap().tracks;
+        let mut tracks = Labelled::new(tracks, &labels, Unlabelled::LeftOut).unwrap().tracks;
         let validation = tracks.split_off(1);
         split_hash(&labels, &tracks, &validation)
     };
@@ -373,7 +375,8 @@ fn a_split_hash_does_not_depend_on_where_the_audio_lies() {
 #[test]
 fn one_artist_cannot_be_split() {
     let rows = "t1\ta\tb\t1.wav\t1\thappy\nt2\ta\tb\t2.wav\t1\thappy\n";
-    let tracks = Labelled::new(tsv(rows).unwrap(), &names(&["happy"])).unwrap().tracks;
+    let tracks =
+        Labelled::new(tsv(rows).unwrap(), &names(&["happy"]), Unlabelled::LeftOut).unwrap().tracks;
     let message = input_error(Split::by_artist(tracks, &[], 0));
     assert!(message.contains("artist") && message.contains("--validation"), "{message}");
 }
@@ -381,7 +384,8 @@ fn one_artist_cannot_be_split() {
 #[test]
 fn overlap_counts_tracks_known_by_id_or_file() {
     let labels = names(&["happy"]);
-    let label = |tracks: Vec<Track>| Labelled::new(tracks, &labels).unwrap().tracks;
+    let label =
+        |tracks: Vec<Track>| Labelled::new(tracks, &labels, Unlabelled::LeftOut).unwrap().tracks;
     let one = label(tsv("t1\ta\tb\t1.wav\t1\thappy\nt2\ta\tb\t2.wav\t1\thappy\n").unwrap());
     let two = label(tsv("t2\ta\tb\tmoved.wav\t1\thappy\nt3\ta\tb\t3.wav\t1\thappy\n").unwrap());
     assert_eq!(overlap(&one, &two), 1);

@@ -23,6 +23,7 @@
 
 mod clip;
 mod compressed;
+mod credits;
 mod find;
 mod format;
 mod mpeg;
@@ -36,6 +37,7 @@ mod walk;
 use std::path::Path;
 
 pub use clip::{AudioFile, Clip, Cut, Inspection, centre_clip, inspect, successive_clips};
+pub use credits::{Credits, credits};
 pub use find::{Found, Unlisted, find_audio, has_audio_ending, passed_over};
 pub(crate) use format::sniff;
 pub use format::{Format, format_of};

@@ -8,7 +8,8 @@ use super::source::{Source, apply, default_out};
 use super::{Common, open_device, stop_on_interrupt};
 use crate::Result;
 use crate::compare::{Candidate, Comparison, Place};
-use crate::model::preset::Preset;
+use crate::dataset::manifest;
+use crate::model::preset::{Output, Preset};
 use crate::output;
 use crate::run::Data;
 use crate::train::Until;
@@ -85,11 +86,22 @@ impl Compare {
         // Each preset takes the centre of the same recordings.
         let lengths = candidates.iter().map(|candidate| candidate.preset.audio.clip_seconds);
         let longest = lengths.fold(0.0, f64::max);
-        let data = Data {
+        let mut data = Data {
             synthetic_seconds: (!self.source.is_given()).then_some(longest),
             split_seed: Some(0),
             ..self.source.data(longest)?
         };
+        // The clips are the same for all.
+        let sigmoid = |candidate: &Candidate| candidate.preset.model.output == Output::Sigmoid;
+        data.negatives = self.source.is_given() && candidates.iter().all(sigmoid);
+        let moods = &Preset::named("paper")?.moods;
+        if let Some(path) = &data.data
+            && data.moods.is_none()
+            && candidates.iter().all(|candidate| candidate.preset.moods == *moods)
+            && manifest::is_own(path)?
+        {
+            data.moods = Some("all".to_owned());
+        }
         Ok(Comparison { seeds: self.seeds, data, candidates })
     }
 }

@@ -2,12 +2,15 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Format, list_errors, to_json};
 use crate::audio::{Unlisted, format_of, passed_over};
+use crate::dataset::artists::read_credits;
 use crate::dataset::cache::{FeatureCache, default_root, show_bytes};
 use crate::dataset::check::{Crossing, Findings, check, files};
 use crate::dataset::labels::{self, CHOOSE, MoodChoice};
@@ -55,7 +58,8 @@ struct Selection {
 struct Counting {
     #[command(flatten)]
     selection: Selection,
-    /// The moods to count: a list such as happy,dark, or all (every tag). Default: paper's ten.
+    /// The moods to count: a list such as happy,dark, or all (every tag). Default: all tags of
+    /// a CSV or a folder, paper's ten of MTG-Jamendo's TSV.
     #[arg(long)]
     moods: Option<String>,
 }
@@ -116,21 +120,37 @@ impl Selection {
         Ok((manifests, all_unlisted))
     }
 
+    /// Whether none is as MTG-Jamendo publishes them.
+    fn is_own(&self) -> Result<bool> {
+        for path in &self.manifests {
+            if !manifest::is_own(path)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn name(&self, place: usize) -> String {
         self.manifests[place].display().to_string()
     }
 }
 
-/// `--moods`, or the default, for the tracks of all manifests together.
-fn moods(choice: Option<&str>, manifests: &[Vec<Track>]) -> Result<Vec<String>> {
-    let choice = match choice {
-        Some(moods) => MoodChoice::parse(moods)?,
-        None => MoodChoice::Preset(Preset::named("paper")?.moods),
-    };
+/// The moods that are counted, for the tracks of all manifests together, which are spelt alike.
+fn moods(
+    choice: &MoodChoice,
+    manifests: &mut [Vec<Track>],
+    progress: &Progress,
+) -> Result<Vec<String>> {
     let all: Vec<Track> = manifests.iter().flatten().cloned().collect();
     let labels = choice.labels(&all)?;
     // Says which tags there are, where none of the moods is among them.
+    let mut all = all;
+    let notes = labels::respell(&mut all, &labels);
+    notes.iter().for_each(|note| progress.note(note));
     labels::check(&all, &labels).map_err(|error| error.followed_by(CHOOSE))?;
+    for tracks in manifests {
+        labels::respell(tracks, &labels);
+    }
     Ok(labels)
 }
 
@@ -159,7 +179,20 @@ impl Counting {
                 leave_out_no_audio(tracks, &progress);
             }
         }
-        let moods = moods(self.moods.as_deref(), &manifests)?;
+        let choice = match &self.moods {
+            Some(moods) => MoodChoice::parse(moods)?,
+            None if self.selection.is_own()? => MoodChoice::All,
+            None => MoodChoice::Preset(Preset::named("paper")?.moods),
+        };
+        let moods = moods(&choice, &mut manifests, &progress)?;
+        if self.moods.is_none() && choice == MoodChoice::All {
+            progress.note(&labels::all_tags(&moods, &self.selection.name(0)));
+        }
+        let bar = progress.bar("looking for artists", manifests.iter().map(Vec::len).sum());
+        let never = AtomicBool::new(false);
+        let tracks = manifests.par_iter_mut().flatten();
+        read_credits(tracks, &never, &|done| bar.at(done))?;
+        drop(bar);
         let mut all = Vec::new();
         for (place, tracks) in manifests.iter().enumerate() {
             let stats = Stats::new(tracks, &moods);
@@ -288,7 +321,9 @@ impl Checking {
         let progress = Progress::new(self.quiet);
         let (mut manifests, unlisted) = self.selection.read(&progress)?;
         if let Some(choice) = &self.moods {
-            let moods: HashSet<String> = moods(Some(choice), &manifests)?.into_iter().collect();
+            let choice = MoodChoice::parse(choice)?;
+            let moods: HashSet<String> =
+                moods(&choice, &mut manifests, &progress)?.into_iter().collect();
             for tracks in &mut manifests {
                 tracks.retain(|track| track.tags.iter().any(|tag| moods.contains(tag)));
             }

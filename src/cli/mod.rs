@@ -12,6 +12,7 @@ mod info;
 mod interrupt;
 mod manual;
 mod model;
+mod own_data;
 mod predict;
 mod similar;
 mod source;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 
+use super::own_data::{Open, settle};
 use super::source::{Source, absolute, apply, default_out, needs_data};
 use super::{Common, open_device, stop_on_interrupt};
 use crate::metrics::Scores;
@@ -114,7 +115,7 @@ impl Train {
                 resume(path, root.as_deref(), &device, until, &progress)?
             }
             None => {
-                let (config, out) = self.config()?;
+                let (config, out) = self.config(&progress)?;
                 RunFolder::check_free(&out)?;
                 let device = open_device(&config.device, &progress)?;
                 start(config, &out, &device, until, &progress)?
@@ -144,7 +145,7 @@ impl Train {
     }
 
     /// The resolved configuration and the run folder.
-    fn config(&self) -> Result<(Config, PathBuf)> {
+    fn config(&self, progress: &Progress) -> Result<(Config, PathBuf)> {
         let init = self.init.as_deref().map(resolve_init).transpose()?;
         let begun = match &init {
             Some(path) if self.preset.is_none() && self.config.is_none() => preset_of(path)?,
@@ -172,6 +173,9 @@ impl Train {
         if transfers && data.moods.is_none() {
             data.moods = Some("all".to_owned());
         }
+        let of_the_study = self.preset.as_ref().is_some_and(|name| name != "demo");
+        let recipe = !of_the_study && self.config.is_none() && self.init.is_none();
+        settle(&mut data, &mut preset, Open { recipe, sets: &self.sets }, progress)?;
         data.test = self.test.as_deref().map(absolute("--test")).transpose()?;
         let out = match &self.out {
             Some(out) => out.clone(),

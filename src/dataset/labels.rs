@@ -1,10 +1,12 @@
-//! Which moods are learnt, and which of them each track has.
+//! Which moods are learnt, and which of them each track has. Tags that differ in case or blanks alone
+//! are one mood.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::manifest::Track;
 use crate::error::{Error, Result};
+use crate::model::preset::Output;
 use crate::spelling::nearest_first;
 
 /// What to do about [`Labelled::new`]'s error where the moods can be chosen.
@@ -59,7 +61,8 @@ impl MoodChoice {
         match self {
             Self::Preset(moods) => Ok(moods.clone()),
             Self::Named(moods) => {
-                match moods.iter().find(|mood| !counts.contains_key(mood.as_str())) {
+                let known: HashSet<String> = counts.keys().map(|tag| folded(tag)).collect();
+                match moods.iter().find(|mood| !known.contains(&folded(mood))) {
                     Some(unknown) => Err(unknown_mood(unknown, &counts)),
                     None => Ok(moods.clone()),
                 }
@@ -67,7 +70,20 @@ impl MoodChoice {
             Self::All if counts.is_empty() => {
                 Err(Error::input("--moods all: no track in the manifest has a tag"))
             }
-            Self::All => Ok(counts.into_keys().map(str::to_owned).collect()),
+            Self::All => {
+                let mut usual: HashMap<String, (&str, usize)> = HashMap::new();
+                for (&tag, &count) in &counts {
+                    let spelling = usual.entry(folded(tag)).or_insert((tag, count));
+                    // Of two, lower case comes last.
+                    if count >= spelling.1 {
+                        *spelling = (tag, count);
+                    }
+                }
+                let mut labels: Vec<String> =
+                    usual.into_values().map(|(tag, _)| tag.to_owned()).collect();
+                labels.sort();
+                Ok(labels)
+            }
         }
     }
 }
@@ -81,13 +97,35 @@ pub struct LabelledTrack {
     pub targets: Vec<bool>,
 }
 
-/// The tracks of a manifest that have at least one of the labels.
+/// What becomes of tracks with none of the labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlabelled {
+    /// They are left out: where the moods share a probability of 1, they say nothing.
+    LeftOut,
+    /// They are examples of no mood: where each mood has a probability of its own.
+    Negatives,
+}
+
+impl From<Output> for Unlabelled {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Softmax => Self::LeftOut,
+            Output::Sigmoid => Self::Negatives,
+        }
+    }
+}
+
+/// The tracks of a manifest that take part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labelled {
     /// In the order of the manifest.
     pub tracks: Vec<LabelledTrack>,
-    /// Tracks with none of the labels.
+    /// Tracks with none of the labels that take no part.
     pub left_out: usize,
+    /// Tracks with none of the labels that do.
+    pub negatives: usize,
+    /// Sentences for the user: spellings that count as a label.
+    pub notes: Vec<String>,
     /// Sentences for the user: labels that no track has.
     pub warnings: Vec<String>,
 }
@@ -97,14 +135,15 @@ impl Labelled {
     ///
     /// # Errors
     /// No track has any of the labels; the message lists the tags that exist.
-    pub fn new(tracks: Vec<Track>, labels: &[String]) -> Result<Self> {
+    pub fn new(mut tracks: Vec<Track>, labels: &[String], unlabelled: Unlabelled) -> Result<Self> {
         let listed = tracks.len();
+        let notes = respell(&mut tracks, labels);
         check(&tracks, labels)?;
         let places: HashMap<&str, usize> = labels.iter().map(String::as_str).zip(0..).collect();
         let label = |track: Track| {
             let present: Vec<usize> =
                 track.tags.iter().filter_map(|tag| places.get(tag.as_str()).copied()).collect();
-            if present.is_empty() {
+            if present.is_empty() && unlabelled == Unlabelled::LeftOut {
                 return None;
             }
             let mut targets = vec![false; labels.len()];
@@ -113,12 +152,51 @@ impl Labelled {
         };
         let tracks: Vec<LabelledTrack> = tracks.into_iter().filter_map(label).collect();
         let left_out = listed - tracks.len();
+        let negatives = tracks.iter().filter(|track| !track.targets.contains(&true)).count();
         let warnings = in_none(labels, &tracks)
             .into_iter()
             .map(|label| format!("no track has the mood {label}"))
             .collect();
-        Ok(Self { tracks, left_out, warnings })
+        Ok(Self { tracks, left_out, negatives, notes, warnings })
     }
+}
+
+/// A tag without what makes no difference: case, and how much blank there is.
+fn folded(tag: &str) -> String {
+    tag.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+/// Writes every tag that is one of `labels` but for case and blanks as that label, and says which those
+/// are.
+pub fn respell(tracks: &mut [Track], labels: &[String]) -> Vec<String> {
+    let exact: HashSet<&str> = labels.iter().map(String::as_str).collect();
+    let by_folded: HashMap<String, &String> =
+        labels.iter().rev().map(|label| (folded(label), label)).collect();
+    let mut met: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for track in tracks {
+        let mut respelt = false;
+        for tag in track.tags.iter_mut().filter(|tag| !exact.contains(tag.as_str())) {
+            let Some(&label) = by_folded.get(&folded(tag)) else { continue };
+            let spelling = std::mem::replace(tag, label.clone());
+            met.entry(label).or_default().insert(spelling);
+            respelt = true;
+        }
+        if respelt {
+            let mut known = HashSet::new();
+            track.tags.retain(|tag| known.insert(tag.clone()));
+        }
+    }
+    let note = |(label, spellings): (&str, BTreeSet<String>)| {
+        let spellings: Vec<&str> = spellings.iter().map(String::as_str).collect();
+        format!("{} and {label} are one mood", shortened(&spellings))
+    };
+    met.into_iter().map(note).collect()
+}
+
+/// What is said where the moods are all tags of the manifest called `name`.
+pub fn all_tags(labels: &[String], name: &str) -> String {
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    format!("moods: {} (all tags of {name})", shortened(&labels))
 }
 
 /// Tracks that have each label, in the order of the labels.

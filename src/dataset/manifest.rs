@@ -4,7 +4,9 @@
 //!
 //! - MTG-Jamendo's TSV as published: a header `TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION TAGS`, then
 //!   one row a track with one tag in each further column, so that rows vary in width;
-//! - a CSV with the columns `path` and `tags`, tags joined by `|`;
+//! - a CSV with a column of paths and one of tags, under any of their usual names ([`PATHS`], [`TAGS`]),
+//!   separated by commas, semicolons or tabs; several tags in a cell are joined by `|`, `,` or `;`.
+//!   Columns of artists and albums are read, others are not;
 //! - a folder with one folder of audio files a mood, which may lie in further folders there. A file
 //!   that is no audio is passed over, unless its name has an audio ending: that one is listed, and
 //!   found unusable when it is read.
@@ -22,6 +24,25 @@ use crate::files::{ByLetters, names_note, path_from_text, path_text};
 const MOOD_PREFIX: &str = "mood/theme---";
 
 const TSV_HEADER: [&str; 6] = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"];
+
+/// What a TSV begins with.
+const TSV_BEGIN: &str = "TRACK_ID\t";
+
+/// Names of the column of audio files, without regard to case.
+pub const PATHS: [&str; 8] =
+    ["path", "file", "filename", "filepath", "file_path", "audio", "audio_path", "location"];
+
+/// Names of the column of tags.
+pub const TAGS: [&str; 8] =
+    ["tags", "tag", "moods", "mood", "labels", "label", "emotions", "emotion"];
+
+/// Names of the column of artists, ...
+const ARTISTS: [&str; 5] = ["artist", "artist_id", "artists", "albumartist", "album_artist"];
+/// ... and of albums.
+const ALBUMS: [&str; 3] = ["album", "album_id", "albums"];
+
+/// What stands between the tags of a cell.
+const BETWEEN_TAGS: [char; 3] = ['|', ',', ';'];
 
 /// One row of a manifest.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +83,20 @@ impl Manifest {
         }
         self.tracks
     }
+}
+
+/// Whether the manifest is of one's own making, a CSV or a folder, and not a TSV as MTG-Jamendo
+/// publishes them, whose tags are of many families.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_own(path: &Path) -> Result<bool> {
+    if path.is_dir() {
+        return Ok(true);
+    }
+    let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    Ok(!bytes.starts_with(TSV_BEGIN.as_bytes()))
 }
 
 /// Reads the manifest at `path`. Relative audio paths start at `audio_root`, else at the folder of
@@ -105,11 +140,8 @@ fn read_file(path: &Path, root: &Path) -> Result<Vec<Track>> {
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let header = text.lines().next().unwrap_or_default();
-    let rows = if header.starts_with("TRACK_ID\t") {
-        read_tsv(path, text)?
-    } else {
-        read_csv(path, text)?
-    };
+    let rows =
+        if header.starts_with(TSV_BEGIN) { read_tsv(path, text)? } else { read_csv(path, text)? };
 
     let mut tracks = Vec::with_capacity(rows.len());
     let mut lines = HashMap::with_capacity(rows.len());
@@ -181,16 +213,28 @@ fn parse_duration(cell: &str) -> Result<Option<f64>, String> {
 }
 
 fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let first_line = text.lines().next().unwrap_or_default();
+    let separator = separator_of(first_line);
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| csv_error(path, &error))?.clone();
-    let column = |name: &str| header.iter().position(|cell| cell == name);
-    let (Some(path_column), Some(tags_column)) = (column("path"), column("tags")) else {
+    let column = |names: &[&str]| {
+        let place = |name: &&str| header.iter().position(|cell| cell.eq_ignore_ascii_case(name));
+        names.iter().find_map(place)
+    };
+    let (Some(path_column), Some(tags_column)) = (column(&PATHS), column(&TAGS)) else {
         let cause = format!(
-            "a manifest begins with the header path,tags (CSV) or with MTG-Jamendo's {} (TSV)",
-            TSV_HEADER.join(" ")
+            "a manifest begins with a header such as path,tags (CSV) or with MTG-Jamendo's {} (TSV); \
+             paths stand under one of {}, tags under one of {}",
+            TSV_HEADER.join(" "),
+            PATHS.join(", "),
+            TAGS.join(", ")
         );
         return Err(at(path, 1, &cause));
     };
+    let (artist_column, album_column) = (column(&ARTISTS), column(&ALBUMS));
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| csv_error(path, &error))?;
@@ -200,8 +244,9 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
             return Err(at(path, line, "the path is empty"));
         }
         // A quote that is not closed takes in all rows behind it, up to the next one.
-        let swallows =
-            |cell: &str| cell.split_once('\n').is_some_and(|(_, more)| more.contains(','));
+        let swallows = |cell: &str| {
+            cell.split_once('\n').is_some_and(|(_, more)| more.contains(char::from(separator)))
+        };
         if let Some(column) = record.iter().position(swallows) {
             let name = header.get(column).unwrap_or_default();
             let cause = format!(
@@ -212,26 +257,40 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         if record[tags_column].contains('\n') {
             return Err(at(path, line, "the tags go on over several lines: close the quote"));
         }
+        let known = |column: Option<usize>| {
+            column.map(|column| &record[column]).filter(|cell| !cell.is_empty()).map(str::to_owned)
+        };
         let track = Track {
             id: listed.to_owned(),
-            artist: None,
-            album: None,
+            artist: known(artist_column),
+            album: known(album_column),
             path: PathBuf::new(),
             listed: listed.to_owned(),
             duration: None,
-            tags: clean_tags(record[tags_column].split('|')),
+            tags: clean_tags(record[tags_column].split(BETWEEN_TAGS)),
         };
         rows.push((line, track));
     }
     Ok(rows)
 }
 
+/// The first of comma, semicolon and tab that the header has outside quotes; spreadsheets of many
+/// countries write semicolons.
+fn separator_of(header: &str) -> u8 {
+    let mut quoted = false;
+    let separator = header.bytes().find(|byte| {
+        quoted ^= *byte == b'"';
+        !quoted && b",;\t".contains(byte)
+    });
+    separator.unwrap_or(b',')
+}
+
 fn csv_error(path: &Path, error: &csv::Error) -> Error {
     let line = error.position().map_or(1, |position| position.line() as usize);
     let cause = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!(
-            "{len} columns where the header has {expected_len}; tags are joined by |, and a path \
-             with a comma stands in double quotes"
+            "{len} columns where the header has {expected_len}; tags are joined by | (or stand in double \
+             quotes), and so does a path with a comma"
         ),
         _ => error.to_string(),
     };

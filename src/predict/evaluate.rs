@@ -63,8 +63,9 @@ pub struct Evaluated {
     pub broken: Vec<Broken>,
 }
 
-/// Predicts the centre clips, or the windows that the preset asks for, of those `tracks` of the manifest at `data` that have one of the
-/// checkpoint's moods, and compares.
+/// Predicts the centre clips, or the windows that the preset asks for, of those `tracks` of the manifest at
+/// `data` that have one of the checkpoint's moods (of all, where each mood has a probability of its
+/// own), and compares.
 ///
 /// # Errors
 /// No track has one of the moods, or none can be heard; the device fails.
@@ -77,11 +78,15 @@ pub fn evaluate(
 ) -> Result<Evaluated> {
     let description = checkpoint.description()?;
     let preset = &description.preset;
-    let labelled = Labelled::new(tracks, &description.labels).map_err(|error| {
+    let labelled = Labelled::new(tracks, &description.labels, preset.model.output.into()).map_err(|error| {
         let next = "a model is judged on the moods that it was trained on; name a manifest that \
                     has them";
         error.context(data.display()).followed_by(next)
     })?;
+    labelled.notes.iter().for_each(|note| progress.note(note));
+    if labelled.negatives > 0 {
+        progress.note(&format!("{} tracks have none of the moods", labelled.negatives));
+    }
     for warning in &labelled.warnings {
         progress.note(&format!("warning: {warning}"));
     }

@@ -58,6 +58,10 @@ pub struct Data {
     /// `--moods` as given: the labels themselves are the preset's `moods`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moods: Option<String>,
+    /// Tracks with none of the labels are trained and judged on as examples of no mood; where each mood has a
+    /// probability of its own. Runs of early versions left them out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub negatives: bool,
 }
 
 impl Config {

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::dataset::artists;
 use crate::dataset::cache::{CACHE_VARIABLE, FeatureCache, default_root};
 use crate::dataset::copies;
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::labels::{
-    CHOOSE, Labelled, LabelledTrack, MoodChoice, in_every, in_none, shortened,
+    CHOOSE, Labelled, LabelledTrack, MoodChoice, Unlabelled, all_tags, in_every, in_none, shortened,
 };
 use crate::dataset::manifest::{self, Track};
 use crate::dataset::prepare::{
@@ -76,11 +77,16 @@ impl Config {
     /// Holds tracks back for a run that begins.
     pub(super) fn draw_split(
         &self,
-        tracks: Vec<LabelledTrack>,
+        mut tracks: Vec<LabelledTrack>,
+        moods: &[String],
         cache: &FeatureCache,
         stop: &AtomicBool,
         progress: &Progress,
     ) -> Result<Split> {
+        let bar = progress.bar("looking for artists", tracks.len());
+        let artists = artists::complete(&mut tracks, moods, stop, &|done| bar.at(done))?;
+        drop(bar);
+        progress.note(&artists.note());
         let bar = progress.bar("looking for copies", tracks.len());
         let contents = copies::contents(&tracks, cache, stop, &|done| bar.at(done))?;
         Split::by_artist(tracks, &contents, self.split_seed())
@@ -98,7 +104,7 @@ impl Data {
     pub fn tracks(
         &self,
         preset: &mut Preset,
-        hold_back: &dyn Fn(Vec<LabelledTrack>) -> Result<Split>,
+        hold_back: &dyn Fn(Vec<LabelledTrack>, &[String]) -> Result<Split>,
         progress: &Progress,
     ) -> Result<Tracks> {
         let manifest = self
@@ -116,12 +122,28 @@ impl Data {
         };
         preset.moods = choice.labels(&tracks)?;
         preset.validate()?;
+        if choice == MoodChoice::All {
+            let name = manifest.file_name().unwrap_or(manifest.as_os_str()).to_string_lossy();
+            progress.note(&all_tags(&preset.moods, &name));
+        }
         let label = |path: &Path, tracks| -> Result<Vec<LabelledTrack>> {
-            let labelled = Labelled::new(tracks, &preset.moods)
+            let unlabelled =
+                if self.negatives { Unlabelled::Negatives } else { Unlabelled::LeftOut };
+            let labelled = Labelled::new(tracks, &preset.moods, unlabelled)
                 .map_err(|error| error.context(path.display()).followed_by(CHOOSE))?;
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
             for warning in &labelled.warnings {
                 progress.note(&format!("warning: {name}: {warning}"));
+            }
+            for note in &labelled.notes {
+                progress.note(&format!("{name}: {note}"));
+            }
+            if labelled.negatives > 0 {
+                progress.note(&format!(
+                    "{name}: {} tracks have none of the {} moods, and are examples of that",
+                    labelled.negatives,
+                    preset.moods.len()
+                ));
             }
             if labelled.left_out > 0 {
                 progress.note(&format!(
@@ -137,7 +159,7 @@ impl Data {
         let test = self.test.as_deref().map(read).transpose()?.unwrap_or_default();
         let Split { train, validation } = match &self.validation {
             Some(path) => Split { train: all, validation: read(path)? },
-            None => hold_back(all)?,
+            None => hold_back(all, &preset.moods)?,
         };
         let moods = &preset.moods;
         let every = in_every(moods, &train);
@@ -180,8 +202,9 @@ impl Tracks {
             return Ok(());
         }
         Err(Error::input(format!(
-            "every training clip has the mood {}: there is nothing to learn. Tracks with none of the \
-             moods are left out, so that one mood alone has none without it: name more with --moods",
+            "every training clip has the mood {}: there is nothing to learn. tracks \
+             without the mood are needed: untagged ones in the manifest are examples of that, and so \
+             are those of other moods (--moods)",
             shortened(&every)
         )))
     }

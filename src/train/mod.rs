@@ -68,7 +68,8 @@ pub fn start(
     let cache = Arc::new(FeatureCache::open(None)?);
     config.synthesise(until.stop, progress)?;
     let mut preset = config.preset.clone();
-    let hold_back = |tracks| config.draw_split(tracks, &cache, until.stop, progress);
+    let hold_back =
+        |tracks, moods: &[String]| config.draw_split(tracks, moods, &cache, until.stop, progress);
     let tracks = config.data.tracks(&mut preset, &hold_back, progress)?;
     tracks.check_learnable(&preset.moods)?;
     config.preset = preset;
@@ -138,12 +139,13 @@ pub fn resume(
     let cache = Arc::new(FeatureCache::open(None)?);
     config.synthesise(until.stop, progress)?;
     let mut preset = config.preset.clone();
-    let hold_back = |tracks| match (folder.tracks().exists(), folder.last().exists()) {
-        (true, _) => kept_split(&folder.tracks(), tracks),
-        // Early versions kept no list and did not look for copies.
-        (false, true) => Split::by_artist(tracks, &[], config.split_seed()),
-        (false, false) => config.draw_split(tracks, &cache, until.stop, progress),
-    };
+    let hold_back =
+        |tracks, moods: &[String]| match (folder.tracks().exists(), folder.last().exists()) {
+            (true, _) => kept_split(&folder.tracks(), tracks),
+            // Early versions kept no list and did not look for copies.
+            (false, true) => Split::by_artist(tracks, &[], config.split_seed()),
+            (false, false) => config.draw_split(tracks, moods, &cache, until.stop, progress),
+        };
     let tracks = config.data.tracks(&mut preset, &hold_back, progress)?;
     if preset != config.preset {
         return Err(Error::input(format!(

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use moodshader::audio::{AudioFile, Cut, Waveform, centre_clip, format_of, inspect, sound_hash};
-use moodshader::dataset::labels::{Labelled, MoodChoice};
+use moodshader::dataset::labels::{Labelled, MoodChoice, Unlabelled};
 use moodshader::dataset::manifest;
 use moodshader::dataset::split::Split;
 use moodshader::dataset::stats::Stats;
@@ -219,7 +219,9 @@ fn list(path: &Path) -> Result<bool, String> {
     if counted == 0 {
         return Err("has tags that no track has".into());
     }
-    let Ok(labelled) = Labelled::new(tracks, &labels) else { return Ok(false) };
+    let Ok(labelled) = Labelled::new(tracks, &labels, Unlabelled::LeftOut) else {
+        return Ok(false);
+    };
     let unread = vec![None; labelled.tracks.len()];
     Ok(Split::by_artist(labelled.tracks, &unread, 1).is_ok())
 }

@@ -1,0 +1,83 @@
+//! What music of one's own says of how to train, where the command does not say it.
+//!
+//! The study's presets do what the study did on any data, if they are named.
+
+use crate::Result;
+use crate::dataset::labels::{MoodChoice, respell};
+use crate::dataset::manifest;
+use crate::model::preset::{Output, Preset};
+use crate::report::Progress;
+use crate::run::Data;
+
+/// Epochs without a better score after which training on one's own music ends.
+const PATIENCE: u64 = 10;
+
+/// What the command leaves open.
+#[derive(Clone, Copy, Debug)]
+pub struct Open<'a> {
+    /// Outputs, loss and patience: no preset of the study was named, and no file with one.
+    pub recipe: bool,
+    /// Each `--set`.
+    pub sets: &'a [String],
+}
+
+impl Open<'_> {
+    fn sets(&self, key: &str) -> bool {
+        let key_of = |set: &String| set.split_once('=').map(|(key, _)| key.trim().to_owned());
+        self.sets.iter().filter_map(key_of).any(|set| set == key)
+    }
+}
+
+/// Chooses the moods, and what the training depends on.
+///
+/// # Errors
+/// The manifest cannot be read, or its moods make no model.
+pub fn settle(
+    data: &mut Data,
+    preset: &mut Preset,
+    open: Open<'_>,
+    progress: &Progress,
+) -> Result<()> {
+    let Some(path) = &data.data else { return Ok(()) };
+    if manifest::is_own(path)? {
+        if data.moods.is_none() && preset.moods == Preset::named("paper")?.moods {
+            data.moods = Some("all".to_owned());
+        }
+        if open.recipe {
+            choose_recipe(data, preset, open, progress)?;
+        }
+    }
+    data.negatives = preset.model.output == Output::Sigmoid;
+    Ok(())
+}
+
+fn choose_recipe(
+    data: &Data,
+    preset: &mut Preset,
+    open: Open<'_>,
+    progress: &Progress,
+) -> Result<()> {
+    let Some(path) = &data.data else { return Ok(()) };
+    let mut tracks = manifest::read(path, data.audio_root.as_deref())?.tracks;
+    let choice = match &data.moods {
+        Some(moods) => MoodChoice::parse(moods)?,
+        None => MoodChoice::Preset(preset.moods.clone()),
+    };
+    let labels = choice.labels(&tracks)?;
+    respell(&mut tracks, &labels);
+    let has = |tags: &[String]| tags.iter().filter(|tag| labels.contains(tag)).count();
+    let several = tracks.iter().any(|track| has(&track.tags) > 1);
+    let says_output = open.sets("model.output") || open.sets("train.loss");
+    if !says_output && preset.model.output == Output::Softmax && (several || labels.len() == 1) {
+        preset.model.output = Output::Sigmoid;
+        preset.train.loss = Output::Sigmoid.loss();
+        progress.note(&format!(
+            "{}: each has a probability of its own (model.output = \"sigmoid\")",
+            if several { "tracks have several moods" } else { "there is one mood" }
+        ));
+    }
+    if !open.sets("train.patience") && preset.train.patience.is_none() {
+        preset.train.patience = Some(PATIENCE);
+    }
+    Ok(())
+}
