@@ -94,7 +94,7 @@ fn a_name_that_is_nearly_right_is_suggested() {
         ("train --preset papper", "paper"),
         ("train --set train.bach=3", "train.batch"),
         ("train --data train.csv --moods drak", "dark"),
-        ("train --device cup", "`cpu`"),
+        ("train --device cup", "did you mean cpu?"),
     ] {
         let (code, _, err) = place.run(arguments);
         assert!(code == 2 && err.contains(suggested), "{arguments}: {code} {err}");

@@ -260,7 +260,7 @@ fn a_comparison_goes_on_after_ctrl_c_and_kills() {
     wait_for_epochs(&place.path("stopped/tiny/seed-0"));
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    let (out, err) = texts(&child.wait_with_output().unwrap(), 0);
+    let (out, err) = texts(&child.wait_with_output().unwrap(), 130);
     assert!(
         out.is_empty() && err.contains("0 of 2 runs") && err.contains("--out stopped"),
         "{err}"
@@ -338,8 +338,8 @@ fn what_cannot_be_compared_leaves_nothing_behind() {
     }
     // The slip mended, the same folder serves.
     place.compare("--presets tiny.toml --data data.csv --out deep/out", 0);
-    // Someone's folder is in a run's place.
+    // Someone's folder is in its place.
     fs::create_dir_all(place.path("mine/tiny")).unwrap();
     let (_, err) = place.compare("--presets tiny.toml --data data.csv --out mine", 2);
-    assert!(err.contains("in the way"), "{err}");
+    assert!(err.contains("holds other files"), "{err}");
 }

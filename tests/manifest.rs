@@ -218,7 +218,7 @@ fn errors_name_the_file_the_line_and_the_cause() {
         (format!("{HEADER}t1\ta\tb\t\t1\thappy\n"), 2, "PATH is empty"),
         (format!("{HEADER}\n\nt1\ta\tb\tc\t1\nt1\ta\tb\td\t1\n"), 5, "line 4"),
         ("TRACK_ID\tARTIST_ID\n".to_owned(), 1, "header"),
-        ("file,mood\na,b\n".to_owned(), 1, "path,tags"),
+        ("song,feeling\na,b\n".to_owned(), 1, "path,tags"),
         (String::new(), 1, "path,tags"),
         ("path,tags\na.wav,happy\nb.wav,dark,film\n".to_owned(), 3, "joined by |"),
         ("path,tags\na.wav,happy\n,dark\n".to_owned(), 3, "path is empty"),

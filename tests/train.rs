@@ -109,7 +109,7 @@ fn ctrl_c_and_kills_lose_nothing() {
     signal(&first, "-INT");
     let output = first.wait_with_output().unwrap();
     let (_, err) = texts(&output);
-    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert_eq!(output.status.code(), Some(130), "{err}");
     for pause in [300, 450, 700] {
         let mut killed = place.command("train --resume stopped").spawn().unwrap();
         std::thread::sleep(Duration::from_millis(pause));
@@ -132,7 +132,7 @@ fn ctrl_c_while_features_are_computed_says_how_to_go_on() {
     signal(&first, "-INT");
     let output = first.wait_with_output().unwrap();
     let (_, err) = texts(&output);
-    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert_eq!(output.status.code(), Some(130), "{err}");
     assert!(err.contains("train --resume"), "{err}");
     place.ok("train --resume run --max-steps 2");
     place.train("--out whole --max-steps 2");
@@ -154,7 +154,7 @@ fn ctrl_c_before_the_report_says_what_writes_it() {
     signal(&first, "-INT");
     let output = first.wait_with_output().unwrap();
     let (_, err) = texts(&output);
-    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert_eq!(output.status.code(), Some(130), "{err}");
     assert!(err.contains("before the report was written") && err.contains("--resume"), "{err}");
     assert!(!place.path("run/report.html").exists());
     place.ok("train --resume run");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::source::{Source, apply, default_out};
+use super::source::{Sets, Source, apply, default_out};
 use super::{Common, open_device, stop_on_interrupt};
 use crate::Result;
 use crate::compare::{Candidate, Comparison, Place};
@@ -38,13 +38,12 @@ pub struct Compare {
     /// Train each preset with so many seeds, 0, 1, … The split is the same for all.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
-    /// Change a key of every preset, such as train.epochs=5; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
+    #[command(flatten)]
+    sets: Sets,
     #[command(flatten)]
     source: Source,
     /// The folder of the comparison; runs/compare-TIME by default.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
@@ -72,6 +71,7 @@ impl Compare {
     /// The presets, resolved.
     fn comparison(&self) -> Result<Comparison> {
         let candidates = self.presets.iter().map(|name| {
+            let name = &name.trim().to_owned();
             let (name, mut preset) = match Path::new(name) {
                 path if path.extension().is_some_and(|extension| extension == "toml") => {
                     let stem = path.file_stem().unwrap_or(path.as_os_str());
@@ -79,7 +79,7 @@ impl Compare {
                 }
                 _ => (name.clone(), Preset::named(name)?),
             };
-            apply(&self.sets, &mut preset).map_err(|error| error.context(&name))?;
+            apply(&self.sets.all(), &mut preset).map_err(|error| error.context(&name))?;
             Ok(Candidate { name, preset })
         });
         let candidates: Vec<Candidate> = candidates.collect::<Result<_>>()?;

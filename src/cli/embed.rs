@@ -27,11 +27,11 @@ pub struct Embed {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The array to write, OUT.npy.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
-    /// The checkpoint, such as best.safetensors of a run, or a built-in model: musicnn-msd or
+    /// A run's folder, a checkpoint such as its best.safetensors, or a built-in model: musicnn-msd or
     /// musicnn-mtt.
-    #[arg(long, value_name = "FILE", default_value = builtin::DEFAULT)]
+    #[arg(long, short, value_name = "MODEL", default_value = builtin::DEFAULT)]
     model: PathBuf,
     /// How many clips of each file are heard, evenly spread, or `all`.
     #[arg(long, value_name = "N|all")]

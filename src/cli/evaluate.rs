@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Common, Format, model, open_device, run_again, to_json};
-use crate::Result;
 use crate::dataset::manifest::{self, Track};
 use crate::files::check_output;
 use crate::metrics::Interval;
 use crate::output;
 use crate::predict::evaluate::{Evaluation, evaluate};
 use crate::run::write_predictions;
+use crate::{Error, Result};
 
 /// Judge a model on a manifest: ROC-AUC, average precision, F1, hit rate and calibration.
 ///
@@ -25,12 +25,16 @@ use crate::run::write_predictions;
 /// A mood that every clip has, or none, has no score: `-`, or null in JSON.
 #[derive(Args, Debug)]
 pub struct Evaluate {
-    /// The checkpoint, such as best.safetensors of a run.
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
-    /// MTG-Jamendo's TSV, a CSV `path,tags`, or a folder per mood.
+    /// The model, then the manifest, where --model and --data do not name them.
+    #[arg(value_name = "MODEL MANIFEST", num_args = 0..=2)]
+    places: Vec<PathBuf>,
+    /// A run's folder, a checkpoint such as its best.safetensors, or a built-in model: musicnn-msd or
+    /// musicnn-mtt.
+    #[arg(long, short, value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// A folder per mood, a CSV `path,tags`, or MTG-Jamendo's TSV.
     #[arg(long, value_name = "MANIFEST")]
-    data: PathBuf,
+    data: Option<PathBuf>,
     /// The folder that the manifest's paths are relative to; by default the manifest's own.
     #[arg(long, value_name = "DIR")]
     audio_root: Option<PathBuf>,
@@ -47,14 +51,15 @@ pub struct Evaluate {
 impl Evaluate {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
-        let checkpoint = model::open(&self.model)?;
-        let tracks = manifest::read(&self.data, self.audio_root.as_deref())?
-            .tell(|note| progress.note(note));
+        let (model, data) = self.model_and_data()?;
+        let checkpoint = model::open(model)?;
+        let tracks =
+            manifest::read(data, self.audio_root.as_deref())?.tell(|note| progress.note(note));
         if let Some(path) = &self.predictions {
-            self.check_predictions(path, &tracks)?;
+            check_predictions(path, &tracks, [model, data])?;
         }
         let device = open_device(&self.common.device, &progress)?;
-        let evaluated = evaluate(&checkpoint, &self.data, tracks, &device, &progress)
+        let evaluated = evaluate(&checkpoint, data, tracks, &device, &progress)
             .map_err(|error| run_again(error, "features that were computed are in the cache"))?;
         let evaluation = &evaluated.evaluation;
         match self.format {
@@ -69,11 +74,25 @@ impl Evaluate {
         Ok(())
     }
 
-    /// What would go wrong after all clips are predicted is found before.
-    fn check_predictions(&self, path: &Path, tracks: &[Track]) -> Result<()> {
-        let inputs = tracks.iter().map(|track| &track.path).chain([&self.model, &self.data]);
-        check_output(path, inputs).map_err(|error| error.context("--predictions"))
+    fn model_and_data(&self) -> Result<(&Path, &Path)> {
+        let given = (self.model.as_deref(), self.data.as_deref());
+        match (given, self.places.as_slice()) {
+            ((Some(model), Some(data)), []) => Ok((model, data)),
+            ((None, Some(data)), [model]) => Ok((model, data)),
+            ((Some(model), None), [data]) => Ok((model, data)),
+            ((None, None), [model, data]) => Ok((model, data)),
+            _ => Err(Error::input(
+                "evaluate takes one model and one manifest: moodshader evaluate MODEL MANIFEST",
+            )),
+        }
     }
+}
+
+/// What would go wrong after all clips are predicted is found before.
+fn check_predictions(path: &Path, tracks: &[Track], others: [&Path; 2]) -> Result<()> {
+    let others = others.map(Path::to_owned);
+    let inputs = tracks.iter().map(|track| &track.path).chain(&others);
+    check_output(path, inputs).map_err(|error| error.context("--predictions"))
 }
 
 /// A line a mood, and below it what holds for all.

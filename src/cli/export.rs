@@ -17,11 +17,10 @@ use crate::output;
 /// handcrafted [batch, 6]. The file's metadata holds labels, preset and normalisation.
 #[derive(Args, Debug)]
 pub struct Export {
-    /// The checkpoint, such as best.safetensors in a run folder.
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: model::Named,
     /// The file to write; one that is there is replaced.
-    #[arg(long, value_name = "FILE.onnx")]
+    #[arg(long, short, value_name = "FILE.onnx")]
     out: PathBuf,
     /// Take samples [batch, samples] at the preset's rate, and compute the features in the graph.
     #[arg(long)]
@@ -30,11 +29,11 @@ pub struct Export {
 
 impl Export {
     pub fn run(&self) -> Result<()> {
-        let checkpoint = model::open(&self.model)?;
-        check_output(&self.out, [&self.model])?;
+        let checkpoint = model::open(self.model.path())?;
+        check_output(&self.out, [&self.model.path().to_owned()])?;
         let input = if self.with_features { Input::Samples } else { Input::LogMel };
-        let bytes =
-            export(&checkpoint, input).map_err(|error| error.context(self.model.display()))?;
+        let bytes = export(&checkpoint, input)
+            .map_err(|error| error.context(self.model.path().display()))?;
         write_atomically(&self.out, &bytes)?;
         output::line(self.out.display());
         Ok(())

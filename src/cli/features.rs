@@ -27,7 +27,7 @@ pub struct Features {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The folder to write.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// The built-in preset whose recipe to follow; paper by default.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["config", "model"])]

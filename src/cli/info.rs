@@ -1,7 +1,5 @@
 //! `moodshader info`: what a checkpoint holds.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::{Map, json};
 
@@ -16,10 +14,8 @@ use crate::output;
 /// Show what a checkpoint holds: moods, recipe, layers, training and scores.
 #[derive(Args, Debug)]
 pub struct Info {
-    /// The checkpoint, such as best.safetensors of a run, or a built-in model: musicnn-msd or
-    /// musicnn-mtt.
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: model::Named,
     /// Text for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -27,7 +23,7 @@ pub struct Info {
 
 impl Info {
     pub fn run(&self) -> Result<()> {
-        let checkpoint = model::open(&self.model)?;
+        let checkpoint = model::open(self.model.path())?;
         let description = checkpoint.description()?;
         let (columns, head) = outline(&Graph::of(&description.preset)?);
         let layers: Vec<Line> =
@@ -75,7 +71,7 @@ impl Info {
         };
         line(
             "file",
-            format!("{} ({FORMAT}, version {})", self.model.display(), description.version),
+            format!("{} ({FORMAT}, version {})", self.model.path().display(), description.version),
         );
         if let Some(source) = &description.source {
             line("source", source.clone());

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::report::Progress;
 use crate::{Error, Result};
 
-/// The first Ctrl-C, SIGTERM or SIGHUP sets the flag and says what follows, the second one ends the
-/// program. One that the program was started to ignore, as `nohup` has SIGHUP ignored and a shell
+/// One Ctrl-C may arrive several times: a terminal sends it to all programs of a job, and the one that
+/// started this one may pass it on.
+const ONE_SIGNAL: Duration = Duration::from_secs(1);
+
+/// The first Ctrl-C, SIGTERM or SIGHUP sets the flag and says what follows, one that comes more than a
+/// second later ends the program. One that the program was started to ignore, as `nohup` has SIGHUP ignored and a shell
 /// SIGINT of its background jobs, stays ignored.
 pub fn stop_on_interrupt(
     progress: &Progress,
@@ -17,10 +22,16 @@ pub fn stop_on_interrupt(
     let flag = Arc::clone(&stop);
     let progress = progress.clone();
     let ignored = ignored_signals();
+    let mut first: Option<Instant> = None;
     ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+        flag.store(true, Ordering::Relaxed);
+        if let Some(first) = first {
+            if first.elapsed() > ONE_SIGNAL {
+                std::process::exit(130);
+            }
+            return;
         }
+        first = Some(Instant::now());
         progress.note(&format!("stopping {what_follows}; press Ctrl-C again to stop at once"));
     })
     .map_err(|error| Error::failure(format!("cannot listen for Ctrl-C: {error}")))?;

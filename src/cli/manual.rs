@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::Cli;
+use crate::exec::{AdapterSummary, adapters};
+use crate::model::preset::Preset;
 use crate::output;
 use crate::{Error, Result};
 
@@ -32,10 +35,36 @@ pub struct Man {
 impl Completions {
     pub fn run(&self) -> Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "moodshader", &mut script);
+        let mut command = with_choices(Cli::command());
+        clap_complete::generate(self.shell, &mut command, "moodshader", &mut script);
         output::line(String::from_utf8_lossy(&script).trim_end());
         Ok(())
     }
+}
+
+/// The command line with what may stand for a preset and a device on this machine, for a shell to offer.
+fn with_choices(mut command: Command) -> Command {
+    let adapters = adapters().into_iter();
+    let adapters = adapters.map(|adapter| AdapterSummary::of(&adapter.get_info()).name);
+    let mut devices: Vec<String> =
+        ["auto", "gpu", "cpu"].map(str::to_owned).into_iter().chain(adapters).collect();
+    devices.dedup();
+    let presets: Vec<String> = Preset::names().map(str::to_owned).collect();
+    let names: Vec<String> =
+        command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, |command| {
+            command.mut_args(|argument| {
+                let choices = match argument.get_id().as_str() {
+                    "device" => &devices,
+                    "preset" | "presets" => &presets,
+                    _ => return argument,
+                };
+                argument.value_parser(PossibleValuesParser::new(choices.clone()))
+            })
+        });
+    }
+    command
 }
 
 impl Man {

@@ -27,7 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::error::Kind;
-use crate::exec::{Device, DeviceChoice, GpuOptions};
+use crate::exec::{DRIVERS, Device, DeviceChoice, GpuOptions};
 use crate::output;
 use crate::report::Progress;
 use crate::{Error, Result};
@@ -65,12 +65,12 @@ struct Common {
     /// Where to compute: auto, gpu, cpu, or a part of an adapter's name or its number in `devices`.
     ///
     /// auto prefers a discrete GPU, then an integrated one, then a software adapter, then the CPU
-    /// reference; it and gpu pass over an adapter that cannot be opened. A device asked for by name
-    /// is never replaced.
+    /// reference; gpu takes no adapter that is the CPU. Both pass over one that cannot be opened. A
+    /// device asked for by name is never replaced.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: String,
     /// Show warnings and errors only.
-    #[arg(long)]
+    #[arg(long, short)]
     quiet: bool,
 }
 
@@ -104,16 +104,18 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
             "warning: {missing}: computing on the CPU reference, which is slower{remedy}"
         ));
     }
-    let line = format!("device: {}", device.describe());
-    match choice {
-        // Which device it is was not asked for, so it is told in any case.
-        DeviceChoice::Auto => progress.always(&line),
-        _ => progress.note(&line),
+    progress.note(&format!("device: {}", device.describe()));
+    if device.facts().software && choice == DeviceChoice::Auto {
+        progress.note(&format!(
+            "no GPU was found, and that is this CPU through Mesa, which takes many times as long; \
+             {DRIVERS}"
+        ));
     }
     Ok(device)
 }
 
-/// Runs the program; the exit status is 0 when done or stopped, 2 for wrong usage or input, else 1.
+/// Runs the program; the exit status is 0 when done, 2 for wrong usage or input, 130 when stopped by Ctrl-C
+/// with work left, else 1.
 pub fn main() -> ExitCode {
     keep_drivers_quiet();
     run(std::env::args_os())
@@ -234,7 +236,8 @@ pub fn end_with(error: &Error) -> ExitCode {
     match error.kind {
         Kind::Input | Kind::TooLarge => ExitCode::from(2),
         Kind::Failure | Kind::OutOfMemory | Kind::DeviceLost => ExitCode::from(1),
-        Kind::Stopped => ExitCode::SUCCESS,
+        // As a shell says of what Ctrl-C ended, so that nothing is done after it.
+        Kind::Stopped => ExitCode::from(130),
     }
 }
 

@@ -1,16 +1,38 @@
-//! `--model`: a checkpoint's file, or the name of a model that the program brings along.
+//! `--model`: a checkpoint's file, a run's folder, or the name of a model that the program brings along.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::Args;
+
 use super::run_again;
-use crate::Result;
 use crate::exec::Device;
 use crate::model::builtin;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::Tagger;
 use crate::report::Progress;
+use crate::{Error, Result};
+
+/// `MODEL` or `--model MODEL`.
+#[derive(Args, Debug)]
+pub struct Named {
+    /// A run's folder, a checkpoint such as its best.safetensors, or a built-in model: musicnn-msd or
+    /// musicnn-mtt.
+    #[arg(value_name = "MODEL", required_unless_present = "model", conflicts_with = "model")]
+    place: Option<PathBuf>,
+    /// The model, by name.
+    #[arg(long, short, value_name = "MODEL")]
+    model: Option<PathBuf>,
+}
+
+impl Named {
+    /// As it was given.
+    pub fn path(&self) -> &Path {
+        let given = self.place.as_deref().or(self.model.as_deref());
+        given.expect("the parser asks for one")
+    }
+}
 
 /// Reads it.
 ///
@@ -19,13 +41,37 @@ use crate::report::Progress;
 pub fn open(model: &Path) -> Result<Checkpoint> {
     match builtin::name_of(model) {
         Some(name) => builtin::checkpoint(name),
-        None => Checkpoint::read(model).map_err(|error| match model.exists() {
+        None => Checkpoint::read(&file_of(model)?).map_err(|error| match model.exists() {
             true => error,
             false => error.followed_by(&format!(
-                "--model takes a checkpoint, such as best.safetensors of a run, or one of {}",
+                "--model takes a run's folder, a checkpoint such as its best.safetensors, or one of {}",
                 builtin::names().collect::<Vec<_>>().join(", ")
             )),
         }),
+    }
+}
+
+/// The checkpoint that is meant: of a run's folder the best one.
+///
+/// # Errors
+/// The folder holds none.
+pub fn file_of(model: &Path) -> Result<PathBuf> {
+    if !model.is_dir() {
+        return Ok(model.to_owned());
+    }
+    let best = model.join("best.safetensors");
+    match (best.is_file(), model.join("config.toml").is_file()) {
+        (true, _) => Ok(best),
+        (false, true) => Err(Error::input(format!(
+            "{0} is a run without a model yet: no epoch of it has ended; go on with: moodshader train \
+             --resume {0}",
+            model.display()
+        ))),
+        (false, false) => Err(Error::input(format!(
+            "{} is a folder without best.safetensors, so no run; --model takes a run's folder or a \
+             checkpoint",
+            model.display()
+        ))),
     }
 }
 

@@ -31,9 +31,9 @@ use results::Results;
 /// is 1.
 #[derive(Args, Debug)]
 pub struct Predict {
-    /// The checkpoint, such as best.safetensors of a run, or a built-in model: musicnn-msd or
+    /// A run's folder, a checkpoint such as its best.safetensors, or a built-in model: musicnn-msd or
     /// musicnn-mtt.
-    #[arg(long, value_name = "FILE", default_value = builtin::DEFAULT)]
+    #[arg(long, short, value_name = "MODEL", default_value = builtin::DEFAULT)]
     model: PathBuf,
     /// Audio files, or folders of them.
     #[arg(required = true, value_name = "PATH")]

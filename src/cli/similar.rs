@@ -40,9 +40,9 @@ pub struct Similar {
     /// Write the song and those found as a playlist, the nearest first.
     #[arg(long, value_name = "FILE")]
     playlist: Option<PathBuf>,
-    /// The checkpoint, such as best.safetensors of a run, or a built-in model: musicnn-msd or
+    /// A run's folder, a checkpoint such as its best.safetensors, or a built-in model: musicnn-msd or
     /// musicnn-mtt.
-    #[arg(long, value_name = "FILE", default_value = builtin::DEFAULT)]
+    #[arg(long, short, value_name = "MODEL", default_value = builtin::DEFAULT)]
     model: PathBuf,
     /// How many clips of each file are heard, evenly spread, or `all`.
     #[arg(long, value_name = "N|all")]

@@ -10,13 +10,48 @@ use crate::model::preset::Preset;
 use crate::run::Data;
 use crate::{Error, Result};
 
+/// The keys of a preset that are changed most, and all others.
+#[derive(Args, Debug)]
+pub struct Sets {
+    /// Change a key of the preset, such as train.batch=16; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Passes over the training clips: short for --set train.epochs=N.
+    #[arg(long, value_name = "N")]
+    epochs: Option<String>,
+    /// Clips an update: short for --set train.batch=N.
+    #[arg(long, value_name = "N")]
+    batch: Option<String>,
+    /// Adam's step size: short for --set train.learning_rate=X.
+    #[arg(long, value_name = "X", alias = "learning-rate")]
+    lr: Option<String>,
+}
+
+impl Sets {
+    /// KEY=VALUE of each; what is repeated with --set comes later and counts.
+    pub fn all(&self) -> Vec<String> {
+        let short = [
+            ("train.epochs", &self.epochs),
+            ("train.batch", &self.batch),
+            ("train.learning_rate", &self.lr),
+        ];
+        let set =
+            |(key, value): (&str, &Option<String>)| Some(format!("{key}={}", value.as_ref()?));
+        short.into_iter().filter_map(set).chain(self.sets.iter().cloned()).collect()
+    }
+}
+
 /// Where the clips come from.
 #[derive(Args, Debug)]
 pub struct Source {
-    /// The moods to learn: a list such as happy,dark, or all (the tags of --data).
+    /// The moods to learn: a list such as happy,dark, or all (every tag of the manifest). By default all
+    /// of a folder or a CSV, and the preset's of MTG-Jamendo's TSV.
     #[arg(long)]
     moods: Option<String>,
-    /// The training manifest: MTG-Jamendo's TSV, a CSV `path,tags`, or a folder per mood.
+    /// The training manifest: a folder per mood, a CSV `path,tags`, or MTG-Jamendo's TSV.
+    #[arg(value_name = "MANIFEST", conflicts_with = "data")]
+    manifest: Option<PathBuf>,
+    /// The training manifest, by name.
     #[arg(long, value_name = "MANIFEST")]
     data: Option<PathBuf>,
     /// The folder that the manifests' paths are relative to.
@@ -30,7 +65,11 @@ pub struct Source {
 impl Source {
     /// Whether it names music; else the synthetic corpus is taken.
     pub fn is_given(&self) -> bool {
-        self.data.is_some()
+        self.manifest().is_some()
+    }
+
+    fn manifest(&self) -> Option<&Path> {
+        self.manifest.as_deref().or(self.data.as_deref())
     }
 
     /// `--audio-root`, resolved.
@@ -44,14 +83,14 @@ impl Source {
         for (flag, value) in
             [("--audio-root", &self.audio_root), ("--validation", &self.validation)]
         {
-            if value.is_some() && self.data.is_none() {
+            if value.is_some() && !self.is_given() {
                 return Err(needs_data(flag));
             }
         }
         let synthetic_clips = if clip_seconds > 10.0 { 96 } else { 500 };
         Ok(Data {
-            synthetic_clips: self.data.is_none().then_some(synthetic_clips),
-            data: self.data.as_deref().map(absolute("--data")).transpose()?,
+            synthetic_clips: (!self.is_given()).then_some(synthetic_clips),
+            data: self.manifest().map(absolute("--data")).transpose()?,
             audio_root: self.audio_root()?,
             validation: self.validation.as_deref().map(absolute("--validation")).transpose()?,
             moods: self.moods.clone(),
@@ -62,7 +101,9 @@ impl Source {
 
 /// What a flag that says more about the user's music means without it.
 pub fn needs_data(flag: &str) -> Error {
-    Error::input(format!("{flag} goes with --data; without that, the corpus is a synthetic one"))
+    Error::input(format!(
+        "{flag} goes with a manifest (--data); without one, the corpus is a synthetic one"
+    ))
 }
 
 /// The path that a flag names, resolved.

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 #[derive(Args, Debug)]
 pub struct Synth {
     /// The folder to write.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// Songs to compose.
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..))]

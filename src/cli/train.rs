@@ -1,21 +1,22 @@
 //! `moodshader train`.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 
 use super::own_data::{Open, settle};
-use super::source::{Source, absolute, apply, default_out, needs_data};
-use super::{Common, open_device, stop_on_interrupt};
-use crate::metrics::Scores;
+use super::source::{Sets, Source, absolute, apply, default_out, needs_data};
+use super::{Common, model, open_device, stop_on_interrupt};
+use crate::metrics::{Interval, Measured};
 use crate::model::builtin;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::preset::{Preset, Train as TrainKeys, Trainable};
 use crate::output;
 use crate::report::Progress;
-use crate::run::{Config, RunFolder, best};
-use crate::train::{Outcome, Until, finished, resume, start};
+use crate::run::{Config, Learning, RunFolder, best};
+use crate::train::{Changes, Outcome, Until, finished, resume, start};
 use crate::{Error, Result};
 
 /// Train a model; without data, on a synthetic corpus.
@@ -31,23 +32,23 @@ pub struct Train {
     /// A preset file (TOML).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Change a key of the preset, such as train.batch=16; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
+    #[command(flatten)]
+    sets: Sets,
     #[command(flatten)]
     source: Source,
     /// Score the best model on this manifest at the end.
     #[arg(long, value_name = "MANIFEST")]
     test: Option<PathBuf>,
     /// The run folder; runs/PRESET-TIME by default.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the run in this folder; everything else comes from its config.toml. --audio-root says
-    /// where its audio has moved; --device and --max-steps may change.
+    /// where its audio has moved; --device and --max-steps may change, and train.epochs and
+    /// train.patience may be raised.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
-    /// Start from the weights of this file (a checkpoint, or safetensors with its names), or of a
-    /// built-in model: musicnn-msd or musicnn-mtt. With other moods, all but the last layer's are taken.
+    /// Start from the weights of this file (a checkpoint, or safetensors with its names), of a run's
+    /// folder, or of a built-in model: musicnn-msd or musicnn-mtt. With other moods, all but the last layer's are taken.
     ///
     /// Without --preset and --config, a checkpoint's layers and features are the run's. From a built-in
     /// model, all tags of --data are learnt unless --moods names some, and of the layers those after the
@@ -102,7 +103,8 @@ impl Train {
             Some(path) => {
                 self.check_resumable()?;
                 let root = self.source.audio_root()?;
-                if let Some(outcome) = finished(path)? {
+                let changes = self.changes(root.as_deref())?;
+                if let Some(outcome) = finished(path, changes)? {
                     progress.note(&format!("{} is finished", path.display()));
                     report(&outcome, &progress);
                     return Ok(());
@@ -112,7 +114,7 @@ impl Train {
                 let asked =
                     if self.common.device == "auto" { &config.device } else { &self.common.device };
                 let device = open_device(asked, &progress)?;
-                resume(path, root.as_deref(), &device, until, &progress)?
+                resume(path, changes, &device, until, &progress)?
             }
             None => {
                 let (config, out) = self.config(&progress)?;
@@ -122,25 +124,62 @@ impl Train {
             }
         };
         report(&outcome, &progress);
-        Ok(())
+        match outcome.interrupted {
+            false => Ok(()),
+            true => {
+                let way_on = format!(
+                    "stopped after update {}; go on with: moodshader train --resume {}",
+                    outcome.update,
+                    outcome.folder.path().display()
+                );
+                match stop.load(Ordering::Relaxed) {
+                    true => Err(Error::stopped(way_on)),
+                    false => {
+                        progress.note(&way_on);
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// What of the preset is raised with `--resume`.
+    fn changes<'a>(&self, audio_root: Option<&'a Path>) -> Result<Changes<'a>> {
+        let mut changes = Changes { audio_root, ..Changes::default() };
+        for set in self.sets.all() {
+            let number = |value: &str| {
+                value.trim().parse::<u64>().map_err(|_| {
+                    Error::input(format!("--set {set}: expected a whole number, 0 or more"))
+                })
+            };
+            match set.split_once('=').map(|(key, value)| (key.trim(), value)) {
+                Some(("train.epochs", value)) => changes.epochs = Some(number(value)?),
+                Some(("train.patience", value)) => changes.patience = Some(number(value)?),
+                _ => {
+                    return Err(kept(&format!("--set {set}")));
+                }
+            }
+        }
+        Ok(changes)
     }
 
     /// A run keeps what it was started with, but for these: all other flags are refused, so that none
     /// is taken and ignored.
     fn check_resumable(&self) -> Result<()> {
-        const KEPT_NOT: [&str; 5] = ["resume", "audio_root", "device", "max_steps", "quiet"];
+        const KEPT_NOT: [&str; 7] =
+            ["resume", "audio_root", "device", "max_steps", "quiet", "sets", "epochs"];
         let command = Self::augment_args(Command::new("train"));
         let fixed = |argument: &&Arg| {
             let id = argument.get_id().as_str();
             self.given.0.iter().any(|given| given == id) && !KEPT_NOT.contains(&id)
         };
-        match command.get_arguments().find(fixed).and_then(Arg::get_long) {
+        let name = |argument: &Arg| match argument.get_long() {
+            Some(flag) => format!("--{flag}"),
+            None => "another manifest".to_owned(),
+        };
+        match command.get_arguments().find(fixed).map(name) {
             None => Ok(()),
-            Some(flag) => Err(Error::input(format!(
-                "--{flag} cannot be changed with --resume: a run keeps what it was started with. \
-                 --audio-root, --device, --max-steps and --quiet may be given; start a new run for \
-                 anything else, with --init to begin from this one's weights"
-            ))),
+            Some(flag) => Err(kept(&flag)),
         }
     }
 
@@ -164,7 +203,8 @@ impl Train {
                 (name.to_owned(), Preset::named(name)?)
             }
         };
-        apply(&self.sets, &mut preset)?;
+        let sets = self.sets.all();
+        apply(&sets, &mut preset)?;
 
         if self.test.is_some() && !self.source.is_given() {
             return Err(needs_data("--test"));
@@ -175,7 +215,7 @@ impl Train {
         }
         let of_the_study = self.preset.as_ref().is_some_and(|name| name != "demo");
         let recipe = !of_the_study && self.config.is_none() && self.init.is_none();
-        settle(&mut data, &mut preset, Open { recipe, sets: &self.sets }, progress)?;
+        settle(&mut data, &mut preset, Open { recipe, sets: &sets }, progress)?;
         data.test = self.test.as_deref().map(absolute("--test")).transpose()?;
         let out = match &self.out {
             Some(out) => out.clone(),
@@ -193,11 +233,20 @@ impl Train {
     }
 }
 
+/// `flag` would change a run that goes on.
+fn kept(flag: &str) -> Error {
+    Error::input(format!(
+        "{flag} cannot be changed with --resume: a run keeps what it was started with. --audio-root, \
+         --device, --max-steps and --quiet may be given, and train.epochs and train.patience be raised; \
+         start a new run for anything else, with --init to begin from this one's weights"
+    ))
+}
+
 /// The file that --init names, or a built-in model's name.
 fn resolve_init(path: &Path) -> Result<PathBuf> {
     match builtin::name_of(path) {
         Some(name) => Ok(PathBuf::from(name)),
-        None => absolute("--init")(path),
+        None => absolute("--init")(&model::file_of(path)?),
     }
 }
 
@@ -236,7 +285,7 @@ fn transfer(train: &TrainKeys) -> TrainKeys {
 /// The result, on standard output.
 fn report(outcome: &Outcome, progress: &Progress) {
     let folder = outcome.folder.path().display();
-    if let Some(scores) = &outcome.validation {
+    if let Some(measured) = &outcome.validation {
         let of = format!("of {} epochs", outcome.metrics.len());
         match best(&outcome.metrics) {
             Some(line) => output::line(format_args!("best model: epoch {} {of}", line.epoch)),
@@ -244,38 +293,65 @@ fn report(outcome: &Outcome, progress: &Progress) {
                 "best model: epoch 1 {of}, since no mood can be ranked on the validation clips"
             )),
         }
-        table("validation", &outcome.moods, scores);
+        table("validation", &outcome.moods, measured);
     }
-    if let Some(scores) = &outcome.test {
-        table("test", &outcome.moods, scores);
+    if let Some(measured) = &outcome.test {
+        table("test", &outcome.moods, measured);
     }
     output::line(&folder);
     progress.broken(&outcome.broken);
-    if outcome.interrupted {
+    if let Some(measured) = &outcome.validation {
+        if let Some(warning) = little(measured) {
+            progress.note(&warning);
+        }
+        if let Some(learning) = Learning::of(&outcome.metrics) {
+            progress.note(&learning.to_string());
+        }
+    }
+    if !outcome.interrupted {
         progress.note(&format!(
-            "stopped after update {}; go on with: moodshader train --resume {folder}",
-            outcome.update
+            "report: {}\nnext: moodshader predict --model {folder} SONG.mp3",
+            outcome.folder.report().display()
         ));
     }
 }
 
+/// Says so where a score means little: half of its interval is more than this, ...
+const WIDE: f64 = 0.1;
+/// ... or fewer clips were judged, on which even a perfect score may be chance.
+const FEW: usize = 30;
+
+fn little(Measured { scores, intervals }: &Measured) -> Option<String> {
+    let half = intervals.roc_auc.macro_mean.map_or(0.0, |Interval(low, high)| (high - low) / 2.0);
+    let range = if half >= 0.005 { format!(" (ROC-AUC ± {half:.2})") } else { String::new() };
+    (half > WIDE || scores.clips < FEW)
+        .then(|| format!("{} validation clips: the scores mean little{range}", scores.clips))
+}
+
 /// A line a mood: the share of clips that have it, and how well the model ranks them.
-fn table(split: &str, moods: &[String], scores: &Scores) {
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+fn table(split: &str, moods: &[String], Measured { scores, intervals }: &Measured) {
+    let number = |(value, interval): (Option<f64>, Option<Interval>)| match (value, interval) {
+        (Some(value), Some(Interval(low, high))) => format!("{value:.4} [{low:.3}, {high:.3}]"),
+        (value, _) => value.map_or("-".to_owned(), |value| format!("{value:.4}")),
+    };
     let mean = format!("{split} macro");
     let width = moods.iter().map(|mood| mood.chars().count()).chain([mean.len()]).max();
     let width = width.unwrap_or(0);
-    let row = |name: &str, share: &str, [roc_auc, pr_auc]: [Option<f64>; 2]| {
-        let (roc_auc, pr_auc) = (number(roc_auc), number(pr_auc));
-        output::line(format_args!("{name:<width$}  {share:>6}  {roc_auc:>7}  {pr_auc:>6}"));
+    let line = |name: &str, share: &str, [roc_auc, pr_auc]: [&str; 2]| {
+        let line = format!("{name:<width$}  {share:>6}  {roc_auc:<21}  {pr_auc:<21}");
+        output::line(line.trim_end());
     };
-    output::line(format_args!(
-        "{:<width$}  {:>6}  {:>7}  {:>6}",
-        "mood", "clips", "ROC-AUC", "PR-AUC"
-    ));
+    let row = |name: &str, share: &str, [roc_auc, pr_auc]: [(Option<f64>, Option<Interval>); 2]| {
+        line(name, share, [&number(roc_auc), &number(pr_auc)]);
+    };
+    line("mood", "clips", ["ROC-AUC [95 %]", "PR-AUC [95 %]"]);
     for (at, mood) in moods.iter().enumerate() {
         let share = 100.0 * scores.positives[at] as f64 / scores.clips as f64;
-        row(mood, &format!("{share:.1}%"), [scores.roc_auc.moods[at], scores.pr_auc.moods[at]]);
+        let roc_auc = (scores.roc_auc.moods[at], intervals.roc_auc.moods[at]);
+        let pr_auc = (scores.pr_auc.moods[at], intervals.pr_auc.moods[at]);
+        row(mood, &format!("{share:.1}%"), [roc_auc, pr_auc]);
     }
-    row(&mean, "", [scores.roc_auc.macro_mean, scores.pr_auc.macro_mean]);
+    let roc_auc = (scores.roc_auc.macro_mean, intervals.roc_auc.macro_mean);
+    let pr_auc = (scores.pr_auc.macro_mean, intervals.pr_auc.macro_mean);
+    row(&mean, "", [roc_auc, pr_auc]);
 }

@@ -23,7 +23,7 @@ use crate::exec::Device;
 use crate::model::preset::Preset;
 use crate::report::Progress;
 use crate::run::{Config, Data, differences};
-use crate::train::{Until, finished, resume, start};
+use crate::train::{Changes, Until, finished, resume, start};
 use crate::{Error, Result};
 use folder::Folder;
 
@@ -138,12 +138,12 @@ impl Comparison {
         let path = folder.run(&candidate.name, seed);
         let outcome = if folder::holds_run(&path) {
             check_run(&path, candidate, seed)?;
-            if finished(&path)?.is_some() {
+            if finished(&path, Changes::default())?.is_some() {
                 progress.note(&format!("{what}: finished before"));
                 return Ok(());
             }
             progress.note(what);
-            resume(&path, None, device, until, progress)?
+            resume(&path, Changes::default(), device, until, progress)?
         } else {
             progress.note(what);
             let config = Config {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::panics::caught;
-use crate::spelling::nearest_first;
+use crate::spelling::{distance, nearest_first};
 use crate::{Error, Result};
 
 /// What `--device` asks for.
@@ -14,7 +14,7 @@ pub enum DeviceChoice {
     /// A discrete GPU, then an integrated one, then a software adapter, then the CPU reference.
     #[default]
     Auto,
-    /// Like `Auto`, but an error instead of the CPU reference.
+    /// Like `Auto`, but an error instead of a software adapter or the CPU reference.
     Gpu,
     /// The CPU references.
     Cpu,
@@ -76,10 +76,14 @@ impl fmt::Display for AdapterSummary {
     }
 }
 
-/// What to do where no adapter is found.
-const NO_ADAPTER: &str = "no Vulkan, Metal, DX12 or OpenGL adapter was found; install your GPU's \
-    driver, or on Debian and Ubuntu Mesa's software adapter: apt-get install mesa-vulkan-drivers \
-    (or use --device cpu)";
+/// What brings a GPU's driver, by system.
+pub const DRIVERS: &str = "a GPU needs its Vulkan driver: on Debian and Ubuntu apt-get install \
+    mesa-vulkan-drivers (AMD, Intel) or nvidia-driver, on Fedora dnf install mesa-vulkan-drivers, on \
+    Arch pacman -S vulkan-radeon, vulkan-intel or nvidia-utils, on Windows the maker's driver; macOS \
+    has it";
+
+/// What is said where no adapter is found.
+const NO_ADAPTER: &str = "no Vulkan, Metal, DX12 or OpenGL adapter was found";
 
 /// Every adapter that can run compute shaders, the one that `auto` prefers first.
 pub fn adapters() -> Vec<wgpu::Adapter> {
@@ -124,10 +128,22 @@ pub(super) fn candidates(choice: &DeviceChoice) -> Result<Vec<wgpu::Adapter>> {
     match choice {
         DeviceChoice::Cpu => Ok(Vec::new()),
         DeviceChoice::Auto => Ok(adapters()),
-        DeviceChoice::Gpu => match adapters() {
-            all if all.is_empty() => Err(Error::input(NO_ADAPTER)),
-            all => Ok(all),
-        },
+        DeviceChoice::Gpu => {
+            let is_software =
+                |adapter: &wgpu::Adapter| adapter.get_info().device_type == wgpu::DeviceType::Cpu;
+            let (software, gpus): (Vec<_>, Vec<_>) = adapters().into_iter().partition(is_software);
+            match (gpus.is_empty(), software.first()) {
+                (false, _) => Ok(gpus),
+                (true, None) => Err(Error::input(format!(
+                    "--device gpu: {NO_ADAPTER}; {DRIVERS} (or use --device cpu)"
+                ))),
+                (true, Some(software)) => Err(Error::input(format!(
+                    "--device gpu: there is no GPU, only {}, which is this CPU; {DRIVERS} (or use \
+                     --device auto)",
+                    AdapterSummary::of(&software.get_info())
+                ))),
+            }
+        }
         DeviceChoice::Named(name) => Ok(vec![named(name, adapters())?]),
     }
 }
@@ -172,27 +188,32 @@ fn named(name: &str, mut adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> 
     if let Some(place) = position(name, &summaries) {
         return Ok(adapters.swap_remove(place));
     }
-    // Letters are often swapped in the short names; a whole adapter's name is rarely typed.
-    let words = ["auto", "gpu", "cpu"].map(str::to_owned).into_iter().chain(
-        summaries.iter().flat_map(|summary| {
-            let name = summary.name.to_lowercase();
-            let words = name.split(|letter: char| !letter.is_alphanumeric());
-            words.filter(|word| word.len() > 2).map(str::to_owned).collect::<Vec<_>>()
-        }),
-    );
-    let words: Vec<String> = words.collect();
-    let nearest = nearest_first(&name.to_lowercase(), words.iter().map(String::as_str))[0];
+    // Letters are often swapped in the short names; a whole adapter's name is rarely typed, but its
+    // first words are.
+    let words = summaries.iter().flat_map(|summary| {
+        let name = summary.name.to_lowercase();
+        let words = name.split(|letter: char| !letter.is_alphanumeric());
+        words.filter(|word| word.len() > 3).take(2).map(str::to_owned).collect::<Vec<_>>()
+    });
+    let words: Vec<String> =
+        ["auto", "gpu", "cpu"].map(str::to_owned).into_iter().chain(words).collect();
+    let typed = name.to_lowercase();
+    let nearest = nearest_first(&typed, words.iter().map(String::as_str))[0];
+    let meant = match distance(&typed, nearest) <= typed.chars().count().div_ceil(2) {
+        true => format!("; did you mean {nearest}?"),
+        false => String::new(),
+    };
     let known: Vec<String> = summaries
         .iter()
         .enumerate()
         .map(|(index, summary)| format!("\n  {index}  {summary}"))
         .collect();
     Err(Error::input(if known.is_empty() {
-        format!("no adapter matches --device {name}: {NO_ADAPTER}")
+        format!("no adapter matches --device {name}: {NO_ADAPTER}; {DRIVERS} (or use --device cpu)")
     } else {
         format!(
-            "no adapter matches --device {name}; the nearest is `{nearest}`; use auto, gpu, cpu, or \
-             a part of one of these names or its number:{}",
+            "no adapter matches --device {name}{meant}; use auto, gpu, cpu, or a part of one of these \
+             names or its number:{}",
             known.concat()
         )
     }))

@@ -10,7 +10,7 @@ mod record;
 pub mod verification;
 mod watch;
 
-pub use adapter::{AdapterSummary, DeviceChoice, adapters, choose};
+pub use adapter::{AdapterSummary, DRIVERS, DeviceChoice, adapters, choose};
 pub use cpu::CpuPrograms;
 pub use gpu::{Gpu, GpuOptions};
 pub use pipelines::Compilation;

@@ -1,7 +1,28 @@
 //! Scores beside the truth, clip by clip.
 
-use super::Scores;
+use super::{Bootstrap, Resampling, Scores, Table, bootstrap};
 use crate::Result;
+
+/// What a model reached on a split, and how far that can be trusted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Both metrics.
+    pub scores: Scores,
+    /// Their 95 % intervals.
+    pub intervals: Bootstrap,
+}
+
+impl Measured {
+    /// Compares `scores` with `targets`, both [clips, moods].
+    ///
+    /// # Errors
+    /// As [`Scores::new`].
+    pub fn new(targets: &[bool], scores: &[f32], moods: usize) -> Result<Self> {
+        let table = Table::new(targets, scores, moods)?;
+        let intervals = bootstrap(table, Resampling::default())?;
+        Ok(Self { scores: Scores::new(targets, scores, moods)?, intervals })
+    }
+}
 
 /// Scores on a split's clips, with what is true.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +49,14 @@ impl Judged {
     /// A score that is not a number.
     pub fn metrics(&self) -> Result<Scores> {
         Scores::new(&self.targets, &self.scores, self.moods.len())
+    }
+
+    /// How well they do, and how far that can be trusted.
+    ///
+    /// # Errors
+    /// As [`Self::metrics`].
+    pub fn measured(&self) -> Result<Measured> {
+        Measured::new(&self.targets, &self.scores, self.moods.len())
     }
 
     /// Whether a clip has a mood.

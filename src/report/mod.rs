@@ -7,5 +7,5 @@ mod tensorboard;
 mod timeline;
 
 pub use events::Events;
-pub use progress::{Bar, Progress, audio_files};
+pub use progress::{Bar, Progress, audio_files, span, time_left};
 pub use timeline::{clock, sparkline};

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -27,6 +28,9 @@ pub struct Bar {
     bar: ProgressBar,
     /// When the next line is due, where lines take the bar's place.
     due: Option<Mutex<Instant>>,
+    started: Instant,
+    /// How far the task was when it began here.
+    begun: AtomicU64,
 }
 
 impl Progress {
@@ -62,14 +66,16 @@ impl Progress {
 
     /// Shows a task of `parts` parts.
     pub fn bar(&self, what: &str, parts: usize) -> Bar {
-        let style = ProgressStyle::with_template("{msg:34} {bar:24} {pos}/{len}  {eta} left")
+        let style = ProgressStyle::with_template("{msg:34} {bar:24} {pos}/{len}{prefix}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = self.bars.add(ProgressBar::new(parts as u64).with_style(style));
         bar.set_message(what.to_owned());
         // Shows it before the first part is done.
         bar.tick();
         let lines = !self.quiet && !self.terminal;
-        Bar { bar, due: lines.then(|| Mutex::new(Instant::now() + LINE_EVERY)) }
+        let started = Instant::now();
+        let due = lines.then(|| Mutex::new(started + LINE_EVERY));
+        Bar { bar, due, started, begun: AtomicU64::new(0) }
     }
 
     /// Lists files that could not be used, with a count.
@@ -84,6 +90,25 @@ impl Progress {
     }
 }
 
+/// What a first part took says little: it may have read files or compiled shaders.
+const TELLING: Duration = Duration::from_secs(2);
+
+/// How long so many more parts take, as long as those before; nothing where that is not known yet.
+pub fn time_left(elapsed: Duration, done: u64, left: u64) -> Option<Duration> {
+    (done > 1 && elapsed > TELLING).then(|| elapsed.mul_f64(left as f64 / done as f64))
+}
+
+/// "81 s", "12 min", "1 h 55 min".
+pub fn span(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    let minutes = (seconds + 30) / 60;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..3600 if minutes < 60 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
+
 /// "1 audio file", "2 audio files".
 pub fn audio_files(count: usize) -> String {
     format!("{count} audio file{}", if count == 1 { "" } else { "s" })
@@ -95,8 +120,29 @@ fn line(text: &str) {
 }
 
 impl Bar {
+    /// So many parts were done before.
+    pub fn begin_at(&self, done: usize) {
+        self.begun.store(done as u64, Ordering::Relaxed);
+        self.bar.set_position(done as u64);
+    }
+
+    /// "  81 s left", once there is something to tell it by.
+    fn left(&self, done: u64) -> String {
+        let all = self.bar.length().unwrap_or(0);
+        let begun = self.begun.load(Ordering::Relaxed);
+        match time_left(
+            self.started.elapsed(),
+            done.saturating_sub(begun),
+            all.saturating_sub(done),
+        ) {
+            Some(left) => format!("  {} left", span(left)),
+            None => String::new(),
+        }
+    }
+
     /// So many parts are done.
     pub fn at(&self, done: usize) {
+        self.bar.set_prefix(self.left(done as u64));
         self.bar.set_position(done as u64);
         let Some(mut due) = self.due.as_ref().and_then(|due| due.try_lock().ok()) else { return };
         let now = Instant::now();
@@ -105,7 +151,7 @@ impl Bar {
         }
         *due = now + LINE_EVERY;
         let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
-        line(&format!("{}  {done}/{all}", self.bar.message()));
+        line(&format!("{}  {done}/{all}{}", self.bar.message(), self.left(done)));
     }
 
     /// What stands beside the bar from now on.
@@ -117,5 +163,25 @@ impl Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{span, time_left};
+    use std::time::Duration;
+
+    #[test]
+    fn times_are_told_as_people_tell_them() {
+        let said = [0, 81, 119, 120, 3570, 3600, 6900].map(|s| span(Duration::from_secs(s)));
+        assert_eq!(said, ["0 s", "81 s", "119 s", "2 min", "1 h 0 min", "1 h 0 min", "1 h 55 min"]);
+    }
+
+    #[test]
+    fn what_is_left_is_told_once_it_is_known() {
+        let seconds = Duration::from_secs;
+        assert_eq!(time_left(seconds(1), 5, 10), None);
+        assert_eq!(time_left(seconds(60), 1, 10), None);
+        assert_eq!(time_left(seconds(60), 20, 40), Some(seconds(120)));
     }
 }

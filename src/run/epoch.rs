@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{PerMood, Scores};
+use crate::metrics::{Bootstrap, Scores};
 use crate::model::preset::Train;
 use crate::{Error, Result};
 
 /// One line of `metrics.jsonl`. Nothing in it depends on the clock, so that a resumed run writes
 /// the same bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// Counted from 1.
     pub epoch: u64,
@@ -24,6 +24,13 @@ pub struct EpochMetrics {
     pub roc_auc: serde_json::Map<String, serde_json::Value>,
     /// Average precision, likewise.
     pub pr_auc: serde_json::Map<String, serde_json::Value>,
+    /// 95 % intervals of `roc_auc`, [low, high], by the bootstrap over the validation clips. Runs of
+    /// early versions have none.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub roc_auc_interval: serde_json::Map<String, serde_json::Value>,
+    /// The same of `pr_auc`.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub pr_auc_interval: serde_json::Map<String, serde_json::Value>,
 }
 
 impl EpochMetrics {
@@ -53,15 +60,23 @@ pub fn is_over(metrics: &[EpochMetrics], train: &Train) -> bool {
     last.epoch >= train.epochs || train.patience.is_some_and(|most| since_best >= most)
 }
 
-/// The metrics of an epoch, by mood.
-pub fn by_mood(
-    scores: &Scores,
-    moods: &[String],
-) -> Result<[serde_json::Map<String, serde_json::Value>; 2]> {
-    let map = |per_mood: &PerMood| match serde_json::to_value(per_mood.labelled(moods)) {
+impl EpochMetrics {
+    /// With what the validation clips said.
+    pub fn judged(self, scores: &Scores, intervals: &Bootstrap, moods: &[String]) -> Result<Self> {
+        Ok(Self {
+            roc_auc: by_mood(&scores.roc_auc.labelled(moods))?,
+            pr_auc: by_mood(&scores.pr_auc.labelled(moods))?,
+            roc_auc_interval: by_mood(&intervals.roc_auc.labelled(moods))?,
+            pr_auc_interval: by_mood(&intervals.pr_auc.labelled(moods))?,
+            ..self
+        })
+    }
+}
+
+fn by_mood(values: &impl Serialize) -> Result<serde_json::Map<String, serde_json::Value>> {
+    match serde_json::to_value(values) {
         Ok(serde_json::Value::Object(map)) => Ok(map),
         Ok(_) => Err(Error::failure("metrics by mood are not a map")),
         Err(error) => Err(Error::failure(error.to_string())),
-    };
-    Ok([map(&scores.roc_auc)?, map(&scores.pr_auc)?])
+    }
 }

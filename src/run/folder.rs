@@ -74,12 +74,18 @@ impl RunFolder {
             folder.events(),
             folder.report(),
         ];
-        match files.iter().find(|file| file.exists()) {
-            Some(file) => Err(Error::input(format!(
+        if let Some(file) = files.iter().find(|file| file.exists()) {
+            return Err(Error::input(format!(
                 "{} is in the way and would be overwritten; choose another --out",
                 file.display()
+            )));
+        }
+        let entries = std::fs::read_dir(path);
+        match entries.is_ok_and(|mut entries| entries.next().is_some()) {
+            true => Err(Error::input(format!(
+                "{shown} holds other files, and is no run; choose a new folder as --out"
             ))),
-            None => Ok(()),
+            false => Ok(()),
         }
     }
 

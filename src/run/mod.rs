@@ -4,16 +4,17 @@ mod config;
 mod difference;
 mod epoch;
 mod folder;
+mod learning;
 mod predictions;
 mod tracks;
 
 pub use config::{Config, Data};
 pub use epoch::{EpochMetrics, best, is_over};
 pub use folder::RunFolder;
+pub use learning::Learning;
 pub use predictions::{read_predictions, write_predictions};
 
 pub(crate) use difference::differences;
-pub(crate) use epoch::by_mood;
 pub(crate) use folder::damaged;
 pub(crate) use tracks::{kept_split, track_changes, write_tracks};
 

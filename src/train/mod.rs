@@ -15,7 +15,7 @@ use crate::dataset::prepare::Broken;
 use crate::dataset::split::Split;
 use crate::error::Kind;
 use crate::exec::Device;
-use crate::metrics::Scores;
+use crate::metrics::Measured;
 use crate::model::checkpoint::Weights;
 use crate::report::Progress;
 use crate::run::{Config, EpochMetrics, Pace, RunFolder, is_over, kept_split, read_predictions};
@@ -39,9 +39,9 @@ pub struct Outcome {
     /// In the order of the model's outputs.
     pub moods: Vec<String>,
     /// Scores of the best model on the validation clips, once an epoch has ended.
-    pub validation: Option<Scores>,
+    pub validation: Option<Measured>,
     /// Scores of the best model on the test manifest, if one was given and the run is finished.
-    pub test: Option<Scores>,
+    pub test: Option<Measured>,
     /// Audio files that could not be used.
     pub broken: Vec<Broken>,
 }
@@ -113,29 +113,77 @@ fn shortened_list(moods: &[String]) -> String {
     shortened(&names)
 }
 
-/// Goes on with a run where it stopped; with no checkpoint yet it starts over. `audio_root` is where the
-/// audio has moved; the run keeps that.
+/// What may change in a run that goes on; it keeps that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes<'a> {
+    /// Where the audio has moved.
+    pub audio_root: Option<&'a Path>,
+    /// More epochs than it was to have.
+    pub epochs: Option<u64>,
+    /// More patience than it was to have.
+    pub patience: Option<u64>,
+}
+
+impl Changes<'_> {
+    fn any(&self) -> bool {
+        self.audio_root.is_some() || self.epochs.is_some() || self.patience.is_some()
+    }
+
+    fn make(&self, config: &mut Config) -> Result<()> {
+        if let Some(root) = self.audio_root {
+            if config.data.synthetic_clips.is_some() {
+                return Err(Error::input(
+                    "--audio-root: the run composes its own corpus, so no audio of it can have moved; \
+                     leave the flag out",
+                ));
+            }
+            config.data.audio_root = Some(root.to_owned());
+        }
+        let train = &mut config.preset.train;
+        if let Some(epochs) = self.epochs {
+            if epochs < train.epochs {
+                return Err(Error::input(format!(
+                    "train.epochs = {epochs}: the run was to have {}, and can have more but not fewer; \
+                     --max-steps ends it earlier",
+                    train.epochs
+                )));
+            }
+            train.epochs = epochs;
+        }
+        if let Some(patience) = self.patience {
+            match train.patience {
+                Some(most) if patience >= most => train.patience = Some(patience),
+                Some(most) => {
+                    return Err(Error::input(format!(
+                        "train.patience = {patience}: the run was to have {most}, and can have more but \
+                         not less"
+                    )));
+                }
+                None => {
+                    return Err(Error::input(
+                        "train.patience: the run never ends early, and cannot be made to",
+                    ));
+                }
+            }
+        }
+        config.preset.validate()
+    }
+}
+
+/// Goes on with a run where it stopped; with no checkpoint yet it starts over.
 pub fn resume(
     path: &Path,
-    audio_root: Option<&Path>,
+    changes: Changes<'_>,
     device: &Device,
     until: Until<'_>,
     progress: &Progress,
 ) -> Result<Outcome> {
-    if let Some(outcome) = finished(path)? {
+    if let Some(outcome) = finished(path, changes)? {
         return Ok(outcome);
     }
     let folder = RunFolder::open(path)?;
     let mut config = Config::read(&folder.config())?;
-    if let Some(root) = audio_root {
-        if config.data.synthetic_clips.is_some() {
-            return Err(Error::input(
-                "--audio-root: the run composes its own corpus, so no audio of it can have moved; \
-                 leave the flag out",
-            ));
-        }
-        config.data.audio_root = Some(root.to_owned());
-    }
+    changes.make(&mut config)?;
     let cache = Arc::new(FeatureCache::open(None)?);
     config.synthesise(until.stop, progress)?;
     let mut preset = config.preset.clone();
@@ -159,8 +207,8 @@ pub fn resume(
     let go_on = || {
         let run =
             Run::prepare(config, folder.clone(), tracks, device, cache, until.stop, progress)?;
-        if audio_root.is_some() {
-            // All of it was found there.
+        if changes.any() {
+            // All of the audio was found.
             run.config.write(&folder.config())?;
         }
         run.train(until, progress)
@@ -173,9 +221,10 @@ pub fn resume(
 /// # Errors
 /// `path` holds no run, its files are damaged, or its configuration is not the one that it was
 /// trained with.
-pub fn finished(path: &Path) -> Result<Option<Outcome>> {
+pub fn finished(path: &Path, changes: Changes<'_>) -> Result<Option<Outcome>> {
     let folder = RunFolder::open(path)?;
-    let config = Config::read(&folder.config())?;
+    let mut config = Config::read(&folder.config())?;
+    changes.make(&mut config)?;
     let state = folder.last().exists().then(|| folder.description()).transpose()?;
     if let Some(state) = &state {
         check_same_config(&folder, state, &config)?;
@@ -220,11 +269,11 @@ impl Outcome {
         broken: Vec<Broken>,
         interrupted: bool,
     ) -> Result<Self> {
-        let scores = |path: &Path| -> Result<Option<Scores>> {
+        let scores = |path: &Path| -> Result<Option<Measured>> {
             if !path.exists() {
                 return Ok(None);
             }
-            read_predictions(path)?.metrics().map(Some)
+            read_predictions(path)?.measured().map(Some)
         };
         let validation = if metrics.is_empty() { None } else { scores(&folder.predictions())? };
         let test = if interrupted { None } else { scores(&folder.test_predictions())? };

@@ -16,16 +16,14 @@ use crate::dataset::cache::FeatureCache;
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::prepare::Prepared;
 use crate::exec::Device;
-use crate::metrics::{Predictions, Table, thresholds};
+use crate::metrics::{Measured, Predictions, Table, thresholds};
 use crate::model::checkpoint::{Checkpoint, Description, Training, Validation};
 use crate::model::parameters::shapes;
 use crate::model::preset::{ClassWeights, Preset, Trainable};
 use crate::model::{self, Embedder, MOMENTS, Network, Session};
 use crate::plan::Storage;
-use crate::report::{Events, Progress};
-use crate::run::{
-    Config, EpochMetrics, Pace, RunFolder, best, by_mood, is_over, write_predictions,
-};
+use crate::report::{Events, Progress, span, time_left};
+use crate::run::{Config, EpochMetrics, Pace, RunFolder, best, is_over, write_predictions};
 use crate::{Error, Result};
 
 /// Updates between two looks at the status word.
@@ -67,6 +65,8 @@ pub(super) struct Run {
     pub(super) embedder: Option<Embedder>,
     /// What goes with the weights that training began with.
     notice: Option<String>,
+    /// When this process began to train, and after which update.
+    began: (Instant, u64),
 }
 
 impl Run {
@@ -131,6 +131,7 @@ impl Run {
             frozen,
             embedder,
             notice: said.notice,
+            began: (Instant::now(), 0),
         };
         run.load(&begin)?;
         Ok(run)
@@ -147,6 +148,7 @@ impl Run {
         if self.update > 0 && self.update < end {
             progress.note(&format!("going on after update {} of {end}", self.update));
         }
+        self.began = (Instant::now(), self.update);
         let mut events = self.open_events()?;
         let mut interrupted = false;
         loop {
@@ -156,7 +158,7 @@ impl Run {
                 && self.update.is_multiple_of(per_epoch)
                 && (self.metrics.len() as u64) < ended
             {
-                self.end_epoch(ended, &events, progress)?;
+                self.end_epoch(ended, end, &events, progress)?;
             }
             if self.update >= end || is_over(&self.metrics, &self.config.preset.train) {
                 break;
@@ -207,6 +209,15 @@ impl Run {
         order.into_iter().map(window).collect()
     }
 
+    /// "  run 1 h 55 min", once it is known.
+    fn left(&self, end: u64) -> String {
+        let (started, from) = self.began;
+        match time_left(started.elapsed(), self.update - from, end.saturating_sub(self.update)) {
+            Some(left) if self.update < end => format!("  run {}", span(left)),
+            _ => String::new(),
+        }
+    }
+
     fn open_events(&self) -> Result<Events> {
         let (train, per_epoch) = (&self.config.preset.train, self.updates_per_epoch());
         Events::open(self.folder.events(), train, per_epoch, self.update, &self.metrics)
@@ -240,7 +251,7 @@ impl Run {
             Batches::new(Arc::clone(&self.cache), Arc::clone(&self.clips.train), order);
         let bar =
             progress.bar(&format!("epoch {}/{}", epoch + 1, train.epochs), per_epoch as usize);
-        bar.at(within as usize);
+        bar.begin_at(within as usize);
         let started = Instant::now();
         let mut looked = started;
         let event_every = (per_epoch / EVENTS).clamp(1, CHECK_EVERY);
@@ -274,10 +285,11 @@ impl Run {
                 looked = Instant::now();
                 let loss = self.mean_loss(done)?;
                 bar.message(format!(
-                    "epoch {}/{}  loss {loss:.4}  {:.1} clips/s",
+                    "epoch {}/{}  loss {loss:.4}  {:.1} clips/s{}",
                     epoch + 1,
                     self.config.preset.train.epochs,
-                    clips as f64 / started.elapsed().as_secs_f64()
+                    clips as f64 / started.elapsed().as_secs_f64(),
+                    self.left(end)
                 ));
             }
         }
@@ -290,16 +302,22 @@ impl Run {
     }
 
     /// Judges the model after an epoch, keeps it if it is the best, and saves the state.
-    fn end_epoch(&mut self, epoch: u64, events: &Events, progress: &Progress) -> Result<()> {
+    fn end_epoch(
+        &mut self,
+        epoch: u64,
+        end: u64,
+        events: &Events,
+        progress: &Progress,
+    ) -> Result<()> {
         self.session.check()?;
         let train_loss = self.mean_loss(self.updates_per_epoch())?;
         let predictions =
             self.predict("validation", &Arc::clone(&self.clips.validation), progress)?;
         let moods = &self.config.preset.moods;
         let diverged = self.config.preset.train.diverged();
-        let scores =
-            predictions.scores(moods.len()).map_err(|error| error.followed_by(&diverged))?;
-        let [roc_auc, pr_auc] = by_mood(&scores, moods)?;
+        let Measured { scores, intervals } =
+            Measured::new(&predictions.targets, &predictions.probabilities, moods.len())
+                .map_err(|error| error.followed_by(&diverged))?;
         let train = &self.config.preset.train;
         let line = EpochMetrics {
             epoch,
@@ -309,9 +327,9 @@ impl Run {
             validation_loss: predictions
                 .mean_loss()
                 .map_err(|error| error.followed_by(&diverged))?,
-            roc_auc,
-            pr_auc,
+            ..EpochMetrics::default()
         };
+        let line = line.judged(&scores, &intervals, moods)?;
         let epochs = train.epochs;
         self.metrics.push(line.clone());
         let is_best = best(&self.metrics).is_some_and(|best| best.epoch == epoch);
@@ -348,7 +366,7 @@ impl Run {
             self.report(events, Vec::new(), false)?;
         }
         progress.note(&format!(
-            "epoch {epoch}/{epochs}  loss {train_loss:.4}  validation loss {:.4}  ROC-AUC {}{}{}",
+            "epoch {epoch}/{epochs}  loss {train_loss:.4}  validation loss {:.4}  ROC-AUC {}{}{}{}",
             line.validation_loss,
             line.macro_roc_auc().map_or("undefined".to_owned(), |auc| format!("{auc:.4}")),
             match self.pace.last() {
@@ -356,6 +374,7 @@ impl Run {
                 None => String::new(),
                 Some(pace) => format!("  {:.1} clips/s", pace.clips as f64 / pace.seconds),
             },
+            if over { String::new() } else { self.left(end) },
             if is_best { "  (best)" } else { "" }
         ));
         if over && epoch < epochs {

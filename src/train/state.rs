@@ -93,7 +93,13 @@ pub(super) fn check_same_config(
     state: &Description,
     config: &Config,
 ) -> Result<()> {
-    let mut differing = differences(&state.preset, &config.preset, "preset")?;
+    // These may have been raised since.
+    let mut then = state.preset.clone();
+    then.train.epochs = config.preset.train.epochs;
+    if then.train.patience.is_some() && config.preset.train.patience.is_some() {
+        then.train.patience = config.preset.train.patience;
+    }
+    let mut differing = differences(&then, &config.preset, "preset")?;
     if let Some(seed) = state.seed.filter(|&seed| seed != config.seed) {
         differing.push(format!("seed: {seed} then, {} now", config.seed));
     }

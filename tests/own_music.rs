@@ -1,0 +1,216 @@
+//! The natural commands on music of one's own: folders and CSVs, without flags that one has to know.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use lofty::config::WriteOptions;
+use lofty::prelude::{Accessor, TagExt};
+use lofty::tag::{Tag, TagType};
+use moodshader::run::{Config, EpochMetrics};
+use tempfile::TempDir;
+
+#[path = "support/tones.rs"]
+mod tones;
+
+/// Changes to the preset `demo` under which it learns tones in seconds.
+const QUICK: &str = "--preset demo --set audio.clip_seconds=1 --set features.n_fft=512 --set \
+                     features.hop=512 --set features.mels=32 --set model.branch.0.channels=[4] --set \
+                     model.branch.0.lstm=[4] --set model.branch.1.channels=[4] --set \
+                     model.branch.1.lstm=[4] --batch 4";
+
+/// A folder of music.
+struct Music(TempDir);
+
+impl Music {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    /// Writes a tone into a folder that is made.
+    fn song(&self, listed: &str, number: u32) {
+        let path = self.0.path().join(listed);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        tones::wav(&path, 0.05 * (1 + number % 3) as f32, 24_000, number + 1);
+    }
+
+    /// `songs` of each mood in a folder `library`.
+    fn library(&self, moods: &[&str], songs: u32) {
+        for (place, mood) in (0..).zip(moods) {
+            for song in 0..songs {
+                self.song(&format!("library/{mood}/{song}.wav"), place + 3 * song);
+            }
+        }
+    }
+
+    fn run(&self, arguments: &str) -> (i32, String, String) {
+        let Output { status, stdout, stderr } =
+            tones::program(self.0.path(), arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap_or(-1), text(stdout), text(stderr))
+    }
+
+    /// Both streams of a command that must succeed.
+    fn ok(&self, arguments: &str) -> (String, String) {
+        let (code, out, err) = self.run(arguments);
+        assert_eq!(code, 0, "{arguments}: {err}");
+        (out, err)
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn config(&self, run: &str) -> Config {
+        Config::read(&self.path(run).join("config.toml")).unwrap()
+    }
+}
+
+fn by(path: &Path, artist: &str) {
+    let mut tag = Tag::new(TagType::Id3v2);
+    tag.set_artist(artist.to_owned());
+    tag.save_to_path(path, WriteOptions::default()).unwrap();
+}
+
+#[test]
+fn all_tags_of_a_folder_are_its_moods() {
+    let music = Music::new();
+    music.library(&["happy", "Sad"], 6);
+    let (_, err) = music.ok(&format!("train library {QUICK} --out run --max-steps 0"));
+    assert!(err.contains("moods: Sad, happy (all tags of library)"), "{err}");
+    assert!(err.contains("artists unknown: the score may be too high"), "{err}");
+    assert_eq!(music.config("run").preset.moods, ["Sad", "happy"]);
+    let (out, err) = music.ok("dataset stats library");
+    assert!(out.contains("Sad") && !out.contains("film"), "{out}");
+    assert!(err.contains("(all tags of library)"), "{err}");
+    // A mood that is named is found in any spelling; blanks beside commas make none.
+    let mut command = tones::program(music.0.path(), &format!("train {QUICK}"));
+    let output = command
+        .args(["library", "--moods", "SAD , happy", "--max-steps", "0", "--out", "named"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(music.config("named").preset.moods, ["SAD", "happy"]);
+}
+
+#[test]
+fn a_spreadsheet_is_read_as_people_write_it() {
+    let music = Music::new();
+    let cells = ["Happy, dark", "happy;dark", "\"\"dark", "HAPPY", "dark|happy", ""];
+    let mut rows = vec!["Title;File;Mood;Artist".to_owned()];
+    for song in 0..18 {
+        music.song(&format!("songs/{song}.wav"), song);
+        let cell = cells[song as usize % 6].replace('"', "");
+        rows.push(format!("t;songs/{song}.wav;\"{cell}\";Band {}", song / 2));
+    }
+    music.write("list.csv", &rows.join("\r\n"));
+    let (_, err) = music.ok(&format!("train list.csv {QUICK} --out run --max-steps 0"));
+    for told in [
+        "tracks have several moods: each has a probability of its own",
+        "moods: dark, happy (all tags of list.csv)",
+        "HAPPY, Happy and happy are one mood",
+        "3 tracks have none of the 2 moods",
+        "split by artist (9 artists)",
+    ] {
+        assert!(err.contains(told), "{told}: {err}");
+    }
+    let config = music.config("run");
+    assert_eq!(config.preset.train.patience, Some(10));
+    assert!(config.data.negatives);
+    // What is asked for stays as it is asked for.
+    let (_, err) = music.ok(&format!(
+        "train list.csv {QUICK} --set model.output=softmax --set train.loss=softmax_bce --set \
+         train.patience=3 --moods happy,dark --out asked --max-steps 0"
+    ));
+    assert!(err.contains("3 tracks without any of the 2 moods are left out"), "{err}");
+    let config = music.config("asked");
+    assert_eq!(config.preset.train.patience, Some(3));
+    assert!(!config.data.negatives);
+    // One mood alone is learnt against the tracks without it.
+    let (out, _) = music.ok(&format!("train list.csv {QUICK} --moods happy --epochs 2 --out one"));
+    let score = out.lines().find(|line| line.starts_with("happy")).unwrap();
+    assert!(!score.contains('-'), "{out}");
+    let (out, _) = music.ok("evaluate one list.csv --format json -q");
+    assert!(out.contains("\"clips\": 18"), "{out}");
+}
+
+#[test]
+fn artists_are_read_from_files_unless_that_would_take_a_mood_away() {
+    let music = Music::new();
+    music.library(&["happy", "sad"], 8);
+    let each = |artist: &dyn Fn(&str, u32) -> String| {
+        for (mood, song) in ["happy", "sad"].iter().flat_map(|m| (0..8).map(move |s| (*m, s))) {
+            by(&music.path(&format!("library/{mood}/{song}.wav")), &artist(mood, song));
+        }
+    };
+    each(&|_, song| format!("Band {}", song / 2));
+    let (_, err) = music.ok(&format!("train library {QUICK} --out first --max-steps 0"));
+    assert!(err.contains("split by artist (4 artists)"), "{err}");
+    // No band is on both sides.
+    let tracks = fs::read_to_string(music.path("first/tracks.csv")).unwrap();
+    let bands = |part: &str| -> Vec<u32> {
+        let rows = tracks.lines().filter(|row| row.starts_with(part));
+        let song = |row: &str| {
+            let path = row.split(',').nth(2).unwrap();
+            let (_, file) = path.rsplit_once('/').unwrap();
+            file.trim_end_matches(".wav").parse::<u32>().unwrap() / 2
+        };
+        rows.map(song).collect()
+    };
+    let held_back = bands("validation");
+    assert!(!held_back.is_empty());
+    assert!(bands("training").iter().all(|band| !held_back.contains(band)), "{tracks}");
+    let (out, _) = music.ok("dataset stats library --format json");
+    assert!(out.contains("\"artists\": 4"), "{out}");
+
+    each(&|mood, _| format!("The {mood} ones"));
+    let (_, err) = music.ok(&format!("train library {QUICK} --out second --max-steps 0"));
+    assert!(err.contains("all tracks of the mood happy are by one artist"), "{err}");
+}
+
+#[test]
+fn a_run_says_what_it_learned_and_what_comes_next() {
+    let music = Music::new();
+    music.library(&["happy", "sad"], 8);
+    let (out, err) = music.ok(&format!("train library {QUICK} --epochs 4 --out run"));
+    assert!(out.contains("ROC-AUC [95 %]") && out.contains(']'), "{out}");
+    for told in ["validation clips: the scores mean little", "report: ", "next: moodshader predict"]
+    {
+        assert!(err.contains(told), "{told}: {err}");
+    }
+    let metrics = fs::read_to_string(music.path("run/metrics.jsonl")).unwrap();
+    let line: EpochMetrics = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    let interval = line.roc_auc_interval["macro"].as_array().unwrap();
+    assert!(interval[0].as_f64() <= line.macro_roc_auc() && interval.len() == 2, "{metrics}");
+
+    // The folder stands for its model.
+    let (out, _) = music.ok("predict --model run library/happy -q --format csv");
+    assert_eq!(out.lines().count(), 9, "{out}");
+    music.ok("info run");
+    music.ok("export run -o run.onnx");
+    let (code, _, err) = music.run("predict -m library library/happy");
+    assert!(code == 2 && err.contains("so no run"), "{err}");
+    let (code, _, err) = music.run(&format!("train library {QUICK} --out library"));
+    assert!(code == 2 && err.contains("holds other files"), "{err}");
+}
+
+#[test]
+fn a_finished_run_can_have_more_epochs() {
+    let music = Music::new();
+    music.library(&["happy", "sad"], 8);
+    music.ok(&format!("train library {QUICK} --epochs 4 --out whole"));
+    music.ok(&format!("train library {QUICK} --epochs 2 --out raised"));
+    music.ok("train --resume raised --epochs 4");
+    for name in ["config.toml", "metrics.jsonl", "last.safetensors", "predictions.csv"] {
+        let bytes = |run: &str| fs::read(music.path(run).join(name)).unwrap();
+        assert!(bytes("whole") == bytes("raised"), "{name}");
+    }
+    let (code, _, err) = music.run("train --resume raised --epochs 3");
+    assert!(code == 2 && err.contains("can have more but not fewer"), "{err}");
+    let (code, _, err) = music.run("train --resume raised --lr 0.1");
+    assert!(code == 2 && err.contains("--lr cannot be changed"), "{err}");
+}
