@@ -33,6 +33,9 @@ pub struct Tracks {
     pub test: Vec<LabelledTrack>,
 }
 
+/// Which of the tracks with these labels are held back.
+pub type HoldBack<'a> = dyn Fn(Vec<LabelledTrack>, &[String]) -> Result<Split> + 'a;
+
 /// Clips with features in the cache.
 pub struct Clips {
     pub train: Arc<Vec<Prepared>>,
@@ -104,7 +107,7 @@ impl Data {
     pub fn tracks(
         &self,
         preset: &mut Preset,
-        hold_back: &dyn Fn(Vec<LabelledTrack>, &[String]) -> Result<Split>,
+        hold_back: &HoldBack<'_>,
         progress: &Progress,
     ) -> Result<Tracks> {
         let manifest = self
