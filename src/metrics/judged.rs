@@ -1,6 +1,6 @@
 //! Scores beside the truth, clip by clip.
 
-use super::{Bootstrap, Resampling, Scores, Table, bootstrap};
+use super::{Bootstrap, Resampling, Scores, Table, bootstrap, thresholds};
 use crate::Result;
 
 /// What a model reached on a split, and how far that can be trusted.
@@ -57,6 +57,14 @@ impl Judged {
     /// As [`Self::metrics`].
     pub fn measured(&self) -> Result<Measured> {
         Measured::new(&self.targets, &self.scores, self.moods.len())
+    }
+
+    /// For each mood the threshold with the greatest F1.
+    ///
+    /// # Errors
+    /// A score that is not a number.
+    pub fn thresholds(&self) -> Result<Vec<Option<f64>>> {
+        thresholds(Table::new(&self.targets, &self.scores, self.moods.len())?)
     }
 
     /// Whether a clip has a mood.

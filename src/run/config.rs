@@ -64,6 +64,18 @@ pub struct Data {
     pub negatives: bool,
 }
 
+impl Data {
+    /// The training data for people: the manifest's name.
+    pub fn name(&self) -> String {
+        match (&self.synthetic_clips, &self.data) {
+            (None, Some(path)) => {
+                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            }
+            _ => "the synthetic corpus".to_owned(),
+        }
+    }
+}
+
 impl Config {
     /// Reads `config.toml`.
     ///

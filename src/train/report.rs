@@ -15,6 +15,8 @@ use crate::report::{Events, Progress};
 use crate::run::read_predictions;
 use crate::{Error, Result};
 
+/// Clips that a track must have for a timeline.
+const SHORTEST_TRACK: f64 = 2.0;
 /// Windows of a timeline start this share of a clip after one another, ...
 const WINDOWS_A_CLIP: f64 = 8.0;
 /// ... or further apart in a long track, so that there are no more than these and one.
@@ -51,6 +53,7 @@ impl Run {
         }
         let page = Page {
             preset_name: &self.config.preset_name,
+            data: &self.config.data.name(),
             preset,
             seed: self.config.seed,
             update: self.update,
@@ -63,7 +66,11 @@ impl Run {
             test: test.as_ref(),
             exhibits: &exhibits,
             filters: &self.filters()?,
-            throughput: Throughput { device: &self.device.describe(), pace: &self.pace },
+            throughput: Throughput {
+                folder: &self.folder.path().display().to_string(),
+                device: &self.device.describe(),
+                pace: &self.pace,
+            },
         };
         write_atomically(&self.folder.report(), page.html()?.as_bytes())
     }
@@ -137,7 +144,10 @@ impl Run {
                     continue;
                 }
             };
-            let Windows { seconds, samples, clip } = windows;
+            let Some(Windows { seconds, samples, clip }) = windows else {
+                timelines.push(Timeline::Short);
+                continue;
+            };
             let samples: Vec<&[f32]> = samples.iter().map(Vec::as_slice).collect();
             let mut features = extractor.extract(&samples)?;
             if let Some(embedder) = &mut self.embedder {
@@ -157,11 +167,15 @@ impl Run {
     }
 
     /// Windows as long as a clip, centred at equal distances from the track's start to its end.
-    fn windows(&self, path: &Path) -> Result<Windows> {
+    /// None in a track of less than two clips.
+    fn windows(&self, path: &Path) -> Result<Option<Windows>> {
         let preset = &self.config.preset;
         let (rate, length) = (f64::from(preset.audio.sample_rate), preset.clip_samples());
         let mut file = AudioFile::open(path, preset.audio.sample_rate)?;
         let (track, clip) = (file.seconds(), length as f64 / rate);
+        if track < SHORTEST_TRACK * clip {
+            return Ok(None);
+        }
         let parts = (track / clip * WINDOWS_A_CLIP).round().clamp(1.0, MOST_WINDOWS) as usize;
         let seconds: Vec<f64> =
             (0..=parts).map(|part| track * part as f64 / parts as f64).collect();
@@ -173,7 +187,7 @@ impl Run {
             .map(|&centre| file.window(start(centre), cut.samples))
             .collect::<Result<_>>()?;
         let begin = ((track - clip) / 2.0).max(0.0);
-        Ok(Windows { seconds, samples, clip: [begin, (begin + clip).min(track)] })
+        Ok(Some(Windows { seconds, samples, clip: [begin, (begin + clip).min(track)] }))
     }
 
     /// Scores [clips, moods] of features that belong to no batch: plans are for whole batches, so

@@ -91,8 +91,9 @@ impl Display for Chart<'_> {
         let [xs, ys] = [self.range(0), self.range(1)];
         let (right, bottom) = (width - RIGHT, height - BOTTOM);
         let up_ticks = ticks(ys, TICKS, self.axes[1].whole);
-        let longest = up_ticks.iter().map(|tick| Number(*tick).to_string().len()).max();
-        let left = 18.0 + CHARACTER * longest.unwrap_or(1) as f64;
+        let up_texts = texts(&up_ticks);
+        let longest = up_texts.iter().map(|text| text.chars().count()).max();
+        let left = 22.0 + CHARACTER * longest.unwrap_or(1) as f64;
         let place = |value: f64, [low, high]: [f64; 2], from: f64, to: f64| {
             from + (value.clamp(low, high) - low) / (high - low) * (to - from)
         };
@@ -119,25 +120,24 @@ impl Display for Chart<'_> {
             escape(self.title),
             escape(&self.description)
         )?;
-        for tick in ticks(xs, (right - left) / 40.0, self.axes[0].whole) {
+        let across_ticks = ticks(xs, (right - left) / 40.0, self.axes[0].whole);
+        for (&tick, text) in across_ticks.iter().zip(texts(&across_ticks)) {
             let x = place(tick, xs, left, right);
             write!(
                 f,
                 "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/>\
-                 <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                bottom + 13.0,
-                Number(tick)
+                 <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>",
+                bottom + 13.0
             )?;
         }
-        for tick in up_ticks {
+        for (tick, text) in up_ticks.into_iter().zip(up_texts) {
             let y = place(tick, ys, bottom, TOP);
             write!(
                 f,
                 "<path class=\"grid\" d=\"M{left} {y:.1}H{right}\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>",
                 left - 4.0,
-                y + 3.5,
-                Number(tick)
+                y + 3.5
             )?;
         }
         let middle = [(left + right) / 2.0, (TOP + bottom) / 2.0];
@@ -169,11 +169,13 @@ impl Display for Chart<'_> {
                 escape(&line.name)
             )?;
             if line.look == Look::Marked && line.points.len() <= 60 {
+                // One alone is what the chart is about.
+                let radius = if line.points.len() == 1 { 4.0 } else { 2.4 };
                 for point in &line.points {
                     let [x, y] = at(*point);
                     write!(
                         f,
-                        "<circle class=\"dot s{index}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.4\">\
+                        "<circle class=\"dot s{index}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\">\
                          <title>{}: {} at {}</title></circle>",
                         escape(&line.name),
                         Number(point[1]),
@@ -228,6 +230,27 @@ fn ticks([low, high]: [f64; 2], wanted: f64, whole: bool) -> Vec<f64> {
     (first..=last).map(|index| round(index as f64 * step)).collect()
 }
 
+/// The numbers of an axis, all written in one way.
+fn texts(ticks: &[f64]) -> Vec<String> {
+    let small = ticks.iter().any(|tick| *tick != 0.0 && tick.abs() < 1e-3);
+    let text = |tick: &f64| match small && *tick != 0.0 {
+        true => scientific(*tick),
+        false => Number(*tick).to_string(),
+    };
+    ticks.iter().map(text).collect()
+}
+
+/// As in 2.5e-5.
+fn scientific(value: f64) -> String {
+    let text = format!("{value:.2e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let digits = match digits.contains('.') {
+        true => digits.trim_end_matches('0').trim_end_matches('.'),
+        false => digits,
+    };
+    format!("{digits}e{exponent}")
+}
+
 /// A number as short as it can be read.
 pub struct Number(pub f64);
 
@@ -236,16 +259,7 @@ impl Display for Number {
         let value = self.0;
         match value.abs() {
             0.0 => f.write_str("0"),
-            small if small < 1e-3 => {
-                let text = format!("{value:.2e}");
-                let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-                let digits = if digits.contains('.') {
-                    digits.trim_end_matches('0').trim_end_matches('.')
-                } else {
-                    digits
-                };
-                write!(f, "{digits}e{exponent}")
-            }
+            small if small < 1e-3 => f.write_str(&scientific(value)),
             large if large >= 10_000.0 => write!(f, "{}k", Self(value / 1000.0)),
             _ => {
                 let text = format!("{value:.4}");
@@ -267,6 +281,12 @@ mod tests {
         assert_eq!(ticks([1.0, 2.0], 7.0, true), [1.0, 2.0]);
         assert_eq!(ticks([0.0, 12.0], 5.0, true), [0.0, 5.0, 10.0]);
         assert_eq!(ticks([0.0, 1e-3], 5.0, false)[1], 2e-4);
+    }
+
+    #[test]
+    fn an_axis_writes_its_numbers_in_one_way() {
+        assert_eq!(texts(&[0.0, 8e-4, 1e-3, 1.2e-3]), ["0", "8e-4", "1e-3", "1.2e-3"]);
+        assert_eq!(texts(&[0.001, 0.002]), ["0.001", "0.002"]);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum Timeline {
     Later,
     /// Why there is none.
     Missing(String),
+    /// The track is hardly longer than the clip: there is nothing to follow.
+    Short,
     /// The windows' scores.
     Scores {
         /// Centres of the windows, in seconds.
@@ -60,8 +62,8 @@ pub fn section(judged: &Judged, exhibits: &[Exhibit], [seconds, fmax]: [f64; 2])
     let mut body = paragraph(
         "Validation clips whose highest score belongs to a mood that they do not have, the highest \
          first. The spectrogram is what the model hears: log-mel, low bands below. A timeline shows \
-         the score of a window as long as a clip, centred at each point of the track; beyond the \
-         track's ends is silence.",
+         the score of a window as long as a clip, centred at each point of a track of two clips \
+         or more; beyond the track's ends is silence.",
     );
     if exhibits.is_empty() {
         body.push_str(&paragraph("None: each clip's highest score belongs to one of its moods."));
@@ -90,8 +92,11 @@ fn write_clip(
         .collect();
     let _ = writeln!(
         html,
-        "<article><h3>{name}</h3>\n<p>Tagged <b>{}</b>, taken for <b>{}</b>.</p>",
-        tags.join(", "),
+        "<article><h3>{name}</h3>\n<p>{}, taken for <b>{}</b>.</p>",
+        match tags.is_empty() {
+            true => "Tagged with none of the moods".to_owned(),
+            false => format!("Tagged <b>{}</b>", tags.join(", ")),
+        },
         escape(&judged.moods[ranked[0]])
     );
     html.push_str("<ul class=\"scores\">");
@@ -130,6 +135,7 @@ fn write_clip(
         Timeline::Later => {
             html.push_str(&paragraph("Its timeline comes when the run is finished."))
         }
+        Timeline::Short => {}
         Timeline::Missing(why) => html.push_str(&paragraph(&format!("No timeline: {why}"))),
         Timeline::Scores { seconds, scores, clip: [begin, end] } => {
             let moods = judged.moods.len();

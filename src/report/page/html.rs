@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write};
 
+use crate::metrics::Interval;
+
 /// A document that needs no network: what it shows, and how it looks, is inside.
 pub struct Document<'a> {
     /// Title of the window, and heading at the top.
@@ -120,9 +122,24 @@ pub fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escape(text))
 }
 
+/// "1 clip", "2 clips".
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// Four decimals, or a dash where there is no number.
 pub fn decimals(value: Option<f64>) -> String {
     value.map_or("–".to_owned(), |value| format!("{value:.4}"))
+}
+
+/// [`decimals`] with the 95 % interval, where there is one.
+pub fn within(value: Option<f64>, interval: Option<Interval>) -> String {
+    match interval {
+        Some(Interval(low, high)) => {
+            format!("{} <small>{low:.2}\u{a0}–\u{a0}{high:.2}</small>", decimals(value))
+        }
+        None => decimals(value),
+    }
 }
 
 /// With blanks that do not break between groups of three digits.

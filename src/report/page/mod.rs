@@ -13,11 +13,11 @@ mod spectrogram;
 use std::fmt::Write;
 
 use crate::Result;
-use crate::metrics::Judged;
+use crate::metrics::{Bootstrap, Judged, Measured, Scores};
 use crate::model::preset::Preset;
-use crate::run::{EpochMetrics, Pace, best};
+use crate::run::{EpochMetrics, Learning, Pace, best};
 use chart::{Axis, Chart, Line, Look, WIDE};
-use html::{decimals, details, paragraph};
+use html::{counted, decimals, details, paragraph, within};
 
 pub use clips::{Exhibit, Timeline, most_wrong};
 pub use html::{Document, Section, Table, escape, grouped, scrolling};
@@ -31,6 +31,8 @@ const RATE_POINTS: u64 = 120;
 pub struct Page<'a> {
     /// The preset's name, or the name of the file that it was read from.
     pub preset_name: &'a str,
+    /// What was trained on, for people.
+    pub data: &'a str,
     /// What was trained.
     pub preset: &'a Preset,
     /// Seed of everything that is drawn.
@@ -59,8 +61,10 @@ pub struct Page<'a> {
     pub throughput: Throughput<'a>,
 }
 
-/// What was measured, and differs from run to run.
+/// What differs from run to run.
 pub struct Throughput<'a> {
+    /// The run's folder.
+    pub folder: &'a str,
     /// The adapter, for people.
     pub device: &'a str,
     /// What this process trained on in each epoch.
@@ -85,7 +89,7 @@ impl Page<'_> {
             sections.push(Section {
                 id: "curves",
                 title: "ROC and precision–recall".to_owned(),
-                body: paragraph("Validation clips, best model. The dashed line is chance.")
+                body: paragraph("Validation clips, best model. The dashed line is chance, the point is the threshold.")
                     + &mood::curve_charts(validation)?,
             });
             sections.push(mood::meetings(validation)?);
@@ -105,7 +109,7 @@ impl Page<'_> {
                 &scrolling("Preset", &format!("<pre>{}</pre>\n", escape(&self.preset.to_toml()?))),
             ),
         });
-        let title = format!("moodshader: {}", self.preset_name);
+        let title = format!("{} on {}, seed {}", self.preset_name, self.data, self.seed);
         let lead = self.lead()?;
         Ok(Document { title: &title, lead: &lead, sections: &sections }.to_string())
     }
@@ -113,28 +117,35 @@ impl Page<'_> {
     /// State and headline numbers.
     fn lead(&self) -> Result<String> {
         let epochs = self.preset.train.epochs;
-        let (update, ended) = (grouped(self.update as usize), self.epochs.len());
+        let (updates, ended) = (counted(self.update as usize, "update"), self.epochs.len());
         let mut lead = match self.finished {
             true => {
-                format!("<p class=\"state\">Finished: {ended} epochs, {update} updates.</p>\n")
+                format!(
+                    "<p class=\"state\">Finished: {}, {updates}.</p>\n",
+                    counted(ended, "epoch")
+                )
             }
             false => format!(
-                "<p class=\"state\">Not finished: {ended} of {epochs} epochs, {update} updates so \
-                 far.</p>\n"
+                "<p class=\"state\">Not finished: {ended} of {epochs} epochs, {updates} so far.</p>\n"
             ),
         };
+        if let Some(learning) = Learning::of(self.epochs) {
+            lead.push_str(&paragraph(&format!("The curves say: {learning}.")));
+        }
         let mut facts = Vec::new();
         if let Some(validation) = self.validation {
-            let scores = validation.metrics()?;
+            let Measured { scores, intervals } = validation.measured()?;
             let epoch = best(self.epochs).map_or(1, |line| line.epoch);
             facts.push(("best epoch", epoch.to_string()));
-            facts.push(("validation ROC-AUC", decimals(scores.roc_auc.macro_mean)));
-            facts.push(("validation PR-AUC", decimals(scores.pr_auc.macro_mean)));
+            let [roc_auc, pr_auc] = macro_means(&scores, &intervals);
+            facts.push(("validation ROC-AUC", roc_auc));
+            facts.push(("validation PR-AUC", pr_auc));
         }
         if let Some(test) = self.test {
-            let scores = test.metrics()?;
-            facts.push(("test ROC-AUC", decimals(scores.roc_auc.macro_mean)));
-            facts.push(("test PR-AUC", decimals(scores.pr_auc.macro_mean)));
+            let Measured { scores, intervals } = test.measured()?;
+            let [roc_auc, pr_auc] = macro_means(&scores, &intervals);
+            facts.push(("test ROC-AUC", roc_auc));
+            facts.push(("test PR-AUC", pr_auc));
         }
         let [train, validation, test] = self.clips.map(grouped);
         facts.push(("training clips", train));
@@ -180,10 +191,10 @@ impl Page<'_> {
         };
         let update = |line: &EpochMetrics| line.update as f64;
 
-        let training = self.losses_between_looks();
+        let training = self.looks();
         if !training.is_empty() {
             let validation = of_epochs(&|line| Some(line.validation_loss), &update);
-            let mut lines = vec![line("training", training)];
+            let mut lines = vec![line("training (mean of the epoch so far)", training)];
             if !validation.is_empty() {
                 lines.push(line("validation", validation));
             }
@@ -252,33 +263,13 @@ impl Page<'_> {
         scrolling("Epochs", &table.to_string())
     }
 
-    /// The mean training loss of the clips between one look and the next, by update.
-    fn losses_between_looks(&self) -> Vec<[f64; 2]> {
-        let [clips, batch] = [self.clips[0] as u64, self.preset.train.batch as u64];
-        let ends = self.epochs.iter().map(|line| (line.update, line.train_loss));
-        let mut looks: Vec<(u64, f64)> = self
-            .losses
-            .iter()
-            .map(|&(update, loss)| (update, f64::from(loss)))
-            .chain(ends)
-            .collect();
-        looks.sort_by_key(|(update, _)| *update);
-        let mut before = (0, 0.0);
-        let between = |(update, mean): (u64, f64)| {
-            let within = match update % self.updates_per_epoch {
-                0 => self.updates_per_epoch,
-                within => within,
-            };
-            let seen = (within * batch).min(clips);
-            if seen <= before.0 {
-                before = (0, 0.0);
-            }
-            let sum = mean * seen as f64;
-            let loss = (sum - before.1) / (seen - before.0) as f64;
-            before = (seen, sum);
-            [update as f64, loss]
-        };
-        looks.into_iter().map(between).collect()
+    /// The mean training loss since the epoch began, by update: TensorBoard's `loss/train`.
+    fn looks(&self) -> Vec<[f64; 2]> {
+        let inside = self.losses.iter().map(|&(update, loss)| [update as f64, f64::from(loss)]);
+        let ends = self.epochs.iter().map(|line| [line.update as f64, line.train_loss]);
+        let mut looks: Vec<[f64; 2]> = inside.chain(ends).collect();
+        looks.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        looks
     }
 
     /// The learning rate over the whole training, done or not.
@@ -292,8 +283,9 @@ impl Page<'_> {
     }
 
     fn throughput(&self) -> Section {
-        let Throughput { device, pace } = self.throughput;
-        let mut body = format!("<p>Adapter: {}</p>\n", escape(device));
+        let Throughput { folder, device, pace } = self.throughput;
+        let mut body =
+            format!("<p>Run: {}</p>\n<p>Adapter: {}</p>\n", escape(folder), escape(device));
         if pace.is_empty() {
             body.push_str(&paragraph("The process that wrote this file trained on no clip."));
         } else {
@@ -318,6 +310,14 @@ impl Page<'_> {
         }
         Section { id: "throughput", title: "Adapter and throughput".to_owned(), body }
     }
+}
+
+/// ROC-AUC and PR-AUC over all moods, with their intervals.
+fn macro_means(scores: &Scores, intervals: &Bootstrap) -> [String; 2] {
+    [
+        within(scores.roc_auc.macro_mean, intervals.roc_auc.macro_mean),
+        within(scores.pr_auc.macro_mean, intervals.pr_auc.macro_mean),
+    ]
 }
 
 /// A line in words: where it starts and ends, its lowest and its highest point.

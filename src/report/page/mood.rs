@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::Section;
 use super::chart::{Axis, Chart, Line, Look, SQUARE};
-use super::html::{Table, decimals, escape, paragraph, scrolling};
+use super::html::{Table, counted, decimals, escape, paragraph, scrolling, within};
 use crate::Result;
-use crate::metrics::{Curves, Judged, Scores, curves};
+use crate::metrics::{Curves, Judged, Measured, Scores, curves};
 
 /// Moods that a matrix shows at most, so that it can still be read.
 const MOST_IN_MATRIX: usize = 24;
@@ -15,50 +15,125 @@ const MOST_IN_MATRIX: usize = 24;
 pub fn table(splits: &[(&str, &Judged)]) -> Result<String> {
     let mut html = paragraph(
         "PR-AUC is average precision. Scores that mean nothing reach 0.5 in ROC-AUC and the share of \
-         clips in PR-AUC. A hit is a clip whose highest score belongs to one of its moods; in a mood's row, to that mood.",
+         clips in PR-AUC; behind each stands its 95 % interval, had other clips been drawn. Precision, \
+         recall and F1 are those of the clips whose score reaches the threshold, which has the greatest F1 \
+         on the validation clips.",
     );
+    let thresholds = match splits.first() {
+        Some((_, validation)) => validation.thresholds()?,
+        None => Vec::new(),
+    };
     for (name, judged) in splits {
-        let scores = judged.metrics()?;
-        let top = judged.top_moods();
-        let mut rows: Vec<Vec<String>> =
-            (0..judged.moods.len()).map(|mood| row(judged, &scores, &top, mood)).collect();
-        let hits = (0..judged.clips()).filter(|&clip| judged.has(clip, top[clip])).count();
+        let Measured { scores, intervals } = judged.measured()?;
+        let decisions: Vec<Option<Decision>> =
+            (0..judged.moods.len()).map(|mood| decision(judged, mood, thresholds[mood])).collect();
+        let row = |mood: usize| {
+            let [precision, recall, f1] =
+                Decision::cells(decisions[mood].as_ref().map(|decision| decision.shares()));
+            vec![
+                escape(&judged.moods[mood]),
+                scores.positives[mood].to_string(),
+                percent(scores.positives[mood], judged.clips()),
+                within(scores.roc_auc.moods[mood], intervals.roc_auc.moods[mood]),
+                within(scores.pr_auc.moods[mood], intervals.pr_auc.moods[mood]),
+                thresholds[mood].map_or("–".to_owned(), |threshold| format!("{threshold:.3}")),
+                precision,
+                recall,
+                f1,
+            ]
+        };
+        let mut rows: Vec<Vec<String>> = (0..judged.moods.len()).map(row).collect();
+        let [precision, recall, f1] = Decision::cells(Decision::mean(&decisions));
         rows.push(vec![
             "macro\u{a0}mean".to_owned(),
             String::new(),
             String::new(),
-            decimals(scores.roc_auc.macro_mean),
-            decimals(scores.pr_auc.macro_mean),
-            mean_hits(&rows),
+            within(scores.roc_auc.macro_mean, intervals.roc_auc.macro_mean),
+            within(scores.pr_auc.macro_mean, intervals.pr_auc.macro_mean),
+            String::new(),
+            precision,
+            recall,
+            f1,
         ]);
-        let clips = judged.clips();
-        let caption = format!("{name}: {clips} clips, of which {hits} are hits");
-        let head = ["mood", "clips", "share %", "ROC-AUC", "PR-AUC", "hits %"];
+        let caption = format!("{name}: {}", counted(judged.clips(), "clip"));
+        let head = [
+            "mood",
+            "clips",
+            "share %",
+            "ROC-AUC",
+            "PR-AUC",
+            "threshold",
+            "precision",
+            "recall",
+            "F1",
+        ];
         let table = Table { caption: &caption, head: &head, rows, total: true };
         html.push_str(&scrolling(&format!("Scores by mood, {name}"), &table.to_string()));
     }
     Ok(html)
 }
 
-fn row(judged: &Judged, scores: &Scores, top: &[usize], mood: usize) -> Vec<String> {
-    let with = scores.positives[mood];
-    let hits = (0..judged.clips()).filter(|&clip| top[clip] == mood && judged.has(clip, mood));
-    vec![
-        escape(&judged.moods[mood]),
-        with.to_string(),
-        percent(with, judged.clips()),
-        decimals(scores.roc_auc.moods[mood]),
-        decimals(scores.pr_auc.moods[mood]),
-        percent(hits.count(), with),
-    ]
+/// Clips by whether they have a mood and whether their score reaches its threshold.
+struct Decision {
+    /// They have it and reach it.
+    right: usize,
+    /// They reach it without the mood.
+    wrong: usize,
+    /// They have it and do not reach it.
+    missed: usize,
+    /// All others.
+    rest: usize,
 }
 
-/// Mean over the moods that any clip has.
-fn mean_hits(rows: &[Vec<String>]) -> String {
-    let shares: Vec<f64> = rows.iter().filter_map(|row| row[5].parse().ok()).collect();
-    match shares.len() {
-        0 => "–".to_owned(),
-        moods => format!("{:.1}", shares.iter().sum::<f64>() / moods as f64),
+fn decision(judged: &Judged, mood: usize, threshold: Option<f64>) -> Option<Decision> {
+    let threshold = threshold?;
+    let mut counts = Decision { right: 0, wrong: 0, missed: 0, rest: 0 };
+    for clip in 0..judged.clips() {
+        let count = match (judged.has(clip, mood), f64::from(judged.score(clip, mood)) >= threshold)
+        {
+            (true, true) => &mut counts.right,
+            (false, true) => &mut counts.wrong,
+            (true, false) => &mut counts.missed,
+            (false, false) => &mut counts.rest,
+        };
+        *count += 1;
+    }
+    Some(counts)
+}
+
+impl Decision {
+    /// Precision, recall and F1; what nothing is divided by is 0.
+    fn shares(&self) -> [f64; 3] {
+        let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
+        let Self { right, wrong, missed, .. } = *self;
+        [
+            share(right, right + wrong),
+            share(right, right + missed),
+            share(2 * right, 2 * right + wrong + missed),
+        ]
+    }
+
+    fn mean(decisions: &[Option<Self>]) -> Option<[f64; 3]> {
+        let shares: Vec<[f64; 3]> = decisions.iter().flatten().map(Self::shares).collect();
+        let mean = |at: usize| shares.iter().map(|s| s[at]).sum::<f64>() / shares.len() as f64;
+        (!shares.is_empty()).then(|| [mean(0), mean(1), mean(2)])
+    }
+
+    fn cells(shares: Option<[f64; 3]>) -> [String; 3] {
+        match shares {
+            Some(shares) => shares.map(|share| format!("{share:.2}")),
+            None => ["–", "–", "–"].map(str::to_owned),
+        }
+    }
+
+    fn on_roc(&self) -> [f64; 2] {
+        let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
+        [share(self.wrong, self.wrong + self.rest), share(self.right, self.right + self.missed)]
+    }
+
+    fn on_precision_recall(&self) -> [f64; 2] {
+        let [precision, recall, _] = self.shares();
+        [recall, precision]
     }
 }
 
@@ -71,10 +146,10 @@ fn percent(part: usize, whole: usize) -> String {
 
 /// Both curves of every mood.
 pub fn curve_charts(judged: &Judged) -> Result<String> {
-    let scores = judged.metrics()?;
+    let (scores, thresholds) = (judged.metrics()?, judged.thresholds()?);
     let mut html = String::from("<div class=\"moods\">\n");
     for (mood, name) in judged.moods.iter().enumerate() {
-        write_curves(&mut html, judged, &scores, mood, name)?;
+        write_curves(&mut html, judged, &scores, (mood, thresholds[mood]), name)?;
     }
     html.push_str("</div>\n");
     Ok(html)
@@ -84,7 +159,7 @@ fn write_curves(
     html: &mut String,
     judged: &Judged,
     scores: &Scores,
-    mood: usize,
+    (mood, threshold): (usize, Option<f64>),
     name: &str,
 ) -> Result<()> {
     let (targets, column) = judged.column(mood);
@@ -92,10 +167,10 @@ fn write_curves(
     let Some(Curves { roc, precision_recall }) = curves(&targets, &column)? else {
         let _ = writeln!(
             html,
-            "<article><h3>{heading}</h3><p>No curve: {} of {} clips have this mood, and ranking needs \
+            "<article><h3>{heading}</h3><p>No curve: {} of {} have this mood, and ranking needs \
              both kinds.</p></article>",
             scores.positives[mood],
-            judged.clips()
+            counted(judged.clips(), "clip")
         );
         return Ok(());
     };
@@ -106,6 +181,11 @@ fn write_curves(
         let axes = labels.map(|label| Axis { label, range: unit, whole: false });
         let id = format!("{kind}-{mood}");
         Chart { id, title, description, axes, size: SQUARE, lines, mark: None }.to_string()
+    };
+    let point = decision(judged, mood, threshold);
+    let at_threshold = |place: fn(&Decision) -> [f64; 2]| {
+        let name = format!("at the threshold {:.3}", threshold.unwrap_or_default());
+        point.as_ref().map(|point| Line { name, points: vec![place(point)], look: Look::Marked })
     };
     let chance = |points| Line { name: "chance".to_owned(), points, look: Look::Reference };
     let curve = |points, look| Line { name: format!("{name}: the model"), points, look };
@@ -119,7 +199,10 @@ fn write_curves(
             "roc",
             &format!("ROC, area {}", areas[0]),
             ["false positives", "true positives"],
-            vec![curve(roc, Look::Straight), chance(vec![[0.0, 0.0], [1.0, 1.0]])],
+            [curve(roc, Look::Straight), chance(vec![[0.0, 0.0], [1.0, 1.0]])]
+                .into_iter()
+                .chain(at_threshold(Decision::on_roc))
+                .collect(),
             format!(
                 "Share of clips without and with the mood that score at least as high; area {}.",
                 areas[0]
@@ -129,7 +212,10 @@ fn write_curves(
             "pr",
             &format!("PR, area {}", areas[1]),
             ["recall", "precision"],
-            vec![curve(steps, Look::Steps), chance(vec![[0.0, share], [1.0, share]])],
+            [curve(steps, Look::Steps), chance(vec![[0.0, share], [1.0, share]])]
+                .into_iter()
+                .chain(at_threshold(Decision::on_precision_recall))
+                .collect(),
             format!("Precision against recall; average precision {}, chance {share:.4}.", areas[1]),
         ),
     );
@@ -171,7 +257,7 @@ pub fn meetings(judged: &Judged) -> Result<Section> {
             writeln!(body, "<p>The {MOST_IN_MATRIX} most frequent of {} moods.</p>", names.len());
     }
     body.push_str(&paragraph(
-        "Counts of validation clips, best model; a cell is darker the larger its share of the clips \
+        "Counts of validation clips, best model; a cell is the stronger in colour the larger its share of the clips \
          with its row's mood.",
     ));
     body.push_str("<div class=\"wide-pair\">\n<div>");
