@@ -125,7 +125,7 @@ fn agrees_with_librosa(device: &Device) {
 
 #[test]
 fn the_adapter_agrees_with_librosa() {
-    agrees_with_librosa(&open(&DeviceChoice::Gpu));
+    agrees_with_librosa(&open(&DeviceChoice::Adapter));
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn handcrafted_agrees_with_librosa(device: &Device) {
 
 #[test]
 fn handcrafted_features_agree_with_librosa_on_the_adapter() {
-    handcrafted_agrees_with_librosa(&open(&DeviceChoice::Gpu));
+    handcrafted_agrees_with_librosa(&open(&DeviceChoice::Adapter));
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_clip_has_the_same_features_in_any_company() {
     let clips: Vec<Vec<f32>> =
         (1..=7).map(|c| (0..1000).map(|i| ((c * i * i) as f32 * 0.37).sin()).collect()).collect();
     let clips: Vec<&[f32]> = clips.iter().map(Vec::as_slice).collect();
-    for choice in [DeviceChoice::Gpu, DeviceChoice::Cpu] {
+    for choice in [DeviceChoice::Adapter, DeviceChoice::Cpu] {
         let mut extractor = Extractor::new(&open(&choice), recipe).unwrap();
         let together = extractor.extract(&clips).unwrap();
         assert_eq!(together.len(), 7);

@@ -27,19 +27,33 @@ fn flat(session: &mut Session, storage: Storage) -> Vec<f32> {
 
 #[test]
 fn ten_updates_agree_each_from_the_same_state() {
-    let preset = small_preset("train.batch=6");
+    updates_agree(&small_preset("train.batch=6"));
+}
+
+#[test]
+fn updates_on_changed_clips_agree() {
+    updates_agree(&small_preset(
+        "train.batch=6
+        train.mixup=0.4
+        train.mask_bands=0.3
+        train.mask_steps=0.3
+        train.label_smoothing=0.1",
+    ));
+}
+
+fn updates_agree(preset: &Preset) {
     assert!(preset.model.dropout > 0.0, "dropout masks are part of what must agree");
-    let network = Network::new(&preset, Normalization { mean: 0.1, std: 1.3, handcrafted: None });
+    let network = Network::new(preset, Normalization { mean: 0.1, std: 1.3, handcrafted: None });
     let mut gpu = Session::new(&support::device(), network.clone(), 6, &[]).expect("GPU plans");
     let mut cpu = Session::new(&Device::Cpu, network, 6, &[]).expect("CPU plans");
-    gpu.upload(Storage::Parameters, &initialise(&preset, 3)).expect("upload");
-    gpu.upload(Storage::Buffers, &initialise_buffers(&preset)).expect("upload");
+    gpu.upload(Storage::Parameters, &initialise(preset, 3)).expect("upload");
+    gpu.upload(Storage::Buffers, &initialise_buffers(preset)).expect("upload");
     for update in 0..10 {
         for storage in STORAGES {
             let state = gpu.download(storage).expect("download");
             cpu.upload(storage, &state).expect("upload");
         }
-        let batch = noise(&preset, 6, update);
+        let batch = noise(preset, 6, update);
         let losses = [&mut gpu, &mut cpu].map(|session| {
             session.set_epoch_loss(0.0).expect("upload");
             session

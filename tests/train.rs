@@ -80,6 +80,28 @@ fn max_steps_stops_and_resume_goes_on_to_the_same_bytes() {
     place.same("whole", "more");
 }
 
+#[test]
+fn what_is_drawn_for_an_update_is_drawn_again_on_resume() {
+    let place = Place::new();
+    let keys = ["mixup=0.4", "mask_bands=0.2", "mask_steps=0.2", "schedule=cosine"];
+    let sets: String = keys.iter().map(|key| format!(" --set train.{key}")).collect();
+    place.train(&format!("--out whole{sets}"));
+    place.train(&format!("--out stopped{sets} --max-steps 4"));
+    place.ok("train --resume stopped");
+    place.same("whole", "stopped");
+    // At the last epoch's end the cosine has come to nothing.
+    let metrics = fs::read_to_string(place.path("whole/metrics.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    assert_eq!(last["learning_rate"].as_f64(), Some(0.0));
+    let output = place.run("train --resume whole --epochs 9");
+    assert_eq!(output.status.code(), Some(2));
+    // Frozen layers never hear a changed clip.
+    let output =
+        place.run("train --init musicnn-msd --data data.csv --set train.mixup=0.4 --out frozen");
+    let (_, err) = texts(&output);
+    assert!(output.status.code() == Some(2) && err.contains("train.trainable"), "{err}");
+}
+
 #[cfg(unix)]
 fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();

@@ -16,6 +16,8 @@ pub enum DeviceChoice {
     Auto,
     /// Like `Auto`, but an error instead of a software adapter or the CPU reference.
     Gpu,
+    /// The best adapter, a software one where there is no GPU; an error instead of the CPU reference.
+    Adapter,
     /// The CPU references.
     Cpu,
     /// An adapter whose name or backend contains this, ignoring case; or its number in `devices`.
@@ -128,6 +130,10 @@ pub(super) fn candidates(choice: &DeviceChoice) -> Result<Vec<wgpu::Adapter>> {
     match choice {
         DeviceChoice::Cpu => Ok(Vec::new()),
         DeviceChoice::Auto => Ok(adapters()),
+        DeviceChoice::Adapter => match adapters() {
+            all if all.is_empty() => Err(Error::input(format!("{NO_ADAPTER}; {DRIVERS}"))),
+            all => Ok(all),
+        },
         DeviceChoice::Gpu => {
             let is_software =
                 |adapter: &wgpu::Adapter| adapter.get_info().device_type == wgpu::DeviceType::Cpu;
@@ -172,13 +178,16 @@ pub(super) fn open_first<A, D>(
     }
     match choice {
         DeviceChoice::Auto | DeviceChoice::Cpu => Ok((None, errors)),
-        DeviceChoice::Gpu | DeviceChoice::Named(_) => Err(match errors.len() {
-            1 => errors.remove(0),
-            _ => {
-                let reasons: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
-                Error::failure(format!("no adapter can be opened:{}", reasons.concat()))
-            }
-        }),
+        DeviceChoice::Gpu | DeviceChoice::Adapter | DeviceChoice::Named(_) => {
+            Err(match errors.len() {
+                1 => errors.remove(0),
+                _ => {
+                    let reasons: Vec<_> =
+                        errors.iter().map(|error| format!("\n  {error}")).collect();
+                    Error::failure(format!("no adapter can be opened:{}", reasons.concat()))
+                }
+            })
+        }
     }
 }
 

@@ -59,6 +59,7 @@ pub const REGISTRY: &[Listed] = &[
     listed::<features::frame_statistics::Params>(),
     listed::<features::frames::Params>(),
     listed::<features::standardise_handcrafted::Params>(),
+    listed::<layers::augment::Params>(),
     listed::<layers::pack::Params>(),
     listed::<layers::conv::spread::Params>(),
     listed::<layers::conv::entry_forward::Params>(),

@@ -1,6 +1,7 @@
 //! The model: what a preset describes, its layers, the plans that it compiles into, its files.
 
 mod architecture;
+mod augmentation;
 pub mod builtin;
 pub mod checkpoint;
 mod embedder;

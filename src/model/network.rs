@@ -42,7 +42,9 @@ pub struct Handles {
     pub handcrafted: Option<TensorId>,
     /// Input of a training plan: see [`adam::control`](crate::kernels::optim::adam::control).
     pub control: Option<TensorId>,
-    /// Input of a plan that judges, [batch, moods]: 0 or 1.
+    /// Input of a training plan that changes clips, [batch, CHANGE_WORDS].
+    pub changes: Option<TensorId>,
+    /// Input of a plan that judges, [batch, moods]: from 0 to 1.
     pub targets: Option<TensorId>,
     /// Input of a training plan with `train.class_weights`, \[moods\].
     pub class_weights: Option<TensorId>,
@@ -163,6 +165,7 @@ impl Network {
             input: b.input,
             handcrafted: b.handcrafted,
             control: b.control(),
+            changes: b.changes,
             targets: b.judged.map(|judged| judged.targets),
             class_weights: b.judged.and_then(|judged| judged.class_weights),
             output,

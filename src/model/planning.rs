@@ -6,6 +6,7 @@ use super::layers::Map;
 use super::network::Network;
 use super::packing::Packing;
 use crate::kernels::features::Spectrograms;
+use crate::kernels::layers::augment::{self, CHANGE_WORDS};
 use crate::kernels::layers::dropout::CONTROL_WORDS;
 use crate::kernels::{ALIGNMENT, Declaration, Element, Facts, Kernel, optim};
 use crate::model::checkpoint::Normalization;
@@ -183,6 +184,8 @@ pub struct Builder<'a> {
     pub input: TensorId,
     /// Input, [batch, 6], of a model that reads the hand-crafted features.
     pub handcrafted: Option<TensorId>,
+    /// Input of a training plan that changes clips: see [`augment::CHANGE_WORDS`].
+    pub changes: Option<TensorId>,
     /// What the output layer leaves in a plan that judges.
     pub judged: Option<Judged>,
     purpose: Purpose,
@@ -223,6 +226,7 @@ impl<'a> Builder<'a> {
             limits,
             input,
             handcrafted: None,
+            changes: None,
             judged: None,
             purpose,
             control,
@@ -236,6 +240,27 @@ impl<'a> Builder<'a> {
     pub fn spectrograms(&self) -> Spectrograms {
         let Normalization { mean, std, .. } = *self.network.normalization();
         Spectrograms { mean: mean as f32, inverse_deviation: std.recip() as f32 }
+    }
+
+    /// The spectrograms [batch, mels, frames] as the model hears them: in training changed, if the preset
+    /// asks for that.
+    pub fn heard(&mut self, [bands, steps]: [usize; 2]) -> TensorId {
+        if !self.trains() || !self.network.preset().train.augments() {
+            return self.input;
+        }
+        let batch = self.batch as usize;
+        let changes = self.plan.input("changes", CHANGE_WORDS * batch, Element::U32);
+        let output = self.plan.scratch("heard", batch * bands * steps);
+        let params = augment::Params {
+            batch: self.batch,
+            bands: bands as u32,
+            steps: steps as u32,
+            mean: self.spectrograms().mean,
+        };
+        let input = self.input;
+        self.step(params, augment::Tensors { changes, input, output });
+        self.changes = Some(changes);
+        output
     }
 
     /// Whether the batch is trained on.

@@ -11,6 +11,7 @@ mod keys;
 mod shapes;
 mod validate;
 
+use std::f64::consts::PI;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -281,6 +282,9 @@ keys! {
         betas: [f64; 2],
         /// Adam's epsilon, outside the square root.
         epsilon: f64 where *epsilon > 0.0 && (*epsilon as f32).is_normal() => VANISHES,
+        /// How the rate falls: "exponential", by the keys above, or "cosine", to nothing at the last epoch.
+        #[serde(default)]
+        schedule: Schedule,
         /// Binary cross-entropy: "softmax_bce" on the softmax's outputs, "sigmoid_bce" from the
         /// logits of sigmoids; follows `model.output`.
         loss: Loss,
@@ -288,6 +292,20 @@ keys! {
         /// of the training clips, as PyTorch's `pos_weight`; losses on validation clips are without.
         #[serde(default)]
         class_weights: ClassWeights,
+        /// Moves targets from 0 and 1 towards 1/2: by half of this.
+        #[serde(default)]
+        label_smoothing: f64 where (0.0..1.0).contains(label_smoothing)
+            => "must be at least 0 and below 1",
+        /// Mixes each clip, and its targets, with another of the batch; shares are drawn from a beta
+        /// distribution with this for both parameters, and the larger is the clip's own. 0: not at all.
+        #[serde(default)]
+        mixup: f64 where *mixup >= 0.0 && mixup.is_finite() => "must be at least 0 and finite",
+        /// Hides neighbouring bands of each clip in training: up to this share of them.
+        #[serde(default)]
+        mask_bands: f64 where (0.0..=0.5).contains(mask_bands) => "must be between 0 and 0.5",
+        /// Hides neighbouring steps likewise.
+        #[serde(default)]
+        mask_steps: f64 where (0.0..=0.5).contains(mask_steps) => "must be between 0 and 0.5",
         /// A new order for each epoch; false is the manifest's.
         shuffle: bool,
         /// "all" layers; "back", those after the summary over time; or "head", the last one. The others
@@ -313,6 +331,17 @@ pub enum Loss {
     SoftmaxBce,
     /// On the logits of sigmoids.
     SigmoidBce,
+}
+
+/// How the learning rate falls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// By a factor over each period.
+    #[default]
+    Exponential,
+    /// Half a cosine, from `learning_rate` to 0 over all epochs.
+    Cosine,
 }
 
 /// Which layers are trained.
@@ -479,8 +508,13 @@ impl Train {
 
     /// The learning rate of `update` (counted from 0): `learning_rate · decay_rate^(update / D)`
     /// with a real division and D = `decay_epochs · updates_per_epoch`, or `decay_updates` where
-    /// that is set: Keras' `ExponentialDecay`.
+    /// that is set: Keras' `ExponentialDecay`. With `schedule = "cosine"`,
+    /// `learning_rate · (1 + cos(π · update / updates of all epochs)) / 2`.
     pub fn learning_rate(&self, update: u64, updates_per_epoch: u64) -> f64 {
+        if self.schedule == Schedule::Cosine {
+            let all = (self.epochs * updates_per_epoch) as f64;
+            return self.learning_rate * 0.5 * (1.0 + (PI * update as f64 / all).cos());
+        }
         let period = match self.decay_updates {
             Some(updates) => updates as f64,
             None => self.decay_epochs * updates_per_epoch as f64,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::augmentation;
 use super::checkpoint::{Checkpoint, Description};
 use super::network::{Handles, Network, Program};
 use super::parameters::{optimizer_shapes, shapes};
@@ -281,7 +282,20 @@ impl Session {
         let betas = self.network.preset().train.betas;
         let control = adam::control(update, seed, rate, betas);
         let mut all = loaded.inputs(inputs);
-        all.extend(handles.targets.map(|id| (id, Input::F32(targets))));
+        let train = &self.network.preset().train;
+        let preset = self.network.preset();
+        let changes = match handles.changes {
+            Some(_) => {
+                let plane = [preset.features.mels, preset.frames()].map(|n| n as u32);
+                augmentation::draw(train, inputs.clips, plane, seed, update)
+            }
+            None => Vec::new(),
+        };
+        let words = augmentation::words(&changes);
+        let moods = preset.moods.len();
+        let targets = augmentation::targets(targets, moods, &changes, train.label_smoothing);
+        all.extend(handles.changes.map(|id| (id, Input::U32(&words))));
+        all.extend(handles.targets.map(|id| (id, Input::F32(&targets))));
         all.extend(handles.control.map(|id| (id, Input::U32(&control))));
         all.extend(handles.class_weights.map(|id| (id, Input::F32(&self.class_weights))));
         self.executor.run(*index, &all)

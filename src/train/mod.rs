@@ -17,6 +17,7 @@ use crate::error::Kind;
 use crate::exec::Device;
 use crate::metrics::Measured;
 use crate::model::checkpoint::Weights;
+use crate::model::preset::Schedule;
 use crate::report::Progress;
 use crate::run::{Config, EpochMetrics, Pace, RunFolder, is_over, kept_split, read_predictions};
 use crate::{Error, Result};
@@ -147,6 +148,12 @@ impl Changes<'_> {
                      --max-steps ends it earlier",
                     train.epochs
                 )));
+            }
+            if epochs > train.epochs && train.schedule == Schedule::Cosine {
+                return Err(Error::input(
+                    "train.epochs: the rate of train.schedule = \"cosine\" has come to nothing by the last \
+                     epoch; start a new run, with --init to begin from this one's weights",
+                ));
             }
             train.epochs = epochs;
         }

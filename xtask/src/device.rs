@@ -7,7 +7,7 @@ use moodshader::{Error, Result};
 /// what an adapter is needed for.
 pub fn adapter_choice(device: &str, why: &str) -> Result<DeviceChoice> {
     match device.parse().unwrap_or_else(|never| match never {}) {
-        DeviceChoice::Auto => Ok(DeviceChoice::Gpu),
+        DeviceChoice::Auto => Ok(DeviceChoice::Adapter),
         DeviceChoice::Cpu => Err(Error::input(format!("{why} (`moodshader devices` lists them)"))),
         other => Ok(other),
     }

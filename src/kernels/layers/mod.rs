@@ -1,5 +1,6 @@
 //! Kernels of the network's layers.
 
+pub mod augment;
 pub mod batch_norm;
 pub mod conv;
 pub mod dense;

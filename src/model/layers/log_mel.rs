@@ -24,7 +24,7 @@ impl Layer for LogMel {
     }
 
     fn plan<'a>(&'a self, b: &mut Builder<'a>, _: &[Value]) -> (Value, Pullback<'a>) {
-        (Value::Plane(b.input), Box::new(|_, _| Vec::new()))
+        (Value::Plane(b.heard([self.mels, self.frames])), Box::new(|_, _| Vec::new()))
     }
 
     fn export(&self, onnx: &mut Export<'_>, _: &[String]) -> String {

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Branch, ClassWeights, Front, Loss, Output, Preset, Scale, Summary, Trainable};
+use super::{
+    Branch, ClassWeights, Front, Loss, Output, Preset, Scale, Schedule, Summary, Trainable,
+};
 use crate::error::{Error, Result};
 use crate::spelling::{distance, short_numbers};
 
@@ -78,7 +80,7 @@ macro_rules! leaves {
     ($($type:ty),+) => { $(impl Keyed for $type {})+ };
 }
 leaves!(bool, u32, u64, usize, f64, String, [f64; 2], [usize; 2], Vec<String>, Vec<usize>);
-leaves!(Output, Summary, Loss, ClassWeights, Scale, Trainable);
+leaves!(Output, Summary, Loss, ClassWeights, Scale, Schedule, Trainable);
 
 impl<T: Keyed> Keyed for Option<T> {
     const NODE: Node = T::NODE;

@@ -85,6 +85,14 @@ impl Preset {
             "head or back",
             "goes without [model.handcrafted]: all of it is trained",
         )?;
+        require(
+            !train.augments()
+                || (train.trainable == Trainable::All && self.model.handcrafted.is_none()),
+            "train.mixup, train.mask_bands or train.mask_steps",
+            "set",
+            "clips are changed as spectrograms, so they go with train.trainable = \"all\" and without \
+             [model.handcrafted]",
+        )?;
         for beta in train.betas {
             require(
                 (0.0..1.0).contains(&beta),

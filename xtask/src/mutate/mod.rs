@@ -21,6 +21,8 @@ use rand_chacha::ChaCha8Rng;
 pub use trial::VerifySource;
 use trial::{Outcome, Trial};
 
+use crate::device::adapter_choice;
+
 /// The least share of mutants that must be caught.
 const ENOUGH: f64 = 0.95;
 
@@ -50,7 +52,7 @@ pub struct Mutate {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
     filter: String,
     /// auto, or a part of an adapter's name or backend, or its number in `moodshader devices`.
-    #[arg(long, default_value = "gpu", hide_default_value = true, value_name = "ADAPTER")]
+    #[arg(long, default_value = "auto", value_name = "ADAPTER")]
     device: String,
 }
 
@@ -68,20 +70,17 @@ impl Mutate {
         if self.count == 0 {
             return Err(Error::input("--count 0 draws no mutants; ask for at least one"));
         }
-        let device = if self.device == "auto" { "gpu" } else { &self.device };
         // Better said before the first mutant than by each.
-        let adapter = choose(&device.parse().unwrap_or_else(|never| match never {}))?;
-        let adapter = adapter.ok_or_else(|| {
-            Error::input(
-                "--device cpu has no shaders to break; mutate needs an adapter (`moodshader \
-                 devices` lists them)",
-            )
-        })?;
+        let choice = adapter_choice(
+            &self.device,
+            "--device cpu has no shaders to break; mutate needs an adapter",
+        )?;
+        let adapter = choose(&choice)?.ok_or_else(|| Error::input("mutate needs an adapter"))?;
         let facts = *Gpu::open(adapter, GpuOptions::default())?.facts();
         let mut kernels: Vec<_> = shaders()
             .filter(|shader| shader.name.contains(&self.filter) && (shader.runs_on)(&facts))
             .collect();
-        let trial = Trial { device: device.to_owned(), seed: self.seed };
+        let trial = Trial { device: self.device.clone(), seed: self.seed };
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         kernels.shuffle(&mut rng);
         let start = Instant::now();
