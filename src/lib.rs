@@ -12,6 +12,7 @@ pub mod error;
 pub mod exec;
 pub mod files;
 pub mod kernels;
+pub mod learning_curve;
 pub mod metrics;
 pub mod model;
 pub mod output;

@@ -214,3 +214,40 @@ fn a_finished_run_can_have_more_epochs() {
     let (code, _, err) = music.run("train --resume raised --lr 0.1");
     assert!(code == 2 && err.contains("--lr cannot be changed"), "{err}");
 }
+
+#[test]
+fn a_learning_curve_says_whether_more_labels_would_help() {
+    let music = Music::new();
+    music.library(&["happy", "sad"], 12);
+    let command = format!("learning-curve library {QUICK} --epochs 2 --out curve");
+    let (out, err) = music.ok(&command);
+    assert!(out.contains("twice the tracks brought"), "{out}");
+    assert!(err.contains("curve/learning-curve.html"), "{err}");
+    // The shares are of the training tracks, and lie within one another; all are judged alike.
+    let tracks = |share: u32, part: &str| -> Vec<String> {
+        let text =
+            fs::read_to_string(music.path(&format!("curve/share-{share}/tracks.csv"))).unwrap();
+        let rows = text.lines().filter(|row| row.starts_with(part));
+        rows.map(str::to_owned).collect()
+    };
+    let [quarter, half, all] = [25, 50, 100].map(|share| tracks(share, "training"));
+    assert_eq!([quarter.len(), half.len(), all.len()], [6, 10, 19]);
+    assert!(
+        quarter.iter().all(|row| half.contains(row)) && half.iter().all(|row| all.contains(row))
+    );
+    assert_eq!(tracks(25, "validation"), tracks(100, "validation"));
+    let rows = fs::read_to_string(music.path("curve/learning-curve.csv")).unwrap();
+    assert_eq!(rows.lines().count(), 4, "{rows}");
+    let page = fs::read_to_string(music.path("curve/learning-curve.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("share-25/report.html"), "{page}");
+    // It goes on with what is there, and with nothing else.
+    assert_eq!(music.ok(&command).0, out);
+    let (code, _, err) = music.run(&format!("{command} --seed 1"));
+    assert!(code == 2 && err.contains("was begun otherwise"), "{err}");
+    let (code, _, err) = music.run(&format!("learning-curve library {QUICK} --out library"));
+    assert!(code == 2 && err.contains("holds other files"), "{err}");
+
+    // Before anything is trained, the labels can be asked too.
+    let (out, _) = music.ok("dataset stats library");
+    assert!(out.contains("fewer than 30 tracks") && out.contains("no artist is known"), "{out}");
+}

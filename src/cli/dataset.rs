@@ -51,7 +51,8 @@ struct Selection {
     format: Format,
 }
 
-/// Print tracks, moods and which of them meet, artists, hours, and what is left out and why.
+/// Print tracks, moods and which of them meet, artists, hours, what is left out and why, and whether the
+/// labels suffice.
 ///
 /// Of more than 1000 moods, pairs are counted for the 1000 most frequent.
 #[derive(Args, Debug)]
@@ -205,6 +206,11 @@ impl Counting {
                     }
                     let with_files = self.selection.audio_root.is_some();
                     output::line(stats_text(&name, &stats, &moods, with_files).trim_end());
+                    let advice = stats.advice(&moods);
+                    if !advice.is_empty() {
+                        output::line("\n  advice");
+                    }
+                    advice.iter().for_each(|line| output::line(format_args!("  - {line}")));
                 }
             }
         }
@@ -313,6 +319,7 @@ fn stats_json(name: &str, stats: &Stats, moods: &[String]) -> Value {
         "missing": stats.missing,
         "moods": counts,
         "together": together,
+        "advice": stats.advice(moods),
     })
 }
 

@@ -10,6 +10,7 @@ mod export;
 mod features;
 mod info;
 mod interrupt;
+mod learning_curve;
 mod manual;
 mod model;
 mod own_data;
@@ -49,6 +50,7 @@ enum Command {
     Embed(embed::Embed),
     Similar(similar::Similar),
     Compare(compare::Compare),
+    LearningCurve(Box<learning_curve::LearningCurve>),
     Features(features::Features),
     Dataset(dataset::Dataset),
     Synth(synth::Synth),
@@ -161,6 +163,7 @@ impl Command {
             Self::Embed(embed) => embed.run(),
             Self::Similar(similar) => similar.run(),
             Self::Compare(compare) => compare.run(),
+            Self::LearningCurve(curve) => curve.run(),
             Self::Features(features) => features.run(),
             Self::Dataset(dataset) => dataset.run(),
             Self::Synth(synth) => synth.run(),

@@ -143,6 +143,19 @@ impl Train {
         }
     }
 
+    pub(super) fn progress(&self) -> Progress {
+        self.common.progress()
+    }
+
+    pub(super) fn out(&self) -> Option<&Path> {
+        self.out.as_deref()
+    }
+
+    /// Whether it goes on with a run, or ends before the run does.
+    pub(super) fn is_part(&self) -> bool {
+        self.resume.is_some() || self.max_steps.is_some()
+    }
+
     /// What of the preset is raised with `--resume`.
     fn changes<'a>(&self, audio_root: Option<&'a Path>) -> Result<Changes<'a>> {
         let mut changes = Changes { audio_root, ..Changes::default() };
@@ -184,7 +197,7 @@ impl Train {
     }
 
     /// The resolved configuration and the run folder.
-    fn config(&self, progress: &Progress) -> Result<(Config, PathBuf)> {
+    pub(super) fn config(&self, progress: &Progress) -> Result<(Config, PathBuf)> {
         let init = self.init.as_deref().map(resolve_init).transpose()?;
         let begun = match &init {
             Some(path) if self.preset.is_none() && self.config.is_none() => preset_of(path)?,

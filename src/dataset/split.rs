@@ -182,6 +182,23 @@ fn add(sum: &mut [f64], group: &[f64]) {
     sum.iter_mut().zip(group).for_each(|(sum, value)| *sum += value);
 }
 
+/// A share of the tracks, with about the same share of those that have the same moods. A smaller share is
+/// part of a larger one.
+pub fn share_of(tracks: Vec<LabelledTrack>, share: f64) -> Vec<LabelledTrack> {
+    let mut alike: BTreeMap<Vec<bool>, Vec<usize>> = BTreeMap::new();
+    for (index, track) in tracks.iter().enumerate() {
+        alike.entry(track.targets.clone()).or_default().push(index);
+    }
+    let mut kept = HashSet::new();
+    for mut indices in alike.into_values() {
+        indices.sort_by_cached_key(|&index| draw(0, &(false, tracks[index].track.id.clone())));
+        let count = (share * indices.len() as f64).ceil() as usize;
+        kept.extend(indices.into_iter().take(count));
+    }
+    let mut place = 0..;
+    tracks.into_iter().filter(|_| place.next().is_some_and(|place| kept.contains(&place))).collect()
+}
+
 /// A track's id. Where a manifest has no ids, `id` is a relative path, which names another file
 /// elsewhere.
 fn id(labelled: &LabelledTrack) -> Option<&str> {

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
+use super::labels::shortened;
 use super::manifest::Track;
 
 /// Moods whose pairs are counted: a matrix of 10 000 tags would take a gigabyte.
@@ -35,7 +36,65 @@ pub struct Stats {
     pub together: Vec<Vec<usize>>,
 }
 
+/// Tracks of a mood from which on it can be learnt with some certainty.
+const ENOUGH: usize = 30;
+/// How many times as frequent a mood may be as another before the rarer one drowns.
+const BALANCED: usize = 5;
+/// Tracks of which it says something that two moods always meet.
+const TELLING: usize = 5;
+
 impl Stats {
+    /// Whether the labels suffice: sentences for people, worst first; none where all is well.
+    pub fn advice(&self, moods: &[String]) -> Vec<String> {
+        let mut advice = Vec::new();
+        let named = |places: &[usize]| {
+            let names: Vec<&str> = places.iter().map(|&mood| moods[mood].as_str()).collect();
+            shortened(&names)
+        };
+        let present: Vec<usize> = (0..moods.len()).filter(|&mood| self.counts[mood] > 0).collect();
+        let few: Vec<usize> =
+            present.iter().copied().filter(|&mood| self.counts[mood] < ENOUGH).collect();
+        if !few.is_empty() {
+            advice.push(format!(
+                "{} of the moods have fewer than {ENOUGH} tracks, too few to be learnt or judged with any \
+                 certainty: {}",
+                few.len(),
+                named(&few)
+            ));
+        }
+        let most = present.iter().copied().max_by_key(|&mood| self.counts[mood]);
+        let least = present.iter().copied().min_by_key(|&mood| self.counts[mood]);
+        if let (Some(most), Some(least)) = (most, least)
+            && self.counts[most] >= BALANCED * self.counts[least]
+        {
+            advice.push(format!(
+                "{} has {} tracks and {} {}: --set train.class_weights=balanced lets the rare ones count \
+                 as much",
+                moods[most], self.counts[most], moods[least], self.counts[least]
+            ));
+        }
+        for (a, row) in self.together.iter().enumerate() {
+            let count = row[a];
+            let always =
+                |&b: &usize| b != a && row[b] == count && (b > a || self.together[b][b] > count);
+            let with: Vec<usize> = (0..row.len()).filter(always).map(|b| self.paired[b]).collect();
+            if count >= TELLING && !with.is_empty() {
+                advice.push(format!(
+                    "every track that is {} is {} as well: the two cannot be told apart there",
+                    moods[self.paired[a]],
+                    named(&with)
+                ));
+            }
+        }
+        if self.artists.is_none() && self.tracks > 0 {
+            advice.push(
+                "no artist is known: a score may be too high, since a model knows again whom it has heard"
+                    .to_owned(),
+            );
+        }
+        advice
+    }
+
     /// Counts `tracks` by `moods`.
     pub fn new(tracks: &[Track], moods: &[String]) -> Self {
         let mut stats = Self {

@@ -62,6 +62,9 @@ pub struct Data {
     /// probability of its own. Runs of early versions left them out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub negatives: bool,
+    /// Share of the training tracks that is trained on, where that is not all: for a learning curve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_share: Option<f64>,
 }
 
 impl Data {

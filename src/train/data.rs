@@ -15,7 +15,7 @@ use crate::dataset::manifest::{self, Track};
 use crate::dataset::prepare::{
     Broken, Corpus, Prepared, handcrafted_normalization, normalization, prepare,
 };
-use crate::dataset::split::{Split, overlap, split_hash};
+use crate::dataset::split::{Split, overlap, share_of, split_hash};
 use crate::dataset::synthetic::{self, CorpusSpec};
 use crate::error::Kind;
 use crate::exec::Device;
@@ -163,6 +163,10 @@ impl Data {
         let Split { train, validation } = match &self.validation {
             Some(path) => Split { train: all, validation: read(path)? },
             None => hold_back(all, &preset.moods)?,
+        };
+        let train = match self.train_share {
+            Some(share) => share_of(train, share),
+            None => train,
         };
         let moods = &preset.moods;
         let every = in_every(moods, &train);

@@ -16,11 +16,11 @@ use crate::Result;
 use crate::metrics::{Bootstrap, Judged, Measured, Scores};
 use crate::model::preset::Preset;
 use crate::run::{EpochMetrics, Learning, Pace, best};
-use chart::{Axis, Chart, Line, Look, WIDE};
-use html::{counted, decimals, details, paragraph, within};
+use html::{counted, decimals, details};
 
+pub(crate) use chart::{Axis, Chart, Line, Look, WIDE};
 pub use clips::{Exhibit, Timeline, most_wrong};
-pub use html::{Document, Section, Table, escape, grouped, scrolling};
+pub use html::{Document, Section, Table, escape, grouped, paragraph, scrolling, within};
 pub use model::Filters;
 pub use spectrogram::data_url;
 

@@ -1,0 +1,260 @@
+//! Whether more labels would help: one model trained on a quarter, on half and on all of the training
+//! tracks, judged on the same validation clips.
+//!
+//! The folder holds a run for each share, `share-25` and so on, and `learning-curve.csv` and `.html`. Started
+//! again, it goes on where it stopped.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::exec::Device;
+use crate::files::write_atomically;
+use crate::metrics::{Interval, Measured};
+use crate::report::Progress;
+use crate::report::page::{
+    self, Axis, Chart, Document, Line, Look, Section, WIDE, paragraph, scrolling, within,
+};
+use crate::run::{Config, RunFolder, best, differences};
+use crate::train::{Changes, Outcome, Until, finished, resume, start};
+use crate::{Error, Result};
+
+/// Shares of the training tracks, in percent.
+const SHARES: [u32; 3] = [25, 50, 100];
+
+/// A rise of the score from half of the tracks to all that more tracks may be expected to go on with.
+const RISES: f64 = 0.01;
+
+/// A model that was trained on a share of the tracks.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// In percent.
+    pub share: u32,
+    /// Clips that it was trained on.
+    pub clips: usize,
+    /// The epoch that was kept.
+    pub epoch: u64,
+    /// On the validation clips.
+    pub measured: Measured,
+}
+
+/// A model for each share.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    /// By share.
+    pub points: Vec<Point>,
+}
+
+fn run_folder(out: &Path, share: u32) -> PathBuf {
+    out.join(format!("share-{share}"))
+}
+
+/// Trains what is not trained yet, and writes table and page into `out` at the end.
+///
+/// # Errors
+/// `out` holds something else; what a training fails with; [`Stopped`](crate::error::Kind::Stopped) when told
+/// to stop.
+pub fn learning_curve(
+    config: &Config,
+    out: &Path,
+    device: &Device,
+    until: Until<'_>,
+    progress: &Progress,
+) -> Result<Curve> {
+    let begun = SHARES.iter().any(|&share| run_folder(out, share).join("config.toml").exists());
+    if !begun {
+        RunFolder::check_free(out)?;
+    }
+    let mut points = Vec::new();
+    for share in SHARES {
+        progress.note(&format!("{share} % of the training tracks"));
+        let outcome = train(config, share, &run_folder(out, share), device, until, progress)?;
+        if outcome.interrupted {
+            return Err(Error::stopped(format!(
+                "stopped; go on with the same command and --out {}",
+                out.display()
+            )));
+        }
+        points.push(Point::of(share, outcome)?);
+    }
+    let curve = Curve { points };
+    write_atomically(&out.join("learning-curve.csv"), curve.csv().as_bytes())?;
+    write_atomically(&out.join("learning-curve.html"), curve.html(config).as_bytes())?;
+    Ok(curve)
+}
+
+fn train(
+    config: &Config,
+    share: u32,
+    path: &Path,
+    device: &Device,
+    until: Until<'_>,
+    progress: &Progress,
+) -> Result<Outcome> {
+    let mut config = config.clone();
+    config.data.train_share = (share < 100).then(|| f64::from(share) / 100.0);
+    if !path.join("config.toml").exists() {
+        return start(config, path, device, until, progress);
+    }
+    let mut then = Config::read(&path.join("config.toml"))?;
+    // The manifest has settled these.
+    then.preset.moods.clone_from(&config.preset.moods);
+    then.device.clone_from(&config.device);
+    if config.data.synthetic_clips.is_some() {
+        then.data.data.clone_from(&config.data.data);
+        then.data.audio_root.clone_from(&config.data.audio_root);
+    }
+    if let Some(difference) = differences(&then, &config, "")?.into_iter().next() {
+        return Err(Error::input(format!(
+            "{} was begun otherwise ({difference}); choose another --out",
+            path.display()
+        )));
+    }
+    match finished(path, Changes::default())? {
+        Some(outcome) => Ok(outcome),
+        None => resume(path, Changes::default(), device, until, progress),
+    }
+}
+
+impl Point {
+    fn of(share: u32, outcome: Outcome) -> Result<Self> {
+        let clips = outcome.folder.description()?.training.map_or(0, |training| training.clips);
+        let measured = outcome.validation.ok_or_else(|| {
+            Error::failure(format!("{} has no scores", outcome.folder.path().display()))
+        })?;
+        let epoch = best(&outcome.metrics).map_or(1, |line| line.epoch);
+        Ok(Self { share, clips, epoch, measured })
+    }
+
+    fn roc_auc(&self) -> (Option<f64>, Option<Interval>) {
+        let Measured { scores, intervals } = &self.measured;
+        (scores.roc_auc.macro_mean, intervals.roc_auc.macro_mean)
+    }
+
+    fn pr_auc(&self) -> (Option<f64>, Option<Interval>) {
+        let Measured { scores, intervals } = &self.measured;
+        (scores.pr_auc.macro_mean, intervals.pr_auc.macro_mean)
+    }
+}
+
+impl Curve {
+    /// Whether more labels would help, in a sentence.
+    pub fn verdict(&self) -> String {
+        let score = |share| {
+            let point = self.points.iter().find(|point| point.share == share)?;
+            point.roc_auc().0
+        };
+        let (Some(half), Some(all)) = (score(50), score(100)) else {
+            return "no mood can be ranked on the validation clips: more are needed there"
+                .to_owned();
+        };
+        let rise = all - half;
+        let width = self.points.last().and_then(|point| point.roc_auc().1);
+        let chance = match width.map(|Interval(low, high)| (high - low) / 2.0) {
+            Some(half) if half > rise.abs() => format!(
+                ", though the validation clips tell it only to ± {half:.2}: several seeds would say more"
+            ),
+            _ => String::new(),
+        };
+        match rise >= RISES {
+            true => format!(
+                "twice the tracks brought {rise:+.3} in ROC-AUC: more labelled tracks would help{chance}"
+            ),
+            false => format!(
+                "twice the tracks brought {rise:+.3} in ROC-AUC: the curve is level, so that more tracks \
+                 like these would hardly help{chance}"
+            ),
+        }
+    }
+
+    /// A line for each share.
+    pub fn text(&self) -> String {
+        let cell = |(value, interval): (Option<f64>, Option<Interval>)| match (value, interval) {
+            (Some(value), Some(Interval(low, high))) => format!("{value:.4} [{low:.3}, {high:.3}]"),
+            _ => "-".to_owned(),
+        };
+        let mut text = format!(
+            "{:>6}  {:>6}  {:>10}  {:<21}  {}\n",
+            "tracks", "clips", "best epoch", "ROC-AUC [95 %]", "PR-AUC [95 %]"
+        );
+        for point in &self.points {
+            let _ = writeln!(
+                text,
+                "{:>4} %  {:>6}  {:>10}  {:<21}  {}",
+                point.share,
+                point.clips,
+                point.epoch,
+                cell(point.roc_auc()),
+                cell(point.pr_auc())
+            );
+        }
+        text + &self.verdict()
+    }
+
+    fn csv(&self) -> String {
+        let mut text = "share,clips,best_epoch,roc_auc,roc_auc_low,roc_auc_high,pr_auc,pr_auc_low,\
+                        pr_auc_high\n"
+            .to_owned();
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        for point in &self.points {
+            let _ = write!(text, "{},{},{}", point.share, point.clips, point.epoch);
+            for (value, interval) in [point.roc_auc(), point.pr_auc()] {
+                let (low, high) = (interval.map(|i| i.0), interval.map(|i| i.1));
+                let _ = write!(text, ",{},{},{}", number(value), number(low), number(high));
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn html(&self, config: &Config) -> String {
+        let title = format!("Learning curve of {} on {}", config.preset_name, config.data.name());
+        let line = |name: &str, value: &dyn Fn(&Point) -> Option<f64>, look| Line {
+            name: name.to_owned(),
+            points: self
+                .points
+                .iter()
+                .filter_map(|point| Some([point.clips as f64, value(point)?]))
+                .collect(),
+            look,
+        };
+        let bound = |at: fn(Interval) -> f64| move |point: &Point| point.roc_auc().1.map(at);
+        let lines = vec![
+            line("ROC-AUC", &|point| point.roc_auc().0, Look::Marked),
+            line("95 %, from", &bound(|interval| interval.0), Look::Reference),
+            line("to", &bound(|interval| interval.1), Look::Reference),
+        ];
+        let chart = Chart {
+            id: "curve".to_owned(),
+            title: "Validation ROC-AUC by training clips",
+            description: self.verdict(),
+            axes: [
+                Axis { label: "training clips", range: None, whole: true },
+                Axis { label: "macro ROC-AUC", range: None, whole: false },
+            ],
+            size: WIDE,
+            lines,
+            mark: None,
+        };
+        let row = |point: &Point| {
+            let (roc_auc, pr_auc) = (point.roc_auc(), point.pr_auc());
+            vec![
+                format!("<a href=\"share-{0}/report.html\">{0} %</a>", point.share),
+                point.clips.to_string(),
+                point.epoch.to_string(),
+                within(roc_auc.0, roc_auc.1),
+                within(pr_auc.0, pr_auc.1),
+            ]
+        };
+        let table = page::Table {
+            caption: "Models by share of the training tracks",
+            head: &["tracks", "clips", "best epoch", "ROC-AUC", "PR-AUC"],
+            rows: self.points.iter().map(row).collect(),
+            total: false,
+        };
+        let body = format!("<div class=\"charts\">\n{chart}</div>\n")
+            + &scrolling("Shares", &table.to_string());
+        let lead = paragraph(&format!("In short: {}.", self.verdict()));
+        let section = Section { id: "curve-section", title: "Curve".to_owned(), body };
+        Document { title: &title, lead: &lead, sections: &[section] }.to_string()
+    }
+}
