@@ -14,8 +14,8 @@ use crate::report::Progress;
 use crate::report::page::{
     self, Axis, Chart, Document, Line, Look, Section, WIDE, paragraph, scrolling, within,
 };
-use crate::run::{Config, RunFolder, best, differences};
-use crate::train::{Changes, Outcome, Until, finished, resume, start};
+use crate::run::{Config, RunFolder, best};
+use crate::train::{Outcome, Until, start_or_resume};
 use crate::{Error, Result};
 
 /// Shares of the training tracks, in percent.
@@ -67,7 +67,9 @@ pub fn learning_curve(
     let mut points = Vec::new();
     for share in SHARES {
         progress.note(&format!("{share} % of the training tracks"));
-        let outcome = train(config, share, &run_folder(out, share), device, until, progress)?;
+        let mut config = config.clone();
+        config.data.train_share = (share < 100).then(|| f64::from(share) / 100.0);
+        let outcome = start_or_resume(config, &run_folder(out, share), device, until, progress)?;
         if outcome.interrupted {
             return Err(Error::stopped(format!(
                 "stopped; go on with the same command and --out {}",
@@ -80,39 +82,6 @@ pub fn learning_curve(
     write_atomically(&out.join("learning-curve.csv"), curve.csv().as_bytes())?;
     write_atomically(&out.join("learning-curve.html"), curve.html(config).as_bytes())?;
     Ok(curve)
-}
-
-fn train(
-    config: &Config,
-    share: u32,
-    path: &Path,
-    device: &Device,
-    until: Until<'_>,
-    progress: &Progress,
-) -> Result<Outcome> {
-    let mut config = config.clone();
-    config.data.train_share = (share < 100).then(|| f64::from(share) / 100.0);
-    if !path.join("config.toml").exists() {
-        return start(config, path, device, until, progress);
-    }
-    let mut then = Config::read(&path.join("config.toml"))?;
-    // The manifest has settled these.
-    then.preset.moods.clone_from(&config.preset.moods);
-    then.device.clone_from(&config.device);
-    if config.data.synthetic_clips.is_some() {
-        then.data.data.clone_from(&config.data.data);
-        then.data.audio_root.clone_from(&config.data.audio_root);
-    }
-    if let Some(difference) = differences(&then, &config, "")?.into_iter().next() {
-        return Err(Error::input(format!(
-            "{} was begun otherwise ({difference}); choose another --out",
-            path.display()
-        )));
-    }
-    match finished(path, Changes::default())? {
-        Some(outcome) => Ok(outcome),
-        None => resume(path, Changes::default(), device, until, progress),
-    }
 }
 
 impl Point {

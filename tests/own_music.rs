@@ -251,3 +251,40 @@ fn a_learning_curve_says_whether_more_labels_would_help() {
     let (out, _) = music.ok("dataset stats library");
     assert!(out.contains("fewer than 30 tracks") && out.contains("no artist is known"), "{out}");
 }
+
+#[test]
+fn several_models_answer_together() {
+    let music = Music::new();
+    music.library(&["happy", "sad"], 8);
+    let command = format!("train library {QUICK} --epochs 2 --seeds 2 --out many");
+    let (out, err) = music.ok(&command);
+    assert!(out.contains("2 models together") && out.contains("validation macro"), "{out}");
+    assert!(err.contains("next: moodshader predict --model many"), "{err}");
+    let tracks = |seed: u32| fs::read(music.path(&format!("many/seed-{seed}/tracks.csv"))).unwrap();
+    assert!(tracks(0) == tracks(1));
+    // What was trained before stays.
+    let before = fs::read(music.path("many/seed-1/last.safetensors")).unwrap();
+    assert_eq!(music.ok(&command).0, out);
+    assert!(before == fs::read(music.path("many/seed-1/last.safetensors")).unwrap());
+
+    let moods = |model: &str| -> Vec<[f64; 2]> {
+        let (out, _) = music.ok(&format!("predict {model} library/happy -q --format json"));
+        let songs: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let both = |song: &serde_json::Value| {
+            ["happy", "sad"].map(|mood| song["moods"][mood].as_f64().unwrap())
+        };
+        songs.as_array().unwrap().iter().map(both).collect()
+    };
+    let (one, other) = (moods("-m many/seed-0"), moods("-m many/seed-1"));
+    let together = moods("-m many");
+    assert_eq!(together, moods("-m many/seed-0 -m many/seed-1"));
+    for ((one, other), both) in one.iter().zip(&other).zip(&together) {
+        for mood in 0..2 {
+            assert!((both[mood] - (one[mood] + other[mood]) / 2.0).abs() < 1e-6);
+        }
+    }
+    assert!(one != other);
+    // Models that know other moods cannot.
+    let (code, _, err) = music.run("predict -m many/seed-0 -m musicnn-msd library/happy");
+    assert!(code == 2 && err.contains("know the same moods"), "{err}");
+}

@@ -61,7 +61,8 @@ impl Embed {
         let all = found.files.len() + failed.len();
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
         let device = open_device(&self.common.device, &progress)?;
-        let mut tagger = model::tagger(&checkpoint, &self.model, self.windows, &device)?;
+        let mut tagger =
+            model::tagger(std::slice::from_ref(&checkpoint), &self.model, self.windows, &device)?;
         let bar = progress.bar("embedding", found.files.len());
         let (name, files, cache) = (device.identity(), &found.files, FeatureCache::open(None)?);
         let embedded =

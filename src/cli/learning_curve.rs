@@ -14,8 +14,8 @@ use crate::{Error, Result};
 
 /// Tell whether more labelled tracks would help: train on 25, 50 and 100 % of them.
 ///
-/// All three models are judged on the same validation clips. Takes what train takes, but for --resume and
-/// --max-steps; the same command with the same --out goes on where it was stopped. The folder has a run for
+/// All three models are judged on the same validation clips. Takes what train takes, but for --resume,
+/// --max-steps and --seeds; the same command with the same --out goes on where it was stopped. The folder has a run for
 /// each share, learning-curve.csv, and learning-curve.html with a plot.
 #[derive(Args, Debug)]
 pub struct LearningCurve {
@@ -49,7 +49,7 @@ impl Train {
         match self.is_part() {
             false => Ok(()),
             true => Err(Error::input(
-                "learning-curve takes neither --resume nor --max-steps: the same command with the same --out \
+                "learning-curve takes neither --resume nor --max-steps nor --seeds: the same command with the same --out \
                  goes on",
             )),
         }

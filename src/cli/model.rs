@@ -75,6 +75,41 @@ pub fn file_of(model: &Path) -> Result<PathBuf> {
     }
 }
 
+/// The models that are meant: one, or all of a folder that `train --seeds` wrote.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_all(models: &[PathBuf]) -> Result<Vec<Checkpoint>> {
+    let mut all = Vec::new();
+    for model in models {
+        let seeds = runs_in(model);
+        match seeds.is_empty() {
+            true => all.push(open(model)?),
+            false => all.extend(seeds.iter().map(|run| open(run)).collect::<Result<Vec<_>>>()?),
+        }
+    }
+    Ok(all)
+}
+
+/// The folder of one of several runs.
+pub fn seed_folder(seed: u64) -> String {
+    format!("seed-{seed}")
+}
+
+/// The runs in a folder of several, by seed.
+fn runs_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let seed = |path: &PathBuf| -> Option<u64> {
+        path.file_name()?.to_str()?.strip_prefix("seed-")?.parse().ok()
+    };
+    let mut runs: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_dir() && seed(path).is_some())
+        .collect();
+    runs.sort_by_key(seed);
+    runs
+}
+
 /// Says what a built-in model is.
 pub fn introduce(model: &Path, description: &Description, progress: &Progress) {
     if let (Some(name), Some(source)) = (builtin::name_of(model), &description.source) {
@@ -87,12 +122,12 @@ pub fn introduce(model: &Path, description: &Description, progress: &Progress) {
 /// # Errors
 /// The device cannot hold it.
 pub fn tagger(
-    checkpoint: &Checkpoint,
+    checkpoints: &[Checkpoint],
     model: &Path,
     windows: Option<Windows>,
     device: &Device,
 ) -> Result<Tagger> {
-    let mut tagger = Tagger::new(checkpoint, device)
+    let mut tagger = Tagger::ensemble(checkpoints, device)
         .map_err(|error| run_again(error, "nothing is done yet").context(model.display()))?;
     if let Some(Windows(windows)) = windows {
         tagger.set_windows(windows);

@@ -15,7 +15,7 @@ use crate::audio::{Found, find_audio};
 use crate::files::{check_output, names_note};
 use crate::model::builtin;
 use crate::model::checkpoint::Description;
-use crate::predict::{playlist, predict_files, tags};
+use crate::predict::{playlist, predict_files, tags, together};
 use crate::report::{Progress, audio_files, clock};
 use crate::spelling::nearest_first;
 use crate::{Error, Result};
@@ -33,8 +33,10 @@ use results::Results;
 pub struct Predict {
     /// A run's folder, a checkpoint such as its best.safetensors, or a built-in model: musicnn-msd or
     /// musicnn-mtt.
+    /// Given several times, or of a folder that train --seeds wrote, the models' probabilities are
+    /// averaged.
     #[arg(long, short, value_name = "MODEL", default_value = builtin::DEFAULT)]
-    model: PathBuf,
+    model: Vec<PathBuf>,
     /// Audio files, or folders of them.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -88,9 +90,14 @@ enum Format {
 impl Predict {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
-        let checkpoint = model::open(&self.model)?;
-        let description = checkpoint.description()?;
-        model::introduce(&self.model, &description, &progress);
+        let checkpoints = model::open_all(&self.model)?;
+        let description = together(&checkpoints)?;
+        if let [model] = &*self.model {
+            model::introduce(model, &description, &progress);
+        }
+        if checkpoints.len() > 1 {
+            progress.note(&format!("{} models answer together", checkpoints.len()));
+        }
         self.check_playlists(&description)?;
         let (found, mut failed) = self.files()?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
@@ -100,7 +107,7 @@ impl Predict {
         }
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
         let device = open_device(&self.common.device, &progress)?;
-        let mut tagger = model::tagger(&checkpoint, &self.model, self.windows, &device)?;
+        let mut tagger = model::tagger(&checkpoints, &self.model[0], self.windows, &device)?;
         let mut results = Results::new(self, &progress, description);
         results.begin()?;
         // JSON stops in mid-line until it is complete, and a bar would be drawn over that.
@@ -197,7 +204,7 @@ impl Predict {
             if description.threshold(mood).is_some() {
                 let path = self.playlist_path(mood);
                 playlist::check_free(&path)?;
-                check_output(&path, [&self.model])?;
+                check_output(&path, &self.model)?;
                 continue;
             }
             let why = match description.thresholds {

@@ -81,7 +81,8 @@ impl Similar {
         let files: Vec<PathBuf> = std::iter::once(self.song.clone()).chain(others).collect();
         let stop = stop_on_interrupt(&progress, "with what is in the cache so far")?;
         let device = open_device(&self.common.device, &progress)?;
-        let mut tagger = model::tagger(&checkpoint, &self.model, self.windows, &device)?;
+        let mut tagger =
+            model::tagger(std::slice::from_ref(&checkpoint), &self.model, self.windows, &device)?;
         let cache = FeatureCache::open(None)?;
         let bar = progress.bar("listening", files.len());
         let name = device.identity();

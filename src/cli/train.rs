@@ -9,14 +9,14 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 use super::own_data::{Open, settle};
 use super::source::{Sets, Source, absolute, apply, default_out, needs_data};
 use super::{Common, model, open_device, stop_on_interrupt};
-use crate::metrics::{Interval, Measured};
+use crate::metrics::{Interval, Judged, Measured};
 use crate::model::builtin;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::preset::{Preset, Train as TrainKeys, Trainable};
 use crate::output;
 use crate::report::Progress;
-use crate::run::{Config, Learning, RunFolder, best};
-use crate::train::{Changes, Outcome, Until, finished, resume, start};
+use crate::run::{Config, Learning, RunFolder, best, read_predictions};
+use crate::train::{Changes, Outcome, Until, finished, resume, start, start_or_resume};
 use crate::{Error, Result};
 
 /// Train a model; without data, on a synthetic corpus.
@@ -61,6 +61,11 @@ pub struct Train {
     /// Seed of the split, the first weights, the order of the clips, dropout and the synthetic corpus.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=SEED_LIMIT))]
     seed: u64,
+    /// Train so many models, with the seeds from --seed on, on one split; `predict --model DIR` averages
+    /// them. The same command with the same --out goes on where it was stopped.
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["resume", "max_steps"],
+          value_parser = clap::value_parser!(u64).range(1..=100))]
+    seeds: u64,
     #[command(flatten)]
     common: Common,
 }
@@ -116,6 +121,7 @@ impl Train {
                 let device = open_device(asked, &progress)?;
                 resume(path, changes, &device, until, &progress)?
             }
+            None if self.seeds > 1 => return self.run_seeds(until, &progress),
             None => {
                 let (config, out) = self.config(&progress)?;
                 RunFolder::check_free(&out)?;
@@ -143,6 +149,45 @@ impl Train {
         }
     }
 
+    /// Several models, and how well they do together.
+    fn run_seeds(&self, until: Until<'_>, progress: &Progress) -> Result<()> {
+        let (mut config, out) = self.config(progress)?;
+        config.data.split_seed = Some(self.seed);
+        let seeds = self.seed..self.seed.saturating_add(self.seeds).min(SEED_LIMIT);
+        let run = |seed: u64| out.join(model::seed_folder(seed));
+        if !seeds.clone().any(|seed| run(seed).join("config.toml").exists()) {
+            RunFolder::check_free(&out)?;
+        }
+        let device = open_device(&config.device, progress)?;
+        let mut judged: Vec<Judged> = Vec::new();
+        for seed in seeds.clone() {
+            progress.note(&format!(
+                "seed {seed}, model {} of {}",
+                seed - self.seed + 1,
+                self.seeds
+            ));
+            let config = Config { seed, ..config.clone() };
+            let outcome = start_or_resume(config, &run(seed), &device, until, progress)?;
+            if outcome.interrupted {
+                return Err(Error::stopped(format!(
+                    "stopped; go on with the same command and --out {}",
+                    out.display()
+                )));
+            }
+            let score = outcome.validation.and_then(|measured| measured.scores.roc_auc.macro_mean);
+            if let Some(score) = score {
+                output::line(format_args!("seed {seed}: validation ROC-AUC {score:.4}"));
+            }
+            judged.push(read_predictions(&outcome.folder.predictions())?);
+        }
+        let together = Judged::mean(&judged)?;
+        output::line(format_args!("{} models together", judged.len()));
+        table("validation", &together.moods, &together.measured()?);
+        output::line(out.display());
+        progress.note(&format!("next: moodshader predict --model {} SONG.mp3", out.display()));
+        Ok(())
+    }
+
     pub(super) fn progress(&self) -> Progress {
         self.common.progress()
     }
@@ -153,7 +198,7 @@ impl Train {
 
     /// Whether it goes on with a run, or ends before the run does.
     pub(super) fn is_part(&self) -> bool {
-        self.resume.is_some() || self.max_steps.is_some()
+        self.resume.is_some() || self.max_steps.is_some() || self.seeds > 1
     }
 
     /// What of the preset is raised with `--resume`.

@@ -1,7 +1,7 @@
 //! Scores beside the truth, clip by clip.
 
 use super::{Bootstrap, Resampling, Scores, Table, bootstrap, thresholds};
-use crate::Result;
+use crate::{Error, Result};
 
 /// What a model reached on a split, and how far that can be trusted.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,29 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// What several models say of the same clips, averaged.
+    ///
+    /// # Errors
+    /// They were not judged on the same clips and moods.
+    pub fn mean(several: &[Self]) -> Result<Self> {
+        let Some(first) = several.first() else {
+            return Err(Error::input("no model was judged"));
+        };
+        let same = |other: &Self| {
+            (&other.moods, &other.names, &other.targets)
+                == (&first.moods, &first.names, &first.targets)
+        };
+        if !several.iter().all(same) {
+            return Err(Error::input("the models were not judged on the same clips"));
+        }
+        let mut mean = first.clone();
+        for (at, score) in mean.scores.iter_mut().enumerate() {
+            *score =
+                several.iter().map(|judged| judged.scores[at]).sum::<f32>() / several.len() as f32;
+        }
+        Ok(mean)
+    }
+
     /// How many there are.
     pub fn clips(&self) -> usize {
         self.names.len()

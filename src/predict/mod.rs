@@ -14,4 +14,4 @@ pub mod tags;
 
 pub use files::{Amount, predict_files};
 pub use prediction::{Heard, Moods, Prediction, Span};
-pub use tagger::Tagger;
+pub use tagger::{Tagger, together};

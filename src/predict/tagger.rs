@@ -56,7 +56,8 @@ pub struct Tagger {
     description: Description,
     moods: Arc<[String]>,
     extractor: Extractor,
-    session: Session,
+    /// One a model; their probabilities are averaged.
+    sessions: Vec<Session>,
     /// Sizes of batches that were planned, the largest first; the last is 1.
     batches: &'static [usize],
     windows: Option<usize>,
@@ -87,20 +88,30 @@ impl Tagger {
     /// # Errors
     /// A tensor is missing, or the device cannot hold the model.
     pub fn new(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
-        let description = checkpoint.description()?;
+        Self::ensemble(std::slice::from_ref(checkpoint), device)
+    }
+
+    /// Makes several models ready that know the same moods and hear the same features: their probabilities
+    /// are averaged, and so are their thresholds.
+    ///
+    /// # Errors
+    /// There is none, or they differ in more than weights; as [`Self::new`].
+    pub fn ensemble(checkpoints: &[Checkpoint], device: &Device) -> Result<Self> {
+        let description = together(checkpoints)?;
         let extractor = Extractor::new(device, FeatureRecipe::of(&description.preset))?;
         let mut batches = &BATCHES[..];
-        let session = loop {
-            match Session::open(device, checkpoint, Purpose::Inference, batches) {
+        let sessions = loop {
+            let open = |checkpoint| Session::open(device, checkpoint, Purpose::Inference, batches);
+            match checkpoints.iter().map(open).collect::<Result<Vec<Session>>>() {
                 Err(error) if error.kind.asks_for_less() && batches.len() > 1 => {
                     batches = &batches[1..];
                 }
-                session => break session?,
+                sessions => break sessions?,
             }
         };
         let moods = description.labels.clone().into();
         let windows = description.preset.audio.windows;
-        Ok(Self { description, moods, extractor, session, batches, windows, embeds: false })
+        Ok(Self { description, moods, extractor, sessions, batches, windows, embeds: false })
     }
 
     /// What the checkpoint says of itself.
@@ -138,7 +149,7 @@ impl Tagger {
         self.windows = windows;
     }
 
-    /// Gives embeddings as well: what the model's last layer reads.
+    /// Gives embeddings as well: what the last layer reads, of several models the first one's.
     pub fn set_embedding(&mut self, embeds: bool) {
         self.embeds = embeds;
     }
@@ -244,12 +255,21 @@ impl Tagger {
     fn predict_batch(&mut self, clips: &[&[f32]]) -> Result<Vec<Heard>> {
         let features = self.extractor.extract(clips)?;
         let batch = Batch::new(&features, Vec::new());
-        let probabilities = self.session.predict(batch.inputs())?;
-        let embedding = match self.embeds {
-            true => Some(self.session.embedding_of(clips.len())?),
-            false => None,
-        };
-        let probabilities = probabilities()?;
+        let mut arrivals = Vec::with_capacity(self.sessions.len());
+        let mut embedding = None;
+        for (model, session) in self.sessions.iter_mut().enumerate() {
+            arrivals.push(session.predict(batch.inputs())?);
+            if self.embeds && model == 0 {
+                embedding = Some(session.embedding_of(clips.len())?);
+            }
+        }
+        let models = arrivals.len() as f32;
+        let mut probabilities = vec![0.0; clips.len() * self.moods.len()];
+        for arrival in arrivals {
+            for (sum, probability) in probabilities.iter_mut().zip(arrival()?) {
+                *sum += probability / models;
+            }
+        }
         let embedding = embedding.map_or(Ok(Vec::new()), |arrival| arrival())?;
         if !probabilities.iter().all(|probability| probability.is_finite()) {
             return Err(Error::failure(
@@ -264,6 +284,46 @@ impl Tagger {
         });
         Ok(heard.collect())
     }
+}
+
+/// What models that answer together say of themselves: the first one's description, with the means of all
+/// thresholds.
+///
+/// # Errors
+/// There is none, or they differ in more than weights.
+pub fn together(checkpoints: &[Checkpoint]) -> Result<Description> {
+    let descriptions: Vec<Description> =
+        checkpoints.iter().map(Checkpoint::description).collect::<Result<_>>()?;
+    let [first, others @ ..] = &*descriptions else {
+        return Err(Error::input("there is no model to predict with"));
+    };
+    let recipe = FeatureRecipe::of(&first.preset);
+    for other in others {
+        if other.labels != first.labels {
+            return Err(Error::input(format!(
+                "models that answer together know the same moods in the same order: one knows {}, another \
+                 {}",
+                first.labels.join(", "),
+                other.labels.join(", ")
+            )));
+        }
+        if FeatureRecipe::of(&other.preset) != recipe {
+            return Err(Error::input(
+                "models that answer together hear the same features: their [audio] and [features] differ \
+                 (moodshader info shows them)",
+            ));
+        }
+    }
+    let mean = |mood: usize| -> Option<f64> {
+        let of = |description: &Description| description.thresholds.as_ref()?[mood];
+        let thresholds: Vec<f64> = descriptions.iter().map(of).collect::<Option<_>>()?;
+        Some(thresholds.iter().sum::<f64>() / thresholds.len() as f64)
+    };
+    let mut description = first.clone();
+    if description.thresholds.is_some() && !others.is_empty() {
+        description.thresholds = Some((0..first.labels.len()).map(mean).collect());
+    }
+    Ok(description)
 }
 
 impl std::fmt::Debug for Tagger {

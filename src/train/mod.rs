@@ -19,7 +19,9 @@ use crate::metrics::Measured;
 use crate::model::checkpoint::Weights;
 use crate::model::preset::Schedule;
 use crate::report::Progress;
-use crate::run::{Config, EpochMetrics, Pace, RunFolder, is_over, kept_split, read_predictions};
+use crate::run::{
+    Config, EpochMetrics, Pace, RunFolder, differences, is_over, kept_split, read_predictions,
+};
 use crate::{Error, Result};
 use run::Run;
 use state::{check_same_config, initial_weights};
@@ -221,6 +223,39 @@ pub fn resume(
         run.train(until, progress)
     };
     go_on().map_err(|error| error_with_way_on(error, &folder))
+}
+
+/// Starts a run in a folder, or goes on with it where it is there: for several runs by one command, which
+/// is given again to go on.
+///
+/// # Errors
+/// The run that is there was begun otherwise; as [`start`] and [`resume`].
+pub fn start_or_resume(
+    config: Config,
+    path: &Path,
+    device: &Device,
+    until: Until<'_>,
+    progress: &Progress,
+) -> Result<Outcome> {
+    let folder = path.join("config.toml");
+    if !folder.exists() {
+        return start(config, path, device, until, progress);
+    }
+    let mut then = Config::read(&folder)?;
+    // The manifest has settled these.
+    then.preset.moods.clone_from(&config.preset.moods);
+    then.device.clone_from(&config.device);
+    if config.data.synthetic_clips.is_some() {
+        then.data.data.clone_from(&config.data.data);
+        then.data.audio_root.clone_from(&config.data.audio_root);
+    }
+    if let Some(difference) = differences(&then, &config, "")?.into_iter().next() {
+        return Err(Error::input(format!(
+            "{} was begun otherwise ({difference}); choose another --out",
+            path.display()
+        )));
+    }
+    resume(path, Changes::default(), device, until, progress)
 }
 
 /// The outcome of a run that has nothing left to do.
