@@ -6,13 +6,14 @@ use clap::Args;
 
 use super::source::{Sets, Source, apply, default_out};
 use super::{Common, open_device, stop_on_interrupt};
-use crate::Result;
 use crate::compare::{Candidate, Comparison, Place};
 use crate::dataset::manifest;
+use crate::exec::Device;
 use crate::model::preset::{Output, Preset};
 use crate::output;
-use crate::run::Data;
-use crate::train::Until;
+use crate::run::{Config, Data};
+use crate::train::{Changes, Until, finished};
+use crate::{Error, Result};
 
 /// Train several presets on the same clips, and tell in one table how they compare.
 ///
@@ -26,8 +27,8 @@ use crate::train::Until;
 /// was. PRESET/seed-N in the folder is a run folder like any other.
 #[derive(Args, Debug)]
 pub struct Compare {
-    /// Built-in presets or preset files (ending in .toml); the first is what the others are compared
-    /// with.
+    /// Built-in presets, preset files (ending in .toml), or the folders of finished runs, which take part as
+    /// they are; the first is what the others are compared with.
     #[arg(
         long,
         value_name = "A,B,…",
@@ -49,13 +50,34 @@ pub struct Compare {
     common: Common,
 }
 
+/// A run's folder as one that takes part; none where it is something else.
+fn finished_run(path: &Path) -> Result<Option<Candidate>> {
+    if !path.join("config.toml").is_file() {
+        return Ok(None);
+    }
+    let folder = path.canonicalize().map_err(|error| Error::io("open", path, &error))?;
+    if finished(&folder, Changes::default())?.is_none() {
+        return Err(Error::input(format!(
+            "{0} is not finished; go on with it first: moodshader train --resume {0}",
+            path.display()
+        )));
+    }
+    let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+    let preset = Config::read(&folder.join("config.toml"))?.preset;
+    Ok(Some(Candidate { name, preset, run: Some(folder) }))
+}
+
 impl Compare {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
         let comparison = self.comparison()?;
         let out = self.out.clone().unwrap_or_else(|| default_out("compare"));
         let stop = stop_on_interrupt(&progress, "as soon as the state is saved")?;
-        let device = open_device(&self.common.device, &progress)?;
+        let device = match comparison.trainings() {
+            // There is nothing to compute.
+            0 => Device::Cpu,
+            _ => open_device(&self.common.device, &progress)?,
+        };
         let place = Place {
             device: &device,
             asked: &self.common.device,
@@ -72,6 +94,9 @@ impl Compare {
     fn comparison(&self) -> Result<Comparison> {
         let candidates = self.presets.iter().map(|name| {
             let name = &name.trim().to_owned();
+            if let Some(run) = finished_run(Path::new(name))? {
+                return Ok(run);
+            }
             let (name, mut preset) = match Path::new(name) {
                 path if path.extension().is_some_and(|extension| extension == "toml") => {
                     let stem = path.file_stem().unwrap_or(path.as_os_str());
@@ -80,12 +105,19 @@ impl Compare {
                 _ => (name.clone(), Preset::named(name)?),
             };
             apply(&self.sets.all(), &mut preset).map_err(|error| error.context(&name))?;
-            Ok(Candidate { name, preset })
+            Ok(Candidate { name, preset, run: None })
         });
         let candidates: Vec<Candidate> = candidates.collect::<Result<_>>()?;
         // Each preset takes the centre of the same recordings.
         let lengths = candidates.iter().map(|candidate| candidate.preset.audio.clip_seconds);
         let longest = lengths.fold(0.0, f64::max);
+        if let Some(first) = candidates.first()
+            && candidates.iter().all(|candidate| candidate.run.is_some())
+            && let Some(run) = &first.run
+        {
+            let data = Config::read(&run.join("config.toml"))?.data;
+            return Ok(Comparison { seeds: 1, data, candidates });
+        }
         let mut data = Data {
             synthetic_seconds: (!self.source.is_given()).then_some(longest),
             split_seed: Some(0),

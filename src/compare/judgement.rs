@@ -1,6 +1,7 @@
 //! What a preset reached, over its seeds.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -64,6 +65,10 @@ pub struct Judgement {
     pub weighted: bool,
     /// Says which clips it was trained and judged on.
     split: String,
+    /// Whether it is a run that was not trained for the comparison.
+    pub elsewhere: bool,
+    /// Epoch and macro ROC-AUC on the validation clips, of the first seed.
+    pub curve: Vec<[f64; 2]>,
 }
 
 /// The best model of one run.
@@ -71,6 +76,7 @@ struct Run {
     line: EpochMetrics,
     judged: Judged,
     scores: Scores,
+    curve: Vec<[f64; 2]>,
 }
 
 impl Statistic {
@@ -96,7 +102,7 @@ impl Judgement {
         first: Option<&Self>,
     ) -> Result<Self> {
         let name = &candidate.name;
-        let (runs, split) = read_runs(name, seeds, folder, first)?;
+        let (runs, split) = read_runs(candidate, seeds, folder, first)?;
         let averaged = average(&runs)
             .ok_or_else(|| Error::failure(format!("{name} has no run to be judged by")))?;
         let scores = averaged.metrics()?;
@@ -145,6 +151,8 @@ impl Judgement {
             output: preset.model.output,
             weighted: preset.train.class_weights == ClassWeights::Balanced,
             split,
+            elsewhere: candidate.run.is_some(),
+            curve: runs.first().map_or(Vec::new(), |run| run.curve.clone()),
             averaged,
         })
     }
@@ -173,15 +181,18 @@ impl Judgement {
 /// The runs of a preset, which must be on the same clips as each other and as `first`, and what says
 /// which clips these are.
 fn read_runs(
-    name: &str,
+    candidate: &Candidate,
     seeds: u64,
     folder: &Folder,
     first: Option<&Judgement>,
 ) -> Result<(Vec<Run>, String)> {
     let mut runs: Vec<Run> = Vec::new();
     let mut split: Option<String> = first.map(|first| first.split.clone());
-    for seed in 0..seeds {
-        let path = folder.run(name, seed);
+    let paths: Vec<PathBuf> = match &candidate.run {
+        Some(run) => vec![run.clone()],
+        None => (0..seeds).map(|seed| folder.run(&candidate.name, seed)).collect(),
+    };
+    for path in paths {
         let run = Run::read(&path).map_err(|error| error.context(path.display()))?;
         let trained_on = RunFolder::open(&path)?.description()?.split;
         let other = runs.first().map(|run| &run.judged).or(first.map(|first| &first.averaged));
@@ -189,11 +200,13 @@ fn read_runs(
             (&other.names, &other.targets, &other.moods)
                 == (&run.judged.names, &run.judged.targets, &run.judged.moods)
         });
-        if !same || split.as_ref().is_some_and(|split| *split != trained_on) {
+        // A run that was trained elsewhere may have learnt from other tracks.
+        let elsewhere = candidate.run.is_some() || first.is_some_and(|first| first.elsewhere);
+        if !same || (!elsewhere && split.as_ref().is_some_and(|split| *split != trained_on)) {
             return Err(Error::input(format!(
                 "{} was trained or judged on other clips than the runs before it, so it cannot \
-                 be compared with them: the manifests have changed, or audio files are broken; \
-                 restore them and begin again with another --out",
+                 be compared with them: the manifests have changed, or audio files are broken (restore \
+                 them and begin again with another --out), or the runs have other validation tracks",
                 path.display()
             )));
         }
@@ -227,6 +240,8 @@ impl Run {
         let line = line.ok_or_else(|| Error::input("metrics.jsonl has no line; restore it"))?;
         let judged = read_predictions(&folder.predictions())?;
         let scores = judged.metrics()?;
-        Ok(Self { line, judged, scores })
+        let point = |line: &EpochMetrics| Some([line.epoch as f64, line.macro_roc_auc()?]);
+        let curve = metrics.iter().filter_map(point).collect();
+        Ok(Self { line, judged, scores, curve })
     }
 }

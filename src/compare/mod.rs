@@ -13,7 +13,7 @@ mod page;
 mod table;
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,16 @@ pub struct Candidate {
     pub name: String,
     /// All of it.
     pub preset: Preset,
+    /// A run that is finished already, elsewhere: it takes part as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<PathBuf>,
+}
+
+impl Candidate {
+    /// How often it is trained.
+    fn trainings(&self, seeds: u64) -> u64 {
+        if self.run.is_some() { 0 } else { seeds }
+    }
 }
 
 /// Where a comparison is computed, and how it ends early.
@@ -74,12 +84,12 @@ impl Comparison {
     pub fn run(&self, out: &Path, place: Place<'_>) -> Result<Table> {
         self.check()?;
         let opened = Folder::open(out, self)?;
-        let all = self.candidates.len() * self.seeds as usize;
+        let all = self.trainings();
         let of = self.candidates.len();
         let mut table = Table { seeds: self.seeds, of, judgements: Vec::new() };
         let mut run = 0;
         for candidate in &self.candidates {
-            for seed in 0..self.seeds {
+            for seed in 0..candidate.trainings(self.seeds) {
                 run += 1;
                 let what = format!("{}, seed {seed} (run {run} of {all})", candidate.name);
                 if let Err(error) = self.train(candidate, seed, &what, &opened, place) {
@@ -98,6 +108,11 @@ impl Comparison {
         Ok(table)
     }
 
+    /// Runs that the comparison trains.
+    pub fn trainings(&self) -> usize {
+        self.candidates.iter().map(|candidate| candidate.trainings(self.seeds) as usize).sum()
+    }
+
     /// Refuses what cannot be compared.
     fn check(&self) -> Result<()> {
         let Some(first) = self.candidates.first() else {
@@ -113,7 +128,8 @@ impl Comparison {
             if self.candidates[..at].iter().any(|other| other.name == *name) {
                 return Err(Error::input(format!("--presets names {name} twice")));
             }
-            if self.data.moods.is_none() && candidate.preset.moods != first.preset.moods {
+            let here = candidate.run.is_none() && first.run.is_none();
+            if here && self.data.moods.is_none() && candidate.preset.moods != first.preset.moods {
                 return Err(Error::input(format!(
                     "{name} has other moods than {} ({} and {}); name those to compare them on with \
                      --moods",
@@ -169,7 +185,7 @@ impl Comparison {
             Kind::DeviceLost => "the device was lost (a driver reset?)",
             _ => "stopped",
         };
-        let all = self.candidates.len() * self.seeds as usize;
+        let all = self.trainings();
         let message = format!(
             "{how}; {done} of {all} runs are finished; go on with the same command and --out {}",
             out.display()

@@ -33,7 +33,7 @@ impl Table {
         let (training, metrics) = self.summary().split(TRAINING_COLUMNS);
         let parts = [training, metrics, self.moods()].map(|part| part.text()).join("\n");
         let notes: String = self.notes().iter().map(|note| format!("- {note}\n")).collect();
-        format!("{}\n\n{parts}\n{notes}", self.heading())
+        format!("{}\n{}\n\n{parts}\n{notes}", self.heading(), self.verdict())
     }
 
     /// For a README.
@@ -41,8 +41,9 @@ impl Table {
         let notes: String =
             self.notes().iter().map(|note| format!("- {}\n", markdown(note))).collect();
         format!(
-            "{}\n\n{}\nROC-AUC of each mood:\n\n{}\n{notes}",
+            "{}\n\n{}\n\n{}\nROC-AUC of each mood:\n\n{}\n{notes}",
             self.heading(),
+            markdown(&self.verdict()),
             self.summary().markdown(),
             self.moods().markdown()
         )
@@ -64,6 +65,42 @@ impl Table {
         match self.of - self.judgements.len() {
             0 => heading,
             left => format!("{heading} (unfinished: {} to come)", count(left as u64, "preset")),
+        }
+    }
+
+    /// What came out, in a sentence or two.
+    pub(super) fn verdict(&self) -> String {
+        let Some((first, others)) = self.judgements.split_first() else { return String::new() };
+        let score = |row: &Judgement| row.scores.roc_auc.macro_mean;
+        let best = self
+            .judgements
+            .iter()
+            .max_by(|a, b| score(a).unwrap_or(f64::NAN).total_cmp(&score(b).unwrap_or(f64::NAN)));
+        let best = match best.and_then(|row| Some((row, score(row)?))) {
+            Some((row, score)) => format!("Best is {} with a ROC-AUC of {score:.3}. ", row.name),
+            None => String::new(),
+        };
+        let named = |wanted: Option<bool>, better: bool| {
+            let rows = others.iter().filter(|row| {
+                let rise = row.difference.as_ref().and_then(|d| d.roc_auc.value.macro_mean);
+                row.beyond_chance() == wanted
+                    && (wanted != Some(true) || rise.is_some_and(|rise| (rise > 0.0) == better))
+            });
+            rows.map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let parts = [
+            ("better beyond chance", named(Some(true), true)),
+            ("worse beyond chance", named(Some(true), false)),
+            ("no different beyond chance", named(Some(false), true)),
+        ];
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("{names}: {what}"))
+            .collect();
+        match parts.is_empty() {
+            true => best,
+            false => format!("{best}Against {}: {}.", first.name, parts.join("; ")),
         }
     }
 
@@ -205,6 +242,15 @@ impl Table {
                 "clips/s is the pace of training as measured, with reading the features, without \
                  preparation and validation, on {}. Whatever else the machine did slowed it down.",
                 devices.into_iter().collect::<Vec<_>>().join(" and ")
+            ));
+        }
+        let elsewhere: Vec<&str> =
+            self.judgements.iter().filter(|row| row.elsewhere).map(|row| &*row.name).collect();
+        if !elsewhere.is_empty() {
+            notes.push(format!(
+                "{} took part as finished runs: their training tracks may be others than those of the \
+                 rest, and their pace is not known.",
+                elsewhere.join(", ")
             ));
         }
         let undefined = first.mood_roc_auc.iter().filter(|metric| metric.is_none()).count();

@@ -16,6 +16,8 @@ const BOTTOM: f64 = 36.0;
 const CHARACTER: f64 = 6.4;
 /// Ticks that an axis aims for.
 const TICKS: f64 = 5.0;
+/// Lines that the style sheet tells apart.
+const STYLES: usize = 6;
 /// Points that a line is drawn with at most; more could not be told apart.
 const MOST_POINTS: usize = 400;
 
@@ -175,8 +177,9 @@ impl Display for Chart<'_> {
                     let [x, y] = at(*point);
                     write!(
                         f,
-                        "<circle class=\"dot s{index}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\">\
+                        "<circle class=\"dot s{}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\">\
                          <title>{}: {} at {}</title></circle>",
+                        index % STYLES,
                         escape(&line.name),
                         Number(point[1]),
                         Number(point[0])
@@ -191,7 +194,7 @@ impl Display for Chart<'_> {
 fn class(look: Look, index: usize) -> String {
     match look {
         Look::Reference => "reference".to_owned(),
-        _ => format!("line s{index}"),
+        _ => format!("line s{}", index % STYLES),
     }
 }
 
