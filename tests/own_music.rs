@@ -284,6 +284,12 @@ fn several_models_answer_together() {
         }
     }
     assert!(one != other);
+    // Finished runs are compared as they are.
+    let (out, err) = music.ok("compare --presets many/seed-0,many/seed-1 --out compared");
+    assert!(out.contains("Against seed-0: seed-1"), "{out}");
+    assert!(out.contains("took part as finished runs") && !err.contains("device"), "{out}{err}");
+    let page = fs::read_to_string(music.path("compared/comparison.html")).unwrap();
+    assert!(page.contains("class=\"intervals\"") && page.contains("Validation ROC-AUC by epoch"));
     // Models that know other moods cannot.
     let (code, _, err) = music.run("predict -m many/seed-0 -m musicnn-msd library/happy");
     assert!(code == 2 && err.contains("know the same moods"), "{err}");

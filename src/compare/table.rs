@@ -72,10 +72,11 @@ impl Table {
     pub(super) fn verdict(&self) -> String {
         let Some((first, others)) = self.judgements.split_first() else { return String::new() };
         let score = |row: &Judgement| row.scores.roc_auc.macro_mean;
-        let best = self
-            .judgements
-            .iter()
-            .max_by(|a, b| score(a).unwrap_or(f64::NAN).total_cmp(&score(b).unwrap_or(f64::NAN)));
+        // Of equals the first.
+        let best =
+            self.judgements.iter().rev().max_by(|a, b| {
+                score(a).unwrap_or(f64::NAN).total_cmp(&score(b).unwrap_or(f64::NAN))
+            });
         let best = match best.and_then(|row| Some((row, score(row)?))) {
             Some((row, score)) => format!("Best is {} with a ROC-AUC of {score:.3}. ", row.name),
             None => String::new(),
@@ -171,7 +172,8 @@ impl Table {
     pub(super) fn notes(&self) -> Vec<String> {
         let Some(first) = self.judgements.first() else { return Vec::new() };
         let mut notes = Vec::new();
-        notes.push(match self.seeds {
+        let trained = self.judgements.iter().any(|row| !row.elsewhere);
+        notes.extend(trained.then(|| match self.seeds {
             1 => "All presets are trained with seed 0 on the same split. What another seed would \
                   change is not in the table; --seeds 3 shows it."
                 .to_owned(),
@@ -182,7 +184,7 @@ impl Table {
                  than the mean of its parts.",
                 seeds - 1
             ),
-        });
+        }));
         notes.push(
             "Metrics are macro means on the validation clips, by the model of the best epoch. That \
              epoch is chosen on the same clips, so that all of them are a little too high."
