@@ -61,7 +61,7 @@ fn other_signals_stop_a_training_once_its_state_is_saved() {
         signal(&child, &format!("-{name}"));
         let output = child.wait_with_output().unwrap();
         let (_, err) = texts(&output);
-        assert_eq!(output.status.code(), Some(0), "{name}: {err}");
+        assert_eq!(output.status.code(), Some(130), "{name}: {err}");
         assert!(err.contains("stopping") && err.contains("train --resume "), "{name}: {err}");
     }
 }

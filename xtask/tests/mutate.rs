@@ -44,7 +44,7 @@ fn a_right_shader_passes_and_a_wrong_one_is_told_from_one_that_does_not_compile(
         (source.replace("n < params.batch", "n <= params.batch"), 10),
         (source.replace("sum += loss[n]", "sum += lost[n]"), 11),
     ] {
-        let output = xtask("verify-source loss/accumulate --device gpu --seed 1", &source);
+        let output = xtask("verify-source loss/accumulate --device auto --seed 1", &source);
         assert_eq!(output.status.code(), Some(status), "{source}");
     }
 }
