@@ -125,14 +125,16 @@ impl Compare {
         };
         // The clips are the same for all.
         let sigmoid = |candidate: &Candidate| candidate.preset.model.output == Output::Sigmoid;
-        data.negatives = self.source.is_given() && candidates.iter().all(sigmoid);
         let moods = &Preset::named("paper")?.moods;
         if let Some(path) = &data.data
-            && data.moods.is_none()
-            && candidates.iter().all(|candidate| candidate.preset.moods == *moods)
             && manifest::is_own(path)?
         {
-            data.moods = Some("all".to_owned());
+            data.negatives = candidates.iter().all(sigmoid);
+            if data.moods.is_none()
+                && candidates.iter().all(|candidate| candidate.preset.moods == *moods)
+            {
+                data.moods = Some("all".to_owned());
+            }
         }
         Ok(Comparison { seeds: self.seeds, data, candidates })
     }

@@ -17,6 +17,8 @@ const PATIENCE: u64 = 10;
 pub struct Open<'a> {
     /// Outputs, loss and patience: no preset of the study was named, and no file with one.
     pub recipe: bool,
+    /// A preset of the study was named.
+    pub study: bool,
     /// Each `--set`.
     pub sets: &'a [String],
 }
@@ -39,7 +41,8 @@ pub fn settle(
     progress: &Progress,
 ) -> Result<()> {
     let Some(path) = &data.data else { return Ok(()) };
-    if manifest::is_own(path)? {
+    let own = manifest::is_own(path)?;
+    if own {
         if data.moods.is_none() && preset.moods == Preset::named("paper")?.moods {
             data.moods = Some("all".to_owned());
         }
@@ -47,7 +50,8 @@ pub fn settle(
             choose_recipe(data, preset, open, progress)?;
         }
     }
-    data.negatives = preset.model.output == Output::Sigmoid;
+    // On the data of the study, its presets leave out what it left out.
+    data.negatives = preset.model.output == Output::Sigmoid && (own || !open.study);
     Ok(())
 }
 

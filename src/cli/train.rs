@@ -271,9 +271,11 @@ impl Train {
         if transfers && data.moods.is_none() {
             data.moods = Some("all".to_owned());
         }
-        let of_the_study = self.preset.as_ref().is_some_and(|name| name != "demo");
-        let recipe = !of_the_study && self.config.is_none() && self.init.is_none();
-        settle(&mut data, &mut preset, Open { recipe, sets: &sets }, progress)?;
+        let study = self.preset.as_deref().is_some_and(Preset::is_of_the_study);
+        let recipe = self.preset.as_deref().is_none_or(|name| name == "demo")
+            && self.config.is_none()
+            && self.init.is_none();
+        settle(&mut data, &mut preset, Open { recipe, study, sets: &sets }, progress)?;
         data.test = self.test.as_deref().map(absolute("--test")).transpose()?;
         let out = match &self.out {
             Some(out) => out.clone(),

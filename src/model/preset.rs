@@ -385,6 +385,11 @@ impl Preset {
         EMBEDDED.iter().map(|(name, _)| *name)
     }
 
+    /// Whether the embedded preset of this name is one of the study's models, or of its kind.
+    pub fn is_of_the_study(name: &str) -> bool {
+        !["demo", "musicnn"].contains(&name)
+    }
+
     /// An embedded preset.
     ///
     /// # Errors
