@@ -117,20 +117,19 @@ impl Curve {
                 .to_owned();
         };
         let rise = all - half;
+        let brought = format!("twice the tracks brought {rise:+.3} in ROC-AUC");
         let width = self.points.last().and_then(|point| point.roc_auc().1);
-        let chance = match width.map(|Interval(low, high)| (high - low) / 2.0) {
+        match width.map(|Interval(low, high)| (high - low) / 2.0) {
             Some(half) if half > rise.abs() => format!(
-                ", though the validation clips tell it only to ± {half:.2}: several seeds would say more"
+                "{brought}, which the validation clips cannot tell from nothing (± {half:.2}): judge on more \
+                 of them, with --validation"
             ),
-            _ => String::new(),
-        };
-        match rise >= RISES {
-            true => format!(
-                "twice the tracks brought {rise:+.3} in ROC-AUC: more labelled tracks would help{chance}"
+            _ if rise >= RISES => format!("{brought}: more labelled tracks would help"),
+            _ if rise <= -RISES => format!(
+                "{brought}: the score fell, so that it is not the number of tracks that it wants"
             ),
-            false => format!(
-                "twice the tracks brought {rise:+.3} in ROC-AUC: the curve is level, so that more tracks \
-                 like these would hardly help{chance}"
+            _ => format!(
+                "{brought}: the curve is level, and more tracks like these would hardly help"
             ),
         }
     }

@@ -19,6 +19,11 @@ pub struct Credits {
     pub album: Option<String>,
 }
 
+/// Whether an artist's name is one, and not what stands in its place on compilations.
+pub fn names_somebody(name: &str) -> bool {
+    !NOBODY.contains(&name.to_lowercase().as_str())
+}
+
 /// The credits of the file at `path`; empty where it has no tags, or none that can be read.
 pub fn credits(path: &Path) -> Credits {
     let options = ParseOptions::new()
@@ -31,11 +36,10 @@ pub fn credits(path: &Path) -> Credits {
         let texts = file.tags().iter().filter_map(|tag| tag.get_string(key));
         texts.map(str::trim).find(|text| !text.is_empty()).map(str::to_owned)
     };
-    let somebody = |name: &String| !NOBODY.contains(&name.to_lowercase().as_str());
     Credits {
         artist: first(ItemKey::AlbumArtist)
-            .filter(somebody)
-            .or_else(|| first(ItemKey::TrackArtist).filter(somebody)),
+            .filter(|name| names_somebody(name))
+            .or_else(|| first(ItemKey::TrackArtist).filter(|name| names_somebody(name))),
         album: first(ItemKey::AlbumTitle),
     }
 }

@@ -37,7 +37,7 @@ mod walk;
 use std::path::Path;
 
 pub use clip::{AudioFile, Clip, Cut, Inspection, centre_clip, inspect, successive_clips};
-pub use credits::{Credits, credits};
+pub use credits::{Credits, credits, names_somebody};
 pub use find::{Found, Unlisted, find_audio, has_audio_ending, passed_over};
 pub(crate) use format::sniff;
 pub use format::{Format, format_of};

@@ -7,6 +7,7 @@ use clap::Args;
 use super::source::{Sets, Source, apply, default_out};
 use super::{Common, open_device, stop_on_interrupt};
 use crate::compare::{Candidate, Comparison, Place};
+use crate::dataset::labels::MoodChoice;
 use crate::dataset::manifest;
 use crate::exec::Device;
 use crate::model::preset::{Output, Preset};
@@ -48,6 +49,46 @@ pub struct Compare {
     out: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
+}
+
+/// Runs of the same name are called by their parent folder too.
+fn tell_apart(candidates: &mut [Candidate]) {
+    for at in 1..candidates.len() {
+        let (before, rest) = candidates.split_at_mut(at);
+        let candidate = &mut rest[0];
+        if before.iter().any(|other| other.name == candidate.name)
+            && let Some(parent) = candidate.run.as_deref().and_then(Path::parent)
+            && let Some(folder) = parent.file_name()
+        {
+            candidate.name = format!("{}-{}", folder.to_string_lossy(), candidate.name);
+        }
+    }
+}
+
+/// Refuses runs with other moods than those that the presets are to learn.
+fn check_moods(
+    path: &Path,
+    data: &Data,
+    candidates: &[Candidate],
+    default: &[String],
+) -> Result<()> {
+    let Some(run) = candidates.iter().find(|candidate| candidate.run.is_some()) else {
+        return Ok(());
+    };
+    let choice = match &data.moods {
+        Some(moods) => MoodChoice::parse(moods)?,
+        None => MoodChoice::Preset(default.to_vec()),
+    };
+    let labels = choice.labels(&manifest::read(path, data.audio_root.as_deref())?.tracks)?;
+    match labels == run.preset.moods {
+        true => Ok(()),
+        false => Err(Error::input(format!(
+            "{} knows {}, and the presets would learn {}: name its moods with --moods",
+            run.name,
+            run.preset.moods.join(", "),
+            labels.join(", ")
+        ))),
+    }
 }
 
 /// A run's folder as one that takes part; none where it is something else.
@@ -107,7 +148,8 @@ impl Compare {
             apply(&self.sets.all(), &mut preset).map_err(|error| error.context(&name))?;
             Ok(Candidate { name, preset, run: None })
         });
-        let candidates: Vec<Candidate> = candidates.collect::<Result<_>>()?;
+        let mut candidates: Vec<Candidate> = candidates.collect::<Result<_>>()?;
+        tell_apart(&mut candidates);
         // Each preset takes the centre of the same recordings.
         let lengths = candidates.iter().map(|candidate| candidate.preset.audio.clip_seconds);
         let longest = lengths.fold(0.0, f64::max);
@@ -130,11 +172,13 @@ impl Compare {
             && manifest::is_own(path)?
         {
             data.negatives = candidates.iter().all(sigmoid);
-            if data.moods.is_none()
-                && candidates.iter().all(|candidate| candidate.preset.moods == *moods)
-            {
+            let mut trained = candidates.iter().filter(|candidate| candidate.run.is_none());
+            if data.moods.is_none() && trained.all(|candidate| candidate.preset.moods == *moods) {
                 data.moods = Some("all".to_owned());
             }
+        }
+        if let Some(path) = &data.data {
+            check_moods(path, &data, &candidates, moods)?;
         }
         Ok(Comparison { seeds: self.seeds, data, candidates })
     }

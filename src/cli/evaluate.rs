@@ -10,7 +10,7 @@ use crate::files::check_output;
 use crate::metrics::Interval;
 use crate::output;
 use crate::predict::evaluate::{Evaluation, evaluate};
-use crate::run::write_predictions;
+use crate::run::{trained_on, write_predictions};
 use crate::{Error, Result};
 
 /// Judge a model on a manifest: ROC-AUC, average precision, F1, hit rate and calibration.
@@ -55,6 +55,16 @@ impl Evaluate {
         let checkpoint = model::open(model)?;
         let tracks =
             manifest::read(data, self.audio_root.as_deref())?.tell(|note| progress.note(note));
+        // A run keeps the list beside its model.
+        let list = model::file_of(model)?.with_file_name("tracks.csv");
+        let known = if list.is_file() { trained_on(&list, &tracks)? } else { 0 };
+        if known > 0 {
+            progress.note(&format!(
+                "warning: {known} of the {} tracks trained this model, which scores too high on them; \
+                 name tracks that it has not heard",
+                tracks.len()
+            ));
+        }
         if let Some(path) = &self.predictions {
             check_predictions(path, &tracks, [model, data])?;
         }

@@ -67,6 +67,12 @@ pub fn file_of(model: &Path) -> Result<PathBuf> {
              --resume {0}",
             model.display()
         ))),
+        (false, false) if !runs_in(model).is_empty() => Err(Error::input(format!(
+            "{0} holds several runs, which answer together in predict alone; name one of them, such as \
+             {1}",
+            model.display(),
+            runs_in(model)[0].display()
+        ))),
         (false, false) => Err(Error::input(format!(
             "{} is a folder without best.safetensors, so no run; --model takes a run's folder or a \
              checkpoint",

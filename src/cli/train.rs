@@ -182,7 +182,9 @@ impl Train {
         }
         let together = Judged::mean(&judged)?;
         output::line(format_args!("{} models together", judged.len()));
-        table("validation", &together.moods, &together.measured()?);
+        let measured = together.measured()?;
+        table("validation", &together.moods, &measured);
+        measured.means_little().iter().for_each(|warning| progress.note(warning));
         output::line(out.display());
         progress.note(&format!("next: moodshader predict --model {} SONG.mp3", out.display()));
         Ok(())
@@ -361,12 +363,11 @@ fn report(outcome: &Outcome, progress: &Progress) {
     output::line(&folder);
     progress.broken(&outcome.broken);
     if let Some(measured) = &outcome.validation {
-        if let Some(warning) = little(measured) {
-            progress.note(&warning);
-        }
-        if let Some(learning) = Learning::of(&outcome.metrics) {
-            progress.note(&learning.to_string());
-        }
+        let warning = measured.means_little();
+        let learning = Learning::of(&outcome.metrics)
+            .filter(|learning| warning.is_none() || !learning.rests_on_the_score());
+        warning.iter().for_each(|warning| progress.note(warning));
+        learning.iter().for_each(|learning| progress.note(&learning.to_string()));
     }
     if !outcome.interrupted {
         progress.note(&format!(
@@ -374,18 +375,6 @@ fn report(outcome: &Outcome, progress: &Progress) {
             outcome.folder.report().display()
         ));
     }
-}
-
-/// Says so where a score means little: half of its interval is more than this, ...
-const WIDE: f64 = 0.1;
-/// ... or fewer clips were judged, on which even a perfect score may be chance.
-const FEW: usize = 30;
-
-fn little(Measured { scores, intervals }: &Measured) -> Option<String> {
-    let half = intervals.roc_auc.macro_mean.map_or(0.0, |Interval(low, high)| (high - low) / 2.0);
-    let range = if half >= 0.005 { format!(" (ROC-AUC ± {half:.2})") } else { String::new() };
-    (half > WIDE || scores.clips < FEW)
-        .then(|| format!("{} validation clips: the scores mean little{range}", scores.clips))
 }
 
 /// A line a mood: the share of clips that have it, and how well the model ranks them.

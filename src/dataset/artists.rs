@@ -1,7 +1,7 @@
 //! Who a track is by, where the manifest does not say: a model that has heard an artist recognises the
 //! artist, so that a split that ignores them scores too high.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -23,9 +23,9 @@ pub enum Artists {
     },
     /// None is known.
     Unknown,
-    /// All tracks of this mood are by one artist, as their files say: held back with the artist, there
-    /// would be none to learn from. The artists are left out of account.
-    OneOf(String),
+    /// Held back with their artists, this mood would be missing on one side. The artists are left out of
+    /// account.
+    OneSided(String),
 }
 
 /// Reads the artists and albums of `tracks` out of their files' tags, where the manifest names none. Calls
@@ -59,21 +59,10 @@ pub fn read_credits<'a>(
 /// As [`read_credits`].
 pub fn complete(
     tracks: &mut [LabelledTrack],
-    labels: &[String],
     stop: &AtomicBool,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Artists> {
-    let stated = tracks.iter().any(|track| track.track.artist.is_some());
     read_credits(tracks.par_iter_mut().map(|track| &mut track.track), stop, progress)?;
-    if let Some(mood) = labels.iter().enumerate().find_map(|(label, mood)| {
-        let by: Vec<_> = tracks.iter().filter(|track| track.targets[label]).collect();
-        let artists: HashSet<_> = by.iter().map(|track| &track.track.artist).collect();
-        let one = by.len() > 1 && artists.len() == 1 && !artists.contains(&None);
-        (one && !stated).then_some(mood)
-    }) {
-        tracks.iter_mut().for_each(|track| track.track.artist = None);
-        return Ok(Artists::OneOf(mood.clone()));
-    }
     let mut artists: HashMap<&str, usize> = HashMap::new();
     let mut unknown = 0;
     for track in tracks.iter() {
@@ -92,9 +81,6 @@ impl Artists {
     /// A sentence about the split for people; a warning where the score may be too high.
     pub fn note(&self) -> String {
         match self {
-            Self::Known { artists: 1, unknown: 0 } => {
-                "split by track: all are by one artist".into()
-            }
             Self::Known { artists, unknown: 0 } => format!("split by artist ({artists} artists)"),
             Self::Known { artists, unknown } => format!(
                 "split by artist ({artists} artists; that of {unknown} tracks is unknown: the score \
@@ -103,9 +89,9 @@ impl Artists {
             Self::Unknown => "warning: artists unknown: the score may be too high (name them in a \
                               column `artist`, or in the files' tags)"
                 .into(),
-            Self::OneOf(mood) => format!(
-                "warning: all tracks of the mood {mood} are by one artist, so the split is by track: \
-                 the score may be too high"
+            Self::OneSided(mood) => format!(
+                "warning: all tracks of the mood {mood} would be on one side of a split by artist, so it \
+                 is by track: the score may be too high"
             ),
         }
     }

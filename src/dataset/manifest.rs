@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::synthetic;
-use crate::audio::{Unlisted, walk_each};
+use crate::audio::{Unlisted, names_somebody, walk_each};
 use crate::error::{Error, Result};
 use crate::files::{ByLetters, names_note, path_from_text, path_text};
 
@@ -37,9 +37,10 @@ pub const TAGS: [&str; 8] =
     ["tags", "tag", "moods", "mood", "labels", "label", "emotions", "emotion"];
 
 /// Names of the column of artists, ...
-const ARTISTS: [&str; 5] = ["artist", "artist_id", "artists", "albumartist", "album_artist"];
+const ARTISTS: [&str; 7] =
+    ["artist", "artist_id", "artists", "artist_name", "albumartist", "album_artist", "performer"];
 /// ... and of albums.
-const ALBUMS: [&str; 3] = ["album", "album_id", "albums"];
+const ALBUMS: [&str; 4] = ["album", "album_id", "albums", "album_title"];
 
 /// What stands between the tags of a cell.
 const BETWEEN_TAGS: [char; 3] = ['|', ',', ';'];
@@ -221,7 +222,8 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         .from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| csv_error(path, &error))?.clone();
     let column = |names: &[&str]| {
-        let place = |name: &&str| header.iter().position(|cell| cell.eq_ignore_ascii_case(name));
+        let plain = |cell: &str| cell.to_lowercase().replace([' ', '-'], "_");
+        let place = |name: &&str| header.iter().position(|cell| plain(cell) == **name);
         names.iter().find_map(place)
     };
     let (Some(path_column), Some(tags_column)) = (column(&PATHS), column(&TAGS)) else {
@@ -262,7 +264,7 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         };
         let track = Track {
             id: listed.to_owned(),
-            artist: known(artist_column),
+            artist: known(artist_column).filter(|name| names_somebody(name)),
             album: known(album_column),
             path: PathBuf::new(),
             listed: listed.to_owned(),

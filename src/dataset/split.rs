@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use blake3::Hash;
 
-use super::labels::LabelledTrack;
+use super::labels::{LabelledTrack, counts};
 use crate::error::{Error, Result};
 
 /// Share of the tracks that is held back.
@@ -180,6 +180,18 @@ fn choose(counts: &[Vec<f64>]) -> Vec<bool> {
 
 fn add(sum: &mut [f64], group: &[f64]) {
     sum.iter_mut().zip(group).for_each(|(sum, value)| *sum += value);
+}
+
+/// The first mood that two or more tracks have and that one side lacks.
+pub fn one_sided<'a>(split: &Split, labels: &'a [String]) -> Option<&'a str> {
+    let (train, validation) = (counts(&split.train), counts(&split.validation));
+    let count = |side: &[usize], label: usize| side.get(label).copied().unwrap_or(0);
+    (0..labels.len())
+        .find(|&label| {
+            let (here, there) = (count(&train, label), count(&validation, label));
+            here + there > 1 && (here == 0 || there == 0)
+        })
+        .map(|label| labels[label].as_str())
 }
 
 /// A share of the tracks, with about the same share of those that have the same moods. A smaller share is

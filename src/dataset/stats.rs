@@ -22,6 +22,8 @@ pub struct Stats {
     pub untagged: usize,
     /// `None` where the manifest names none.
     pub artists: Option<usize>,
+    /// Tracks whose artist is unknown.
+    pub unknown_artists: usize,
     /// Distinct albums, where the manifests name them.
     pub albums: Option<usize>,
     /// Sum of the durations that the manifest states, in hours; `None` where it states none.
@@ -56,9 +58,7 @@ impl Stats {
             present.iter().copied().filter(|&mood| self.counts[mood] < ENOUGH).collect();
         if !few.is_empty() {
             advice.push(format!(
-                "{} of the moods have fewer than {ENOUGH} tracks, too few to be learnt or judged with any \
-                 certainty: {}",
-                few.len(),
+                "moods with fewer than {ENOUGH} tracks are too few to be learnt or judged with any certainty: {}",
                 named(&few)
             ));
         }
@@ -86,6 +86,20 @@ impl Stats {
                 ));
             }
         }
+        let everywhere: Vec<usize> =
+            present.iter().copied().filter(|&mood| self.counts[mood] == self.tracks).collect();
+        if !everywhere.is_empty() && self.other_tags + self.untagged == 0 {
+            advice.push(format!(
+                "every track is {}: there is nothing to learn without tracks that are not",
+                named(&everywhere)
+            ));
+        }
+        if self.artists.is_some() && self.unknown_artists > 0 {
+            advice.push(format!(
+                "of {} tracks the artist is unknown: the score may be too high",
+                self.unknown_artists
+            ));
+        }
         if self.artists.is_none() && self.tracks > 0 {
             advice.push(
                 "no artist is known: a score may be too high, since a model knows again whom it has heard"
@@ -103,6 +117,7 @@ impl Stats {
             other_tags: 0,
             untagged: 0,
             artists: None,
+            unknown_artists: 0,
             albums: None,
             hours: None,
             missing: 0,
@@ -128,6 +143,7 @@ impl Stats {
             }
             stats.tracks += 1;
             stats.missing += usize::from(!track.path.is_file());
+            stats.unknown_artists += usize::from(track.artist.is_none());
             artists.extend(&track.artist);
             albums.extend(&track.album);
             if let Some(duration) = track.duration {

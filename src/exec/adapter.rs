@@ -192,6 +192,9 @@ pub(super) fn open_first<A, D>(
 }
 
 fn named(name: &str, mut adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> {
+    if name.trim().is_empty() {
+        return Err(Error::input("--device is empty; use auto, gpu, cpu, or a part of a name"));
+    }
     let summaries: Vec<_> =
         adapters.iter().map(|adapter| AdapterSummary::of(&adapter.get_info())).collect();
     if let Some(place) = position(name, &summaries) {

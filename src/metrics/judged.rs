@@ -1,7 +1,12 @@
 //! Scores beside the truth, clip by clip.
 
-use super::{Bootstrap, Resampling, Scores, Table, bootstrap, thresholds};
+use super::{Bootstrap, Interval, Resampling, Scores, Table, bootstrap, thresholds};
 use crate::{Error, Result};
+
+/// Half of an interval that is wide.
+const WIDE: f64 = 0.1;
+/// Clips that are few.
+const FEW: usize = 30;
 
 /// What a model reached on a split, and how far that can be trusted.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +26,18 @@ impl Measured {
         let table = Table::new(targets, scores, moods)?;
         let intervals = bootstrap(table, Resampling::default())?;
         Ok(Self { scores: Scores::new(targets, scores, moods)?, intervals })
+    }
+
+    /// A warning where the score means little: it may well be another, or so few clips were judged that even
+    /// a perfect one may be chance.
+    pub fn means_little(&self) -> Option<String> {
+        let Self { scores, intervals } = self;
+        let half =
+            intervals.roc_auc.macro_mean.map_or(0.0, |Interval(low, high)| (high - low) / 2.0);
+        let range = if half >= 0.005 { format!(" (ROC-AUC ± {half:.2})") } else { String::new() };
+        (half > WIDE || scores.clips < FEW).then(|| {
+            format!("warning: {} validation clips: the scores mean little{range}", scores.clips)
+        })
     }
 }
 

@@ -35,9 +35,18 @@ pub enum Learning {
 }
 
 impl Learning {
+    /// Whether it rests on the score, which few clips cannot tell.
+    pub fn rests_on_the_score(self) -> bool {
+        matches!(self, Self::TooShort | Self::Learned { .. })
+    }
+
     /// Reads the lines of `metrics.jsonl`; `None` of none.
     pub fn of(metrics: &[EpochMetrics]) -> Option<Self> {
         let last = metrics.last()?;
+        let top = best(metrics).and_then(EpochMetrics::macro_roc_auc);
+        if top.is_some_and(|auc| auc < HARDLY_ANYTHING) {
+            return Some(Self::Nothing);
+        }
         if metrics.len() < TELLING {
             return Some(Self::TooFew);
         }
@@ -48,9 +57,6 @@ impl Learning {
             return Some(Self::OverFitting { since: lowest.epoch });
         }
         let best = best(metrics)?;
-        if best.macro_roc_auc().is_some_and(|auc| auc < HARDLY_ANYTHING) {
-            return Some(Self::Nothing);
-        }
         let near_the_end = (AT_THE_END * last.epoch as f64).floor() as u64;
         match last.epoch - best.epoch <= near_the_end {
             true => Some(Self::TooShort),
@@ -65,7 +71,7 @@ impl fmt::Display for Learning {
         match self {
             Self::TooFew => f.write_str("too few epochs to read the curves"),
             Self::Nothing => f.write_str(
-                "hardly anything was learned: the score is near 0.5, that of chance; do the labels say \
+                "hardly anything was learned: the best score is not above 0.55, and chance has 0.5; do the labels say \
                  what can be heard? (moodshader dataset stats)",
             ),
             Self::OverFitting { since } => write!(

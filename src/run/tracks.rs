@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::dataset::labels::LabelledTrack;
+use crate::dataset::manifest::Track;
 use crate::dataset::prepare::Prepared;
 use crate::dataset::split::Split;
 use crate::files::write_atomically;
@@ -99,6 +100,18 @@ pub fn kept_split(path: &Path, tracks: Vec<LabelledTrack>) -> Result<Split> {
         validation.contains(&(track.id.as_str(), track.listed.as_str()))
     };
     Ok(Split::by(tracks, held_back))
+}
+
+/// How many of `tracks` a run that [`write_tracks`] has written was trained on.
+///
+/// # Errors
+/// The file cannot be read, or is damaged.
+pub fn trained_on<'a>(path: &Path, tracks: impl IntoIterator<Item = &'a Track>) -> Result<usize> {
+    let parts = read(path)?;
+    let training: HashSet<(&str, &str)> =
+        parts.get(PARTS[0]).into_iter().flatten().map(Row::key).collect();
+    let known = |track: &&Track| training.contains(&(track.id.as_str(), track.listed.as_str()));
+    Ok(tracks.into_iter().filter(known).count())
 }
 
 /// For each part whose tracks are not those that [`write_tracks`] wrote, how they differ; empty if all are

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::dataset::artists;
+use crate::dataset::artists::{self, Artists};
 use crate::dataset::cache::{CACHE_VARIABLE, FeatureCache, default_root};
 use crate::dataset::copies;
 use crate::dataset::features::FeatureRecipe;
@@ -15,7 +15,7 @@ use crate::dataset::manifest::{self, Track};
 use crate::dataset::prepare::{
     Broken, Corpus, Prepared, handcrafted_normalization, normalization, prepare,
 };
-use crate::dataset::split::{Split, overlap, share_of, split_hash};
+use crate::dataset::split::{Split, one_sided, overlap, share_of, split_hash};
 use crate::dataset::synthetic::{self, CorpusSpec};
 use crate::error::Kind;
 use crate::exec::Device;
@@ -87,12 +87,30 @@ impl Config {
         progress: &Progress,
     ) -> Result<Split> {
         let bar = progress.bar("looking for artists", tracks.len());
-        let artists = artists::complete(&mut tracks, moods, stop, &|done| bar.at(done))?;
+        let mut artists = artists::complete(&mut tracks, stop, &|done| bar.at(done))?;
         drop(bar);
-        progress.note(&artists.note());
         let bar = progress.bar("looking for copies", tracks.len());
         let contents = copies::contents(&tracks, cache, stop, &|done| bar.at(done))?;
-        Split::by_artist(tracks, &contents, self.split_seed())
+        drop(bar);
+        let mut split = Split::by_artist(tracks.clone(), &contents, self.split_seed());
+        let own = self.data.data.as_deref().map(manifest::is_own).transpose()? == Some(true);
+        if own && matches!(artists, Artists::Known { .. }) {
+            // Scores that may be too high tell more than none.
+            let lacking = match &split {
+                Ok(split) => one_sided(split, moods).map(str::to_owned),
+                Err(_) => moods.first().cloned(),
+            };
+            if let Some(mood) = lacking {
+                tracks.iter_mut().for_each(|track| track.track.artist = None);
+                let by_track = Split::by_artist(tracks, &contents, self.split_seed());
+                if by_track.as_ref().is_ok_and(|split| one_sided(split, moods).is_none()) {
+                    (split, artists) = (by_track, Artists::OneSided(mood));
+                }
+            }
+        }
+        let split = split?;
+        progress.note(&artists.note());
+        Ok(split)
     }
 
     /// Of the split and of the synthetic corpus.

@@ -129,7 +129,19 @@ impl Page<'_> {
                 "<p class=\"state\">Not finished: {ended} of {epochs} epochs, {updates} so far.</p>\n"
             ),
         };
-        if let Some(learning) = Learning::of(self.epochs) {
+        let warning = match self.validation {
+            Some(validation) => validation.measured()?.means_little(),
+            None => None,
+        };
+        let learning = Learning::of(self.epochs)
+            .filter(|learning| warning.is_none() || !learning.rests_on_the_score());
+        if let Some(warning) = &warning {
+            lead.push_str(&paragraph(&format!(
+                "Take care: {}.",
+                warning.trim_start_matches("warning: ")
+            )));
+        }
+        if let Some(learning) = learning {
             lead.push_str(&paragraph(&format!("The curves say: {learning}.")));
         }
         let mut facts = Vec::new();
