@@ -186,5 +186,7 @@ fn what_was_predicted_before_the_loss_is_printed() {
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!(err.contains("run the same command again: what it has printed is complete"), "{err}");
     assert_eq!((out.lines().count(), whole.lines().count()), (1 + 16, 1 + 20));
-    assert!(whole.starts_with(&out));
+    // Threads decode, so that any one file of the first batch's may be late; the order is kept.
+    let mut all = whole.lines();
+    assert!(out.lines().all(|line| all.any(|other| other == line)), "{out}\n{whole}");
 }
