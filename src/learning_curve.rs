@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::exec::Device;
 use crate::files::write_atomically;
-use crate::metrics::{Interval, Measured};
+use crate::metrics::{Interval, Measured, bounded};
 use crate::report::Progress;
 use crate::report::page::{
     self, Axis, Chart, Document, Line, Look, Section, WIDE, paragraph, scrolling, within,
@@ -60,7 +60,7 @@ pub fn learning_curve(
     until: Until<'_>,
     progress: &Progress,
 ) -> Result<Curve> {
-    let begun = SHARES.iter().any(|&share| run_folder(out, share).join("config.toml").exists());
+    let begun = SHARES.iter().any(|&share| RunFolder::at(&run_folder(out, share)).is_begun());
     if !begun {
         RunFolder::check_free(out)?;
     }
@@ -136,23 +136,20 @@ impl Curve {
 
     /// A line for each share.
     pub fn text(&self) -> String {
-        let cell = |(value, interval): (Option<f64>, Option<Interval>)| match (value, interval) {
-            (Some(value), Some(Interval(low, high))) => format!("{value:.4} [{low:.3}, {high:.3}]"),
-            _ => "-".to_owned(),
-        };
         let mut text = format!(
             "{:>6}  {:>6}  {:>10}  {:<21}  {}\n",
             "tracks", "clips", "best epoch", "ROC-AUC [95 %]", "PR-AUC [95 %]"
         );
         for point in &self.points {
+            let (roc_auc, pr_auc) = (point.roc_auc(), point.pr_auc());
             let _ = writeln!(
                 text,
                 "{:>4} %  {:>6}  {:>10}  {:<21}  {}",
                 point.share,
                 point.clips,
                 point.epoch,
-                cell(point.roc_auc()),
-                cell(point.pr_auc())
+                bounded(roc_auc.0, roc_auc.1),
+                bounded(pr_auc.0, pr_auc.1)
             );
         }
         text + &self.verdict()

@@ -12,7 +12,7 @@ use crate::dataset::manifest;
 use crate::exec::Device;
 use crate::model::preset::{Output, Preset};
 use crate::output;
-use crate::run::{Config, Data};
+use crate::run::{Config, Data, RunFolder};
 use crate::train::{Changes, Until, finished};
 use crate::{Error, Result};
 
@@ -93,7 +93,7 @@ fn check_moods(
 
 /// A run's folder as one that takes part; none where it is something else.
 fn finished_run(path: &Path) -> Result<Option<Candidate>> {
-    if !path.join("config.toml").is_file() {
+    if !RunFolder::at(path).is_begun() {
         return Ok(None);
     }
     let folder = path.canonicalize().map_err(|error| Error::io("open", path, &error))?;
@@ -104,7 +104,7 @@ fn finished_run(path: &Path) -> Result<Option<Candidate>> {
         )));
     }
     let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
-    let preset = Config::read(&folder.join("config.toml"))?.preset;
+    let preset = Config::read(&RunFolder::at(&folder).config())?.preset;
     Ok(Some(Candidate { name, preset, run: Some(folder) }))
 }
 
@@ -157,7 +157,7 @@ impl Compare {
             && candidates.iter().all(|candidate| candidate.run.is_some())
             && let Some(run) = &first.run
         {
-            let data = Config::read(&run.join("config.toml"))?.data;
+            let data = Config::read(&RunFolder::at(run).config())?.data;
             return Ok(Comparison { seeds: 1, data, candidates });
         }
         let mut data = Data {

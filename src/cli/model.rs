@@ -12,6 +12,7 @@ use crate::model::builtin;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::Tagger;
 use crate::report::Progress;
+use crate::run::RunFolder;
 use crate::{Error, Result};
 
 /// `MODEL` or `--model MODEL`.
@@ -59,8 +60,9 @@ pub fn file_of(model: &Path) -> Result<PathBuf> {
     if !model.is_dir() {
         return Ok(model.to_owned());
     }
-    let best = model.join("best.safetensors");
-    match (best.is_file(), model.join("config.toml").is_file()) {
+    let folder = RunFolder::at(model);
+    let best = folder.best();
+    match (best.is_file(), folder.is_begun()) {
         (true, _) => Ok(best),
         (false, true) => Err(Error::input(format!(
             "{0} is a run without a model yet: no epoch of it has ended; go on with: moodshader train \
@@ -95,11 +97,6 @@ pub fn open_all(models: &[PathBuf]) -> Result<Vec<Checkpoint>> {
         }
     }
     Ok(all)
-}
-
-/// The folder of one of several runs.
-pub fn seed_folder(seed: u64) -> String {
-    format!("seed-{seed}")
 }
 
 /// The runs in a folder of several, by seed.

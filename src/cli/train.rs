@@ -9,13 +9,13 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 use super::own_data::{Open, settle};
 use super::source::{Sets, Source, absolute, apply, default_out, needs_data};
 use super::{Common, model, open_device, stop_on_interrupt};
-use crate::metrics::{Interval, Judged, Measured};
+use crate::metrics::{Interval, Judged, Measured, bounded};
 use crate::model::builtin;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::preset::{Preset, Train as TrainKeys, Trainable};
 use crate::output;
 use crate::report::Progress;
-use crate::run::{Config, Learning, RunFolder, best, read_predictions};
+use crate::run::{Config, Learning, RunFolder, best, read_predictions, seed_folder};
 use crate::train::{Changes, Outcome, Until, finished, resume, start, start_or_resume};
 use crate::{Error, Result};
 
@@ -154,8 +154,8 @@ impl Train {
         let (mut config, out) = self.config(progress)?;
         config.data.split_seed = Some(self.seed);
         let seeds = self.seed..self.seed.saturating_add(self.seeds).min(SEED_LIMIT);
-        let run = |seed: u64| out.join(model::seed_folder(seed));
-        if !seeds.clone().any(|seed| run(seed).join("config.toml").exists()) {
+        let run = |seed: u64| out.join(seed_folder(seed));
+        if !seeds.clone().any(|seed| RunFolder::at(&run(seed)).is_begun()) {
             RunFolder::check_free(&out)?;
         }
         let device = open_device(&config.device, progress)?;
@@ -379,10 +379,6 @@ fn report(outcome: &Outcome, progress: &Progress) {
 
 /// A line a mood: the share of clips that have it, and how well the model ranks them.
 fn table(split: &str, moods: &[String], Measured { scores, intervals }: &Measured) {
-    let number = |(value, interval): (Option<f64>, Option<Interval>)| match (value, interval) {
-        (Some(value), Some(Interval(low, high))) => format!("{value:.4} [{low:.3}, {high:.3}]"),
-        (value, _) => value.map_or("-".to_owned(), |value| format!("{value:.4}")),
-    };
     let mean = format!("{split} macro");
     let width = moods.iter().map(|mood| mood.chars().count()).chain([mean.len()]).max();
     let width = width.unwrap_or(0);
@@ -391,7 +387,7 @@ fn table(split: &str, moods: &[String], Measured { scores, intervals }: &Measure
         output::line(line.trim_end());
     };
     let row = |name: &str, share: &str, [roc_auc, pr_auc]: [(Option<f64>, Option<Interval>); 2]| {
-        line(name, share, [&number(roc_auc), &number(pr_auc)]);
+        line(name, share, [&bounded(roc_auc.0, roc_auc.1), &bounded(pr_auc.0, pr_auc.1)]);
     };
     line("mood", "clips", ["ROC-AUC [95 %]", "PR-AUC [95 %]"]);
     for (at, mood) in moods.iter().enumerate() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Comparison, Table};
 use crate::files::write_atomically;
-use crate::run::{Pace, RunFolder, differences};
+use crate::run::{Pace, RunFolder, differences, seed_folder};
 use crate::{Error, Result};
 
 /// A comparison's folder, which holds it and no other.
@@ -29,11 +29,6 @@ pub struct Throughput {
     pub seconds: f64,
     /// The adapters, in the order in which they came.
     pub devices: Vec<String>,
-}
-
-/// Whether a training has begun there.
-pub fn holds_run(path: &Path) -> bool {
-    path.join("config.toml").exists()
 }
 
 impl Folder {
@@ -74,7 +69,9 @@ impl Folder {
     /// mended and repeated.
     pub fn undo_if_empty(&self, comparison: &Comparison) {
         let Some(made) = &self.made else { return };
-        let begun = |name: &str| (0..comparison.seeds).any(|seed| holds_run(&self.run(name, seed)));
+        let begun = |name: &str| {
+            (0..comparison.seeds).any(|seed| RunFolder::at(&self.run(name, seed)).is_begun())
+        };
         if comparison.candidates.iter().any(|candidate| begun(&candidate.name)) {
             return;
         }
@@ -130,7 +127,7 @@ impl Folder {
 
     /// The run folder of a preset and a seed.
     pub fn run(&self, name: &str, seed: u64) -> PathBuf {
-        self.path.join(name).join(format!("seed-{seed}"))
+        self.path.join(name).join(seed_folder(seed))
     }
 
     /// Writes the table in every form.
@@ -183,5 +180,5 @@ impl Folder {
 
 /// A run's name in `throughput.json`.
 pub fn key(name: &str, seed: u64) -> String {
-    format!("{name}/seed-{seed}")
+    format!("{name}/{}", seed_folder(seed))
 }

@@ -103,8 +103,8 @@ impl Judgement {
     ) -> Result<Self> {
         let name = &candidate.name;
         let (runs, split) = read_runs(candidate, seeds, folder, first)?;
-        let averaged = average(&runs)
-            .ok_or_else(|| Error::failure(format!("{name} has no run to be judged by")))?;
+        let averaged = Judged::mean(runs.iter().map(|run| &run.judged))
+            .map_err(|error| error.context(name))?;
         let scores = averaged.metrics()?;
         let resampling = Resampling::default();
         let intervals = bootstrap(as_table(&averaged)?, resampling)?;
@@ -218,17 +218,6 @@ fn read_runs(
 
 fn as_table(judged: &Judged) -> Result<metrics::Table<'_>> {
     metrics::Table::new(&judged.targets, &judged.scores, judged.moods.len())
-}
-
-/// The mean of each clip's scores over the runs.
-fn average(runs: &[Run]) -> Option<Judged> {
-    let first = &runs.first()?.judged;
-    let mean = |place: usize| {
-        let sum: f64 = runs.iter().map(|run| f64::from(run.judged.scores[place])).sum();
-        (sum / runs.len() as f64) as f32
-    };
-    let scores = (0..first.scores.len()).map(mean).collect();
-    Some(Judged { scores, ..first.clone() })
 }
 
 impl Run {

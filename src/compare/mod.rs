@@ -22,7 +22,7 @@ use crate::error::Kind;
 use crate::exec::Device;
 use crate::model::preset::Preset;
 use crate::report::Progress;
-use crate::run::{Config, Data, differences};
+use crate::run::{Config, Data, RunFolder, differences};
 use crate::train::{Changes, Until, finished, resume, start};
 use crate::{Error, Result};
 use folder::Folder;
@@ -152,7 +152,7 @@ impl Comparison {
         Place { device, asked, until, progress }: Place<'_>,
     ) -> Result<()> {
         let path = folder.run(&candidate.name, seed);
-        let outcome = if folder::holds_run(&path) {
+        let outcome = if RunFolder::at(&path).is_begun() {
             check_run(&path, candidate, seed)?;
             if finished(&path, Changes::default())?.is_some() {
                 progress.note(&format!("{what}: finished before"));
@@ -196,7 +196,7 @@ impl Comparison {
 
 /// A run folder that someone has put in another's place would make the table wrong.
 fn check_run(path: &Path, candidate: &Candidate, seed: u64) -> Result<()> {
-    let config = Config::read(&path.join("config.toml"))?;
+    let config = Config::read(&RunFolder::at(path).config())?;
     // --moods has settled these.
     let expected = Preset { moods: config.preset.moods.clone(), ..candidate.preset.clone() };
     let differing = differences(&config.preset, &expected, "")?;

@@ -187,7 +187,7 @@ pub fn respell(tracks: &mut [Track], labels: &[String]) -> Vec<String> {
         }
     }
     let note = |(label, spellings): (&str, BTreeSet<String>)| {
-        let spellings: Vec<&str> = spellings.iter().map(String::as_str).collect();
+        let spellings = Vec::from_iter(spellings);
         format!("{} and {label} are one mood", shortened(&spellings))
     };
     met.into_iter().map(note).collect()
@@ -195,8 +195,7 @@ pub fn respell(tracks: &mut [Track], labels: &[String]) -> Vec<String> {
 
 /// What is said where the moods are all tags of the manifest called `name`.
 pub fn all_tags(labels: &[String], name: &str) -> String {
-    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    format!("moods: {} (all tags of {name})", shortened(&labels))
+    format!("moods: {} (all tags of {name})", shortened(labels))
 }
 
 /// Tracks that have each label, in the order of the labels.
@@ -273,8 +272,9 @@ fn no_label(tracks: &[Track], labels: &[String]) -> Error {
 }
 
 /// The first of many names.
-pub fn shortened(tags: &[&str]) -> String {
-    let shown = tags[..tags.len().min(SUGGESTIONS)].join(", ");
+pub fn shortened<S: AsRef<str>>(tags: &[S]) -> String {
+    let shown: Vec<&str> = tags.iter().take(SUGGESTIONS).map(S::as_ref).collect();
+    let shown = shown.join(", ");
     match tags.len().saturating_sub(SUGGESTIONS) {
         0 => shown,
         more => format!("{shown} and {more} more"),

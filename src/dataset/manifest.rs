@@ -13,6 +13,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::synthetic;
@@ -27,6 +28,9 @@ const TSV_HEADER: [&str; 6] = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DUR
 
 /// What a TSV begins with.
 const TSV_BEGIN: &str = "TRACK_ID\t";
+
+/// Bytes that tell what a manifest is: a byte order mark and that.
+const HEAD: u64 = 3 + TSV_BEGIN.len() as u64;
 
 /// Names of the column of audio files, without regard to case.
 pub const PATHS: [&str; 8] =
@@ -95,7 +99,9 @@ pub fn is_own(path: &Path) -> Result<bool> {
     if path.is_dir() {
         return Ok(true);
     }
-    let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    let mut bytes = Vec::new();
+    let head = fs::File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut bytes));
+    head.map_err(|error| Error::io("read", path, &error))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     Ok(!bytes.starts_with(TSV_BEGIN.as_bytes()))
 }

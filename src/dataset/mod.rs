@@ -1,7 +1,8 @@
 //! What to train on: from a manifest to labelled tracks, split and with their features cached.
 //!
 //! [`manifest`] reads which tracks there are, [`labels`] decides which moods are learnt and marks
-//! every track with them, [`artists`] says whose they are, [`split`] holds some tracks back for validation, [`cache`] keeps what was
+//! every track with them, [`artists`] says whose they are, [`split`] holds some tracks back for
+//! validation, [`cache`] keeps what was
 //! computed from their audio. [`features`] computes it, [`prepare`] does so for a whole manifest, and
 //! [`batches`] reads it back while training. [`synthetic`] makes a corpus where there is none.
 //!

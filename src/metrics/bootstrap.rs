@@ -37,6 +37,14 @@ pub struct Interval(
     pub f64,
 );
 
+/// "0.8123 [0.701, 0.902]", or a dash where there is no value.
+pub fn bounded(value: Option<f64>, interval: Option<Interval>) -> String {
+    match (value, interval) {
+        (Some(value), Some(Interval(low, high))) => format!("{value:.4} [{low:.3}, {high:.3}]"),
+        (value, _) => value.map_or("-".to_owned(), |value| format!("{value:.4}")),
+    }
+}
+
 /// The intervals of one metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intervals {

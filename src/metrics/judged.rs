@@ -59,23 +59,21 @@ impl Judged {
     ///
     /// # Errors
     /// They were not judged on the same clips and moods.
-    pub fn mean(several: &[Self]) -> Result<Self> {
-        let Some(first) = several.first() else {
+    pub fn mean<'a>(several: impl IntoIterator<Item = &'a Self>) -> Result<Self> {
+        let several = Vec::from_iter(several);
+        let Some(&first) = several.first() else {
             return Err(Error::input("no model was judged"));
         };
-        let same = |other: &Self| {
-            (&other.moods, &other.names, &other.targets)
-                == (&first.moods, &first.names, &first.targets)
-        };
-        if !several.iter().all(same) {
+        let clips = |judged: &'a Self| (&judged.moods, &judged.names, &judged.targets);
+        if several.iter().any(|judged| clips(judged) != clips(first)) {
             return Err(Error::input("the models were not judged on the same clips"));
         }
-        let mut mean = first.clone();
-        for (at, score) in mean.scores.iter_mut().enumerate() {
-            *score =
-                several.iter().map(|judged| judged.scores[at]).sum::<f32>() / several.len() as f32;
-        }
-        Ok(mean)
+        let mean = |place: usize| {
+            let sum: f64 = several.iter().map(|judged| f64::from(judged.scores[place])).sum();
+            (sum / several.len() as f64) as f32
+        };
+        let scores = (0..first.scores.len()).map(mean).collect();
+        Ok(Self { scores, ..first.clone() })
     }
 
     /// How many there are.

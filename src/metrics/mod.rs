@@ -15,7 +15,7 @@ mod scores;
 mod table;
 
 pub use bootstrap::{
-    Bootstrap, Difference, Differences, Interval, Intervals, Resampling, bootstrap,
+    Bootstrap, Difference, Differences, Interval, Intervals, Resampling, bootstrap, bounded,
     paired_bootstrap,
 };
 pub use calibration::expected_calibration_error;

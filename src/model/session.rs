@@ -282,8 +282,8 @@ impl Session {
         let betas = self.network.preset().train.betas;
         let control = adam::control(update, seed, rate, betas);
         let mut all = loaded.inputs(inputs);
-        let train = &self.network.preset().train;
         let preset = self.network.preset();
+        let train = &preset.train;
         let changes = match handles.changes {
             Some(_) => {
                 let plane = [preset.features.mels, preset.frames()].map(|n| n as u32);

@@ -53,12 +53,27 @@ impl Drop for Fresh {
     }
 }
 
+/// The folder of one of several runs that differ in the seed.
+pub fn seed_folder(seed: u64) -> String {
+    format!("seed-{seed}")
+}
+
 impl RunFolder {
+    /// A folder in which a run may lie or not.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Whether a training has begun there.
+    pub fn is_begun(&self) -> bool {
+        self.config().exists()
+    }
+
     /// Refuses a folder that holds a run, or a file that a run would overwrite.
     pub fn check_free(path: &Path) -> Result<()> {
-        let folder = Self { path: path.to_owned() };
+        let folder = Self::at(path);
         let shown = path.display();
-        if folder.config().exists() {
+        if folder.is_begun() {
             return Err(Error::input(format!(
                 "{shown} already holds a run; choose another --out, or go on with it: moodshader \
                  train --resume {shown}"
@@ -115,7 +130,7 @@ impl RunFolder {
 
     /// An existing run.
     pub fn open(path: &Path) -> Result<Self> {
-        let folder = Self { path: path.to_owned() };
+        let folder = Self::at(path);
         if !folder.config().is_file() {
             return Err(Error::input(format!(
                 "{} holds no run: there is no config.toml in it; --resume takes the folder that a \

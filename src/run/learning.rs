@@ -43,8 +43,8 @@ impl Learning {
     /// Reads the lines of `metrics.jsonl`; `None` of none.
     pub fn of(metrics: &[EpochMetrics]) -> Option<Self> {
         let last = metrics.last()?;
-        let top = best(metrics).and_then(EpochMetrics::macro_roc_auc);
-        if top.is_some_and(|auc| auc < HARDLY_ANYTHING) {
+        let best = best(metrics);
+        if best.and_then(EpochMetrics::macro_roc_auc).is_some_and(|auc| auc < HARDLY_ANYTHING) {
             return Some(Self::Nothing);
         }
         if metrics.len() < TELLING {
@@ -56,7 +56,7 @@ impl Learning {
         if risen && last.epoch > lowest.epoch + 1 && last.train_loss < lowest.train_loss {
             return Some(Self::OverFitting { since: lowest.epoch });
         }
-        let best = best(metrics)?;
+        let best = best?;
         let near_the_end = (AT_THE_END * last.epoch as f64).floor() as u64;
         match last.epoch - best.epoch <= near_the_end {
             true => Some(Self::TooShort),

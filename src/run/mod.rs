@@ -10,7 +10,7 @@ mod tracks;
 
 pub use config::{Config, Data};
 pub use epoch::{EpochMetrics, best, is_over};
-pub use folder::RunFolder;
+pub use folder::{RunFolder, seed_folder};
 pub use learning::Learning;
 pub use predictions::{read_predictions, write_predictions};
 

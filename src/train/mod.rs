@@ -100,20 +100,14 @@ pub fn start(
 fn tell_init(config: &Config, weights: &Weights, progress: &Progress) {
     let Some(path) = config.init.as_deref().filter(|_| weights.afresh) else { return };
     let what = match &weights.labels {
-        Some(labels) => format!("its last layer is for {}", shortened_list(labels)),
+        Some(labels) => format!("its last layer is for {}", shortened(labels)),
         None => "its last layer has another shape".to_owned(),
     };
     progress.note(&format!(
         "--init {}: all weights but the last layer's are taken ({what}); that begins afresh, for {}",
         path.display(),
-        shortened_list(&config.preset.moods)
+        shortened(&config.preset.moods)
     ));
-}
-
-/// A list of moods, cut short.
-fn shortened_list(moods: &[String]) -> String {
-    let names: Vec<&str> = moods.iter().map(String::as_str).collect();
-    shortened(&names)
 }
 
 /// What may change in a run that goes on; it keeps that.
@@ -237,11 +231,11 @@ pub fn start_or_resume(
     until: Until<'_>,
     progress: &Progress,
 ) -> Result<Outcome> {
-    let folder = path.join("config.toml");
-    if !folder.exists() {
+    let folder = RunFolder::at(path);
+    if !folder.is_begun() {
         return start(config, path, device, until, progress);
     }
-    let mut then = Config::read(&folder)?;
+    let mut then = Config::read(&folder.config())?;
     // The manifest has settled these.
     then.preset.moods.clone_from(&config.preset.moods);
     then.device.clone_from(&config.device);

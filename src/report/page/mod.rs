@@ -78,9 +78,14 @@ impl Page<'_> {
     /// A score that is not a number.
     pub fn html(&self) -> Result<String> {
         let mut sections = vec![self.curves()];
-        if let Some(validation) = self.validation {
-            let mut splits = vec![("Validation", validation)];
-            splits.extend(self.test.map(|test| ("Test", test)));
+        // Each takes a thousand resamples.
+        let measured = |judged: Option<&Judged>| judged.map(Judged::measured).transpose();
+        let [of_validation, of_test] = [measured(self.validation)?, measured(self.test)?];
+        if let (Some(validation), Some(scores)) = (self.validation, &of_validation) {
+            let mut splits = vec![("Validation", validation, scores)];
+            if let (Some(test), Some(scores)) = (self.test, &of_test) {
+                splits.push(("Test", test, scores));
+            }
             sections.push(Section {
                 id: "moods",
                 title: "Moods".to_owned(),
@@ -110,12 +115,12 @@ impl Page<'_> {
             ),
         });
         let title = format!("{} on {}, seed {}", self.preset_name, self.data, self.seed);
-        let lead = self.lead()?;
+        let lead = self.lead(of_validation.as_ref(), of_test.as_ref());
         Ok(Document { title: &title, lead: &lead, sections: &sections }.to_string())
     }
 
     /// State and headline numbers.
-    fn lead(&self) -> Result<String> {
+    fn lead(&self, validation: Option<&Measured>, test: Option<&Measured>) -> String {
         let epochs = self.preset.train.epochs;
         let (updates, ended) = (counted(self.update as usize, "update"), self.epochs.len());
         let mut lead = match self.finished {
@@ -129,10 +134,7 @@ impl Page<'_> {
                 "<p class=\"state\">Not finished: {ended} of {epochs} epochs, {updates} so far.</p>\n"
             ),
         };
-        let warning = match self.validation {
-            Some(validation) => validation.measured()?.means_little(),
-            None => None,
-        };
+        let warning = validation.and_then(Measured::means_little);
         let learning = Learning::of(self.epochs)
             .filter(|learning| warning.is_none() || !learning.rests_on_the_score());
         if let Some(warning) = &warning {
@@ -145,17 +147,15 @@ impl Page<'_> {
             lead.push_str(&paragraph(&format!("The curves say: {learning}.")));
         }
         let mut facts = Vec::new();
-        if let Some(validation) = self.validation {
-            let Measured { scores, intervals } = validation.measured()?;
+        if let Some(Measured { scores, intervals }) = validation {
             let epoch = best(self.epochs).map_or(1, |line| line.epoch);
             facts.push(("best epoch", epoch.to_string()));
-            let [roc_auc, pr_auc] = macro_means(&scores, &intervals);
+            let [roc_auc, pr_auc] = macro_means(scores, intervals);
             facts.push(("validation ROC-AUC", roc_auc));
             facts.push(("validation PR-AUC", pr_auc));
         }
-        if let Some(test) = self.test {
-            let Measured { scores, intervals } = test.measured()?;
-            let [roc_auc, pr_auc] = macro_means(&scores, &intervals);
+        if let Some(Measured { scores, intervals }) = test {
+            let [roc_auc, pr_auc] = macro_means(scores, intervals);
             facts.push(("test ROC-AUC", roc_auc));
             facts.push(("test PR-AUC", pr_auc));
         }
@@ -171,7 +171,7 @@ impl Page<'_> {
             let _ = write!(lead, "<div><dt>{name}</dt><dd>{value}</dd></div>");
         }
         lead.push_str("</dl>\n");
-        Ok(lead)
+        lead
     }
 
     fn curves(&self) -> Section {

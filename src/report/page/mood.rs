@@ -12,7 +12,7 @@ use crate::metrics::{Curves, Judged, Measured, Scores, curves};
 const MOST_IN_MATRIX: usize = 24;
 
 /// A row a mood: how many clips have it, and how well the model ranks them, on each split.
-pub fn table(splits: &[(&str, &Judged)]) -> Result<String> {
+pub fn table(splits: &[(&str, &Judged, &Measured)]) -> Result<String> {
     let mut html = paragraph(
         "PR-AUC is average precision. Scores that mean nothing reach 0.5 in ROC-AUC and the share of \
          clips in PR-AUC; behind each stands its 95 % interval, had other clips been drawn. Precision, \
@@ -20,11 +20,10 @@ pub fn table(splits: &[(&str, &Judged)]) -> Result<String> {
          on the validation clips.",
     );
     let thresholds = match splits.first() {
-        Some((_, validation)) => validation.thresholds()?,
+        Some((_, validation, _)) => validation.thresholds()?,
         None => Vec::new(),
     };
-    for (name, judged) in splits {
-        let Measured { scores, intervals } = judged.measured()?;
+    for (name, judged, Measured { scores, intervals }) in splits {
         let decisions: Vec<Option<Decision>> =
             (0..judged.moods.len()).map(|mood| decision(judged, mood, thresholds[mood])).collect();
         let row = |mood: usize| {
