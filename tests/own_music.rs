@@ -301,6 +301,11 @@ fn several_models_answer_together() {
         }
     }
     assert!(one != other);
+    // A list that lies in the folder one is in is not that of a built-in model.
+    music.write("tracks.csv", "someone's own");
+    music.write("other.csv", "path,tags\nlibrary/happy/0.wav,nobody's\n");
+    let (code, _, err) = music.run("evaluate musicnn-msd other.csv");
+    assert!(code == 2 && err.contains("other.csv") && !err.contains("damaged"), "{err}");
     // Finished runs are compared as they are.
     let (out, err) = music.ok("compare --presets many/seed-0,many/seed-1 --out compared");
     assert!(out.contains("Against seed-0: seed-1"), "{out}");

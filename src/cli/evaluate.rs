@@ -7,10 +7,11 @@ use clap::Args;
 use super::{Common, Format, model, open_device, run_again, to_json};
 use crate::dataset::manifest::{self, Track};
 use crate::files::check_output;
-use crate::metrics::Interval;
+use crate::metrics::bounded;
+use crate::model::builtin;
 use crate::output;
 use crate::predict::evaluate::{Evaluation, evaluate};
-use crate::run::{trained_on, write_predictions};
+use crate::run::{RunFolder, trained_on, write_predictions};
 use crate::{Error, Result};
 
 /// Judge a model on a manifest: ROC-AUC, average precision, F1, hit rate and calibration.
@@ -55,9 +56,7 @@ impl Evaluate {
         let checkpoint = model::open(model)?;
         let tracks =
             manifest::read(data, self.audio_root.as_deref())?.tell(|note| progress.note(note));
-        // A run keeps the list beside its model.
-        let list = model::file_of(model)?.with_file_name("tracks.csv");
-        let known = if list.is_file() { trained_on(&list, &tracks)? } else { 0 };
+        let known = known_to(model, &tracks)?;
         if known > 0 {
             progress.note(&format!(
                 "warning: {known} of the {} tracks trained this model, which scores too high on them; \
@@ -98,6 +97,16 @@ impl Evaluate {
     }
 }
 
+/// How many of the tracks trained the model: a run keeps a list beside it.
+fn known_to(model: &Path, tracks: &[Track]) -> Result<usize> {
+    if builtin::name_of(model).is_some() {
+        return Ok(0);
+    }
+    let file = model::file_of(model)?;
+    let list = RunFolder::at(file.parent().unwrap_or(Path::new(""))).tracks();
+    if list.is_file() { trained_on(&list, tracks) } else { Ok(0) }
+}
+
 /// What would go wrong after all clips are predicted is found before.
 fn check_predictions(path: &Path, tracks: &[Track], others: [&Path; 2]) -> Result<()> {
     let others = others.map(Path::to_owned);
@@ -110,10 +119,6 @@ fn table(evaluation: &Evaluation) {
     let Evaluation { moods, scores, intervals, .. } = evaluation;
     let width = moods.iter().map(|mood| mood.chars().count()).chain([5]).max().unwrap_or(0);
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    let bounded = |value: Option<f64>, interval: Option<Interval>| match (value, interval) {
-        (Some(value), Some(Interval(low, high))) => format!("{value:.4} [{low:.3}, {high:.3}]"),
-        (value, _) => number(value),
-    };
     let line = |cells: [&str; 6]| {
         let [name, share, roc_auc, pr_auc, f1, threshold] = cells;
         let line = format!(
