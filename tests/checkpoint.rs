@@ -52,6 +52,7 @@ fn description(preset: &Preset) -> Description {
         split: "00ff".to_string(),
         version: "0.1.0".to_string(),
         thresholds: Some(vec![Some(1.0 / 3.0), None]),
+        precisions: Some(vec![vec![(0.1, 1.0 / 3.0), (0.3, 1.0)], Vec::new()]),
         training: Some(Training {
             clips: 5,
             positives: vec![3, 2],

@@ -277,7 +277,7 @@ fn features_of_long_names_are_kept_apart_and_one_that_cannot_be_written_stops_no
 
 #[test]
 fn every_mood_has_a_playlist_of_its_own() {
-    let name = |mood: &str| file_name(mood).to_str().unwrap().to_owned();
+    let name = |mood: &str| file_name(mood, "m3u8").to_str().unwrap().to_owned();
     assert_eq!(["dark", "Größe_1", "lo fi"].map(name), ["dark.m3u8", "Größe_1.m3u8", "lo fi.m3u8"]);
     assert_eq!(name("a/b"), "a%2Fb.m3u8");
     let alike = ["a/b", "a:b", r"a\b", "a_b", "a%2Fb", "a%b", "a\nb", "a?b", "a*b"];

@@ -128,7 +128,7 @@ fn what_a_file_is_predicted_with_changes_nothing() {
     }
     let together = json(&place.ok(&format!("{MODEL} many --format json")));
     for file in [0, 7, 22] {
-        let alone = json(&place.ok(&format!("{MODEL} many/{file:02}.wav --format json")));
+        let alone = json(&place.ok(&format!("{MODEL} many/{file:02}.wav --format json --again")));
         assert_eq!(alone[0], together[file]);
     }
     // A file that is named twice counts once.
@@ -206,10 +206,12 @@ fn wrong_usage_is_named() {
         ("predict --model run/best.safetensors music --playlist drk", "knows dark"),
         ("predict --model run/last.safetensors music --playlist dark", "no thresholds"),
         ("predict --model run/best.safetensors music --playlist dark", "dark.m3u8 is in the way"),
-        (
-            "predict --model run/best.safetensors music --playlist dark --playlist-out x",
-            "no such folder",
-        ),
+        ("predict --model run/best.safetensors music --threshold drk=0.5", "knows dark"),
+        ("predict --model run/best.safetensors music --threshold dark=2", "no probability"),
+        ("predict --model run/best.safetensors music --min-precision 80", "a share above 0"),
+        ("predict --model run/last.safetensors music --min-precision 0.8", "--threshold MOOD="),
+        ("predict --files-from gone.txt", "gone.txt"),
+        ("predict --undo gone.csv", "gone.csv"),
         ("predict --model run/best.safetensors music --device gpuu", "did you mean gpu?"),
     ] {
         let (code, out, err) = place.run(arguments);
@@ -326,7 +328,7 @@ fn many_ended_by(end: fn(&mut std::process::Child)) -> (String, std::process::Ex
     for file in 0..MANY {
         wav(&folder.join(format!("{file}.wav")), 0.05, 20 * CLIP);
     }
-    let arguments = format!("{MODEL} sixty --format json --device cpu");
+    let arguments = format!("{MODEL} sixty --format json --device cpu --again");
     let root = folder.parent().unwrap();
     let mut child = program(root, &arguments).spawn().unwrap();
     let mut output = child.stdout.take().unwrap();
@@ -375,8 +377,8 @@ fn json_is_one_array_whatever_it_holds() {
     for name in ["a \" b.wav", "b.wav", "c.wav"] {
         wav(&place.path("three").join(name), 0.05, 2 * CLIP);
     }
-    fs::write(place.path("broken.flac"), b"fLaC and then nothing").unwrap();
-    for (what, count) in [("three --timeline", 3), ("three/b.wav", 1), ("broken.flac", 0)] {
+    fs::write(place.path("nothing.flac"), b"fLaC and then nothing").unwrap();
+    for (what, count) in [("three --timeline", 3), ("three/b.wav", 1), ("nothing.flac", 0)] {
         let (_, out, err) = place.run(&format!("{MODEL} {what} --format json"));
         let files: Vec<Value> = json(&out);
         assert_eq!(files.len(), count, "{err}");

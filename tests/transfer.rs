@@ -36,6 +36,7 @@ impl Songs {
     fn run(&self, arguments: &str) -> Output {
         let mut command = tones::program(self.0.path(), arguments);
         command.env("MOODSHADER_CACHE", self.path("cache"));
+        command.env("MOODSHADER_STATE", self.path("state"));
         command.output().expect("the program starts")
     }
 

@@ -17,6 +17,10 @@ pub struct Credits {
     pub artist: Option<String>,
     /// The album.
     pub album: Option<String>,
+    /// The track's artist, guests included, as players show it; the album's where there is none.
+    pub performer: Option<String>,
+    /// The track.
+    pub title: Option<String>,
 }
 
 /// Whether an artist's name is one, and not what stands in its place on compilations.
@@ -41,5 +45,7 @@ pub fn credits(path: &Path) -> Credits {
             .filter(|name| names_somebody(name))
             .or_else(|| first(ItemKey::TrackArtist).filter(|name| names_somebody(name))),
         album: first(ItemKey::AlbumTitle),
+        performer: first(ItemKey::TrackArtist).or_else(|| first(ItemKey::AlbumArtist)),
+        title: first(ItemKey::TrackTitle),
     }
 }

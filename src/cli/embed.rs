@@ -7,10 +7,10 @@ use clap::Args;
 
 use super::{Common, list_errors, model, open_device, run_again, stop_on_interrupt};
 use crate::audio::find_audio;
-use crate::dataset::cache::FeatureCache;
 use crate::files::{check_output, names_note, path_text, write_atomically};
 use crate::model::builtin;
 use crate::predict::embeddings::{Embeddings, embed};
+use crate::predict::library::Options;
 use crate::report::audio_files;
 use crate::{Error, Result};
 
@@ -63,10 +63,14 @@ impl Embed {
         let device = open_device(&self.common.device, &progress)?;
         let mut tagger =
             model::tagger(std::slice::from_ref(&checkpoint), &self.model, self.windows, &device)?;
+        let models = std::slice::from_ref(&self.model);
+        let mut library = model::library(models, &[checkpoint], &mut tagger, &device, &progress);
+        let same_device = self.common.names_device();
+        let options = Options { same_device, ..Options::default() };
         let bar = progress.bar("embedding", found.files.len());
-        let (name, files, cache) = (device.identity(), &found.files, FeatureCache::open(None)?);
+        let files = &found.files;
         let embedded =
-            embed(&mut tagger, &checkpoint, &name, files, &cache, &stop, &|done| bar.at(done))
+            embed(&mut tagger, &mut library, files, options, &stop, &|done| bar.at(done))
                 .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
         drop(bar);
         let Embeddings { files, vectors, failed: broken } = embedded;

@@ -80,6 +80,11 @@ impl Common {
     fn progress(&self) -> Progress {
         Progress::new(self.quiet)
     }
+
+    /// Whether a certain device was asked for, so that what another has computed will not do.
+    fn names_device(&self) -> bool {
+        self.device != "auto"
+    }
 }
 
 /// Opens a device and says which one it is.

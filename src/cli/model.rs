@@ -11,6 +11,7 @@ use crate::exec::Device;
 use crate::model::builtin;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::Tagger;
+use crate::predict::library::Library;
 use crate::report::Progress;
 use crate::run::RunFolder;
 use crate::{Error, Result};
@@ -136,6 +137,25 @@ pub fn tagger(
         tagger.set_windows(windows);
     }
     Ok(tagger)
+}
+
+/// Opens what the models have heard before.
+pub fn library(
+    models: &[PathBuf],
+    checkpoints: &[Checkpoint],
+    tagger: &mut Tagger,
+    device: &Device,
+    progress: &Progress,
+) -> Library {
+    let stem = models[0].file_stem().unwrap_or_default().to_string_lossy();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    let name: String = stem.chars().filter(|&letter| plain(letter)).take(40).collect();
+    let name = if name.is_empty() { "model".to_owned() } else { name };
+    let library = Library::open(&name, checkpoints, tagger, device.identity());
+    if let Some(problem) = library.problem() {
+        progress.note(&problem);
+    }
+    library
 }
 
 /// The value of `--windows`: how many clips of a file are heard, or all.

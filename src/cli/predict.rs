@@ -1,34 +1,42 @@
 //! `moodshader predict`: the moods of one's own music.
 
+mod answers;
+mod asked;
+mod playlists;
 mod results;
+mod tagging;
 
-use std::io::IsTerminal;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
 use super::{Common, model, open_device, run_again, stop_on_interrupt};
-use crate::audio::{Found, find_audio};
-use crate::files::{check_output, names_note};
 use crate::model::builtin;
 use crate::model::checkpoint::Description;
-use crate::predict::{playlist, predict_files, tags, together};
+use crate::predict::library::{Counts, Options};
+use crate::predict::{Amount, Choice, tags, together};
 use crate::report::{Progress, audio_files, clock};
-use crate::spelling::nearest_first;
 use crate::{Error, Result};
-use results::Results;
+use answers::Answers;
+use asked::Asked;
+use playlists::Kind;
 
 /// Tell the moods of music: any number of files, and folders with all that is in them.
 ///
 /// A recording is cut into successive clips of the model's length, and their probabilities, or those of
-/// --windows of them, are averaged; a tail shorter than half a clip is dropped. A recording shorter than a clip is padded
-/// with silence and marked. One that is silent throughout is marked too; it stands in no playlist and
-/// gets no tag. Files of a folder that are no audio are passed over. A file that cannot be used, or a
-/// folder that cannot be listed, does not stop the rest: it is listed at the end, and the exit status
-/// is 1.
+/// --windows of them, are averaged; a tail shorter than half a clip is dropped. A recording shorter than a
+/// clip is padded with silence and marked, and gets no tag. One that is silent throughout is marked too; it
+/// stands in no playlist and gets no tag.
+///
+/// What was heard is kept in the cache, by path, size and time of change: the same command again hears only
+/// what is new or has changed, and one that was stopped or killed goes on. A file that another program is
+/// writing is left for the next time.
+///
+/// Files of a folder whose kind is not read are passed over and counted. A file that cannot be used, or a
+/// folder that cannot be listed, does not stop the rest: it is listed at the end, and the exit status is 1.
 #[derive(Args, Debug)]
 pub struct Predict {
     /// A run's folder, a checkpoint such as its best.safetensors, or a built-in model: musicnn-msd or
@@ -37,45 +45,85 @@ pub struct Predict {
     /// averaged.
     #[arg(long, short, value_name = "MODEL", default_value = builtin::DEFAULT)]
     model: Vec<PathBuf>,
-    /// Audio files, or folders of them.
-    #[arg(required = true, value_name = "PATH")]
+    /// Audio files, folders of them, or playlists (M3U) that name them.
+    #[arg(required_unless_present_any = ["files_from", "undo"], value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Read more paths from this file, one a line, or each ended by a zero byte as find -print0 writes them;
+    /// - is standard input.
+    #[arg(long, value_name = "FILE|-")]
+    files_from: Option<PathBuf>,
     /// How many clips of each file are heard, evenly spread, or `all`; as the model's preset says by
     /// default (audio.windows), which for the built-in models is 10 of 3 s.
     #[arg(long, value_name = "N|all")]
     windows: Option<model::Windows>,
+    /// Hear everything again, also what is known.
+    #[arg(long)]
+    again: bool,
+    /// Count files as failed whose kind is not read, and files that are being written.
+    #[arg(long)]
+    strict: bool,
     /// Show moods alone, not the styles, instruments and times that a built-in model knows besides.
     #[arg(long)]
     moods_only: bool,
     /// Show only the K most probable moods of each file; JSON and CSV always have all.
     #[arg(long, value_name = "K")]
     top: Option<NonZeroUsize>,
-    /// Text for people; JSON or CSV for programs.
+    /// Text for people; JSON or CSV for programs. jsonl is one JSON object a line, as soon as its file is
+    /// done.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Show how the moods change: every clip's, in text as a picture.
     #[arg(long)]
     timeline: bool,
-    /// Write MOOD.m3u8, a playlist of the files that reach the mood's threshold; may be repeated.
+    /// A song has a mood only from where on this share of the validation clips had it, such as 0.8.
+    #[arg(long, value_name = "SHARE")]
+    min_precision: Option<f64>,
+    /// A song has this mood from this probability on; may be repeated.
     ///
-    /// The most probable file comes first. The thresholds are those that training chose on its
-    /// validation clips and keeps in best.safetensors.
-    #[arg(long, value_name = "MOOD")]
+    /// Without it, and without --min-precision, the thresholds are those with the greatest F1 on the
+    /// validation clips of the training, which best.safetensors holds.
+    #[arg(long, value_name = "MOOD=PROBABILITY", value_parser = mood_and_threshold)]
+    threshold: Vec<(String, f64)>,
+    /// Name at most N moods in a song's tag, the most probable ones.
+    #[arg(long, value_name = "N")]
+    max_moods: Option<NonZeroUsize>,
+    /// Write MOOD.m3u8, a playlist of the files that reach the mood's threshold; may be repeated, and `all`
+    /// is one of each mood.
+    ///
+    /// The most probable file comes first.
+    #[arg(long, value_name = "MOOD|all")]
     playlist: Vec<String>,
-    /// The folder for the playlists; by default the one you are in.
+    /// The folder for the playlists, which is made; by default the one you are in.
+    ///
+    /// Files below it are named from there, so that it can move with them.
     #[arg(long, value_name = "DIR", requires = "playlist")]
     playlist_out: Option<PathBuf>,
-    /// Write the moods into the tag MOOD of each file, in place of what it says there.
+    /// At most N files in a playlist, the most probable ones.
+    #[arg(long, value_name = "N", requires = "playlist")]
+    playlist_size: Option<NonZeroUsize>,
+    /// What the playlists are written for.
+    #[arg(long, value_enum, default_value_t = Kind::M3u8, requires = "playlist")]
+    playlist_format: Kind,
+    /// Write the moods into the tag MOOD of each file.
     ///
     /// Written are the moods that reach their thresholds, the most probable first, or the most
-    /// probable one where none does (nothing then of a built-in model). ID3v2.4 has TMOO, ID3v2.3 TXXX:MOOD, FLAC and Ogg MOOD, M4A
-    /// ----:com.apple.iTunes:MOOD. Every other byte stays as it is: a file is left alone where that
-    /// cannot be made sure of.
+    /// probable one where none does (nothing then of a built-in model, or with thresholds of your own).
+    /// ID3v2.4 has TMOO, ID3v2.3 TXXX:MOOD, FLAC and Ogg MOOD, M4A ----:com.apple.iTunes:MOOD. Every other
+    /// byte stays as it is: a file is left alone where that cannot be made sure of. Every change is logged.
     #[arg(long)]
     write_tags: bool,
-    /// Print what --write-tags would write, and write nothing.
-    #[arg(long, requires = "write_tags")]
+    /// Leave moods that others have written in front of this program's, which is the default.
+    #[arg(long, requires = "write_tags", overrides_with = "replace_existing")]
+    keep_existing: bool,
+    /// Put this program's moods in the place of those that others have written.
+    #[arg(long, requires = "write_tags", overrides_with = "keep_existing")]
+    replace_existing: bool,
+    /// Print what --write-tags or --undo would write, and write nothing.
+    #[arg(long)]
     dry_run: bool,
+    /// Take back what --write-tags has written, by its log.
+    #[arg(long, value_name = "LOG", conflicts_with_all = ["paths", "files_from", "write_tags"])]
+    undo: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -84,12 +132,19 @@ pub struct Predict {
 enum Format {
     Text,
     Json,
+    Jsonl,
     Csv,
 }
 
 impl Predict {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
+        if let Some(log) = &self.undo {
+            return tagging::undo(log, self.dry_run, &progress);
+        }
+        if self.dry_run && !self.write_tags {
+            return Err(Error::input("--dry-run goes with --write-tags or --undo"));
+        }
         let checkpoints = model::open_all(&self.model)?;
         let description = together(&checkpoints)?;
         if let [model] = &*self.model {
@@ -98,123 +153,110 @@ impl Predict {
         if checkpoints.len() > 1 {
             progress.note(&format!("{} models answer together", checkpoints.len()));
         }
-        self.check_playlists(&description)?;
-        let (found, mut failed) = self.files()?;
-        found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
-        let files = found.files;
+        let choice = self.choice(&description, &progress)?;
+        let mut answers = Answers::new(self, &progress, &description, choice)?;
+        let mut asked = Asked::by(self)?;
+        asked.notes().for_each(|note| progress.note(&note));
+        answers.failed = asked.failed(self.strict);
+        let files = asked.files();
         if self.write_tags && !self.dry_run {
-            tags::sweep(&files);
+            tags::sweep(files);
         }
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
         let device = open_device(&self.common.device, &progress)?;
         let mut tagger = model::tagger(&checkpoints, &self.model[0], self.windows, &device)?;
-        let mut results = Results::new(self, &progress, description);
-        results.begin()?;
-        // JSON stops in mid-line until it is complete, and a bar would be drawn over that.
-        let in_the_way = self.format == Format::Json && std::io::stdout().is_terminal();
-        let bars = if in_the_way { Progress::new(true) } else { progress.clone() };
-        let bar = bars.bar("predicting", files.len());
+        let mut library =
+            model::library(&self.model, &checkpoints, &mut tagger, &device, &progress);
+        let options = Options {
+            again: self.again,
+            same_device: self.common.names_device(),
+            timeline: self.timeline,
+        };
+        answers.begin(files.len())?;
         let started = Instant::now();
-        let mut done = 0;
-        let amount = predict_files(&mut tagger, &files, &stop, &mut |file, result| {
-            results.take(&files[file], result)?;
-            done += 1;
-            bar.at(done);
-            Ok(())
-        });
-        drop(bar);
+        let scanned =
+            library.scan(&mut tagger, files, options, &stop, &mut |library, file, outcome| {
+                answers.take(library, file, &files[file], outcome)
+            });
         // Should the device fail, what is there is not lost.
-        results.end()?;
-        let amount = amount.map_err(|error| run_again(error, "what it has printed is complete"))?;
-        let elapsed = started.elapsed().as_secs_f64();
-        progress.note(&format!(
-            "{} ({} of audio, {} clips{}) in {elapsed:.1} s: {:.1} clips/s, {:.0} times as \
-             fast as playing them",
-            audio_files(amount.files),
-            clock(amount.seconds),
-            amount.clips,
-            match tagger.windows() {
-                Some(most) => format!(": {most} at most of each were heard"),
-                None => String::new(),
-            },
-            amount.clips as f64 / elapsed,
-            amount.seconds / elapsed
-        ));
-        results.notes();
-        let missing = failed.len();
-        failed.append(&mut results.failed);
-        let mut problems = Vec::new();
-        if !failed.is_empty() {
-            let all = files.len() + missing;
-            let mut text = format!("{} of {all} files failed:", failed.len());
-            for error in failed {
-                text.push_str(&format!("\n  {error}"));
-            }
-            problems.push(text);
+        answers.end()?;
+        let (amount, counts) = scanned.map_err(|error| {
+            run_again(error, "what it has heard is kept, and is not heard again")
+        })?;
+        if amount.clips > 0 {
+            let windows = tagger.windows();
+            progress.note(&speed(amount, windows, started.elapsed().as_secs_f64()));
         }
-        if stop.load(Ordering::Relaxed) && done < files.len() {
-            problems.push(format!("stopped: {} not predicted", audio_files(files.len() - done)));
+        let gone = library.forget_gone(&asked.folders, &asked.unlisted);
+        progress.note(&compared(counts, gone, answers.failed.len()));
+        answers.notes();
+        if let Some(problem) = library.problem() {
+            progress.note(&problem);
         }
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(Error::failure(problems.join("\n"))),
-        }
+        let stopped = stop.load(Ordering::Relaxed);
+        answers.problems(files.len(), stopped)
     }
 
-    /// The files that the paths mean, and what is wrong with paths that mean none and with folders that
-    /// cannot be listed.
-    fn files(&self) -> Result<(Found, Vec<Error>)> {
-        let (mut all, mut failed) = (Found::default(), Vec::new());
-        for path in &self.paths {
-            match find_audio(std::slice::from_ref(path)) {
-                Ok(found) => all.extend(found),
-                Err(error) => failed.push(error),
-            }
-        }
-        all.drop_repeated();
-        failed.extend(all.unlisted.drain(..).map(|(_, error)| error));
-        if all.files.is_empty()
-            && let Some(first) = failed.pop()
-        {
-            return Err(first);
-        }
-        Ok((all, failed))
-    }
-
-    fn playlist_path(&self, mood: &str) -> PathBuf {
-        self.playlist_out.as_deref().unwrap_or(Path::new("")).join(playlist::file_name(mood))
-    }
-
-    /// What would go wrong after hours is found before.
-    fn check_playlists(&self, description: &Description) -> Result<()> {
-        if let Some(folder) = self.playlist_out.as_deref().filter(|folder| !folder.is_dir()) {
-            return Err(Error::input(format!(
-                "--playlist-out {}: there is no such folder; make it first",
-                folder.display()
-            )));
-        }
-        for mood in &self.playlist {
-            if !description.labels.contains(mood) {
-                let known = description.labels.iter().map(String::as_str);
+    /// Which moods a song has.
+    fn choice(&self, description: &Description, progress: &Progress) -> Result<Choice> {
+        let mut choice = match self.min_precision {
+            None => Choice::of(description),
+            Some(share) if !(share > 0.0 && share <= 1.0) => {
                 return Err(Error::input(format!(
-                    "--playlist {mood}: the model does not know this mood; it knows {}",
-                    nearest_first(mood, known).join(", ")
+                    "--min-precision {share}: a share above 0 and at most 1, such as 0.8"
                 )));
             }
-            if description.threshold(mood).is_some() {
-                let path = self.playlist_path(mood);
-                playlist::check_free(&path)?;
-                check_output(&path, &self.model)?;
-                continue;
-            }
-            let why = match description.thresholds {
-                None => "the checkpoint has no thresholds; best.safetensors of a run has them",
-                Some(_) => {
-                    "the checkpoint has no threshold for this mood, since no validation clip had it"
+            Some(share) => {
+                let (choice, missing) = Choice::precise(description, share)?;
+                if !missing.is_empty() {
+                    progress.note(&format!(
+                        "the model is never so sure of {}: no song has them",
+                        missing.join(", ")
+                    ));
                 }
-            };
-            return Err(Error::input(format!("--playlist {mood}: {why}")));
+                choice
+            }
+        };
+        for (mood, threshold) in &self.threshold {
+            choice.set(mood, *threshold).map_err(|error| error.context("--threshold"))?;
         }
-        Ok(())
+        if let Some(most) = self.max_moods {
+            choice.at_most(most.get());
+        }
+        Ok(choice)
     }
+}
+
+fn mood_and_threshold(text: &str) -> Result<(String, f64), String> {
+    let (mood, threshold) = text.rsplit_once('=').ok_or("MOOD=PROBABILITY, such as happy=0.5")?;
+    let number = threshold.trim().parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    let number = number.ok_or_else(|| format!("{threshold} is no probability between 0 and 1"))?;
+    Ok((mood.trim().to_owned(), number))
+}
+
+/// "40 audio files (2:40:00 of audio, 400 clips: 10 at most of each were heard) in 20.1 s: …".
+fn speed(amount: Amount, windows: Option<usize>, seconds: f64) -> String {
+    let heard =
+        windows.map_or(String::new(), |most| format!(": {most} at most of each were heard"));
+    format!(
+        "{} ({} of audio, {} clips{heard}) in {seconds:.1} s: {:.1} clips/s, {:.0} times as fast as \
+         playing them",
+        audio_files(amount.files),
+        clock(amount.seconds),
+        amount.clips,
+        amount.clips as f64 / seconds,
+        amount.seconds / seconds
+    )
+}
+
+/// "12 new, 1 changed, 3 gone, 19984 unchanged, 2 failed".
+fn compared(counts: Counts, gone: usize, failed: usize) -> String {
+    let Counts { new, changed, moved, unchanged, unfinished } = counts;
+    let mut text = format!("{new} new, {changed} changed, {gone} gone, {unchanged} unchanged");
+    for (number, what) in [(moved, "moved or copied"), (unfinished, "being written")] {
+        if number > 0 {
+            text.push_str(&format!(", {number} {what}"));
+        }
+    }
+    text + &format!(", {failed} failed")
 }

@@ -10,12 +10,12 @@ use serde_json::json;
 use super::{
     Common, Format, list_errors, model, open_device, run_again, stop_on_interrupt, to_json,
 };
-use crate::audio::find_audio;
-use crate::dataset::cache::FeatureCache;
+use crate::audio::{credits, find_audio};
 use crate::files::{check_output, names_note, path_text};
 use crate::model::builtin;
 use crate::output;
 use crate::predict::embeddings::{Embeddings, embed, nearest};
+use crate::predict::library::Options;
 use crate::predict::playlist::{self, Entry};
 use crate::report::audio_files;
 use crate::{Error, Result};
@@ -62,13 +62,10 @@ impl Similar {
         let found = find_audio(&self.library)?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
         if let Some(playlist) = &self.playlist {
-            let folder = playlist.parent().filter(|folder| !folder.as_os_str().is_empty());
-            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-                return Err(Error::input(format!(
-                    "--playlist {}: there is no folder {}; make it first",
-                    playlist.display(),
-                    folder.display()
-                )));
+            if let Some(folder) = playlist.parent().filter(|folder| !folder.as_os_str().is_empty())
+            {
+                std::fs::create_dir_all(folder)
+                    .map_err(|error| Error::io("make", folder, &error).context("--playlist"))?;
             }
             playlist::check_free(playlist)?;
             check_output(playlist, found.files.iter().chain([&self.model, &self.song]))?;
@@ -83,11 +80,13 @@ impl Similar {
         let device = open_device(&self.common.device, &progress)?;
         let mut tagger =
             model::tagger(std::slice::from_ref(&checkpoint), &self.model, self.windows, &device)?;
-        let cache = FeatureCache::open(None)?;
+        let models = std::slice::from_ref(&self.model);
+        let mut library = model::library(models, &[checkpoint], &mut tagger, &device, &progress);
+        let same_device = self.common.names_device();
+        let options = Options { same_device, ..Options::default() };
         let bar = progress.bar("listening", files.len());
-        let name = device.identity();
         let embedded =
-            embed(&mut tagger, &checkpoint, &name, &files, &cache, &stop, &|done| bar.at(done))
+            embed(&mut tagger, &mut library, &files, options, &stop, &|done| bar.at(done))
                 .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
         drop(bar);
         let Embeddings { files: heard, vectors, failed: broken } = embedded;
@@ -129,6 +128,7 @@ impl Similar {
                     path: heard[file].clone(),
                     duration: crate::audio::seconds(&heard[file]).unwrap_or(-1.0),
                     probability,
+                    credits: credits(&heard[file]),
                 })
                 .collect();
             let title = self.song.file_stem().unwrap_or_default().to_string_lossy();

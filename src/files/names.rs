@@ -131,3 +131,16 @@ mod tests {
         assert!(one.to_str().unwrap().ends_with(".npy"));
     }
 }
+
+/// The path whose encoded bytes these are.
+#[cfg(unix)]
+pub fn path_of(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    OsStr::from_bytes(bytes).into()
+}
+
+/// The path whose encoded bytes these are; bytes that are not Unicode are those of no file.
+#[cfg(not(unix))]
+pub fn path_of(bytes: &[u8]) -> PathBuf {
+    String::from_utf8_lossy(bytes).into_owned().into()
+}

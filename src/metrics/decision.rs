@@ -58,6 +58,50 @@ pub fn thresholds(table: Table<'_>) -> Result<Vec<Option<f64>>> {
         .collect()
 }
 
+/// Of fewer clips, a share is chance.
+const TELLING: usize = 5;
+
+/// How precise decisions are: thresholds, each with the share of the clips from there on that have the
+/// mood. A higher threshold is there only if it is more precise than all below it, so that the first one
+/// with the precision that is wanted finds the most. Thresholds that fewer than 5 clips reach are left out.
+///
+/// # Errors
+/// As [`best_threshold`].
+pub fn precision_steps(targets: &[bool], scores: &[f32]) -> Result<Vec<(f64, f64)>> {
+    // Checks both.
+    super::roc_auc(targets, scores)?;
+    let mut ranked: Vec<(f32, bool)> =
+        scores.iter().copied().zip(targets.iter().copied()).collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut left, mut hits) = (ranked.len(), targets.iter().filter(|&&target| target).count());
+    let mut steps: Vec<(f64, f64)> = Vec::new();
+    for tied in ranked.chunk_by(|a, b| a.0 == b.0) {
+        if left < TELLING {
+            break;
+        }
+        let precision = hits as f64 / left as f64;
+        if steps.last().map_or(hits > 0, |&(_, last)| precision > last) {
+            steps.push((f64::from(tied[0].0), precision));
+        }
+        left -= tied.len();
+        hits -= tied.iter().filter(|(_, target)| *target).count();
+    }
+    Ok(steps)
+}
+
+/// [`precision_steps`] of every mood.
+///
+/// # Errors
+/// As [`precision_steps`].
+pub fn precisions(table: Table<'_>) -> Result<Vec<Vec<(f64, f64)>>> {
+    (0..table.moods())
+        .map(|mood| {
+            let (targets, scores) = table.mood(mood);
+            precision_steps(&targets, &scores)
+        })
+        .collect()
+}
+
 /// The share of clips whose highest score is that of a mood they have; of equal scores the first
 /// counts. `None` without clips.
 pub fn top1_hit_rate(table: Table<'_>) -> Option<f64> {

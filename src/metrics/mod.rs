@@ -20,7 +20,7 @@ pub use bootstrap::{
 };
 pub use calibration::expected_calibration_error;
 pub use curves::{Curves, curves};
-pub use decision::{best_threshold, f1, thresholds, top1_hit_rate};
+pub use decision::{best_threshold, f1, precision_steps, precisions, thresholds, top1_hit_rate};
 pub use judged::{Judged, Measured};
 pub use predictions::Predictions;
 pub use ranking::{Ranking, average_precision, roc_auc};

@@ -81,6 +81,9 @@ pub struct Description {
     /// The score from which on a clip counts as having the mood, by label; `None` for a mood that no
     /// validation clip had.
     pub thresholds: Option<Vec<Option<f64>>>,
+    /// For each label how precise a decision is from which score on, on the validation clips:
+    /// [`precision_steps`](crate::metrics::precision_steps). Files of early versions do not say.
+    pub precisions: Option<Vec<Vec<(f64, f64)>>>,
     /// What the model was trained on, and what it reached.
     pub training: Option<Training>,
     /// Those of the labels that are moods, where the others are something else.
@@ -313,6 +316,10 @@ impl Checkpoint {
                 true => Some(self.json("thresholds")?),
                 false => None,
             },
+            precisions: match self.metadata.contains_key("precisions") {
+                true => Some(self.json("precisions")?),
+                false => None,
+            },
             training: match self.metadata.contains_key("training") {
                 true => Some(self.json("training")?),
                 false => None,
@@ -422,6 +429,7 @@ impl Description {
             split: String::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             thresholds: None,
+            precisions: None,
             training: None,
             moods: None,
             source: None,
@@ -433,6 +441,13 @@ impl Description {
     pub fn threshold(&self, mood: &str) -> Option<f64> {
         let place = self.labels.iter().position(|label| label == mood)?;
         self.thresholds.as_ref()?[place]
+    }
+
+    /// The lowest score from which on `share` of the validation clips had `mood`, where there is one.
+    pub fn threshold_of_precision(&self, mood: &str, share: f64) -> Option<f64> {
+        let place = self.labels.iter().position(|label| label == mood)?;
+        let steps = &self.precisions.as_ref()?[place];
+        steps.iter().find(|(_, precision)| *precision >= share).map(|&(threshold, _)| threshold)
     }
 
     /// Those of the labels that are moods: all, if nothing else is said.
@@ -465,6 +480,9 @@ impl Description {
         }
         if let Some(thresholds) = &self.thresholds {
             text.insert("thresholds", json_text(thresholds)?);
+        }
+        if let Some(precisions) = &self.precisions {
+            text.insert("precisions", json_text(precisions)?);
         }
         if let Some(training) = &self.training {
             text.insert("training", json_text(training)?);
@@ -525,6 +543,16 @@ impl Description {
                 || thresholds.iter().flatten().any(|threshold| !threshold.is_finite()))
         {
             return Err(Error::input("the metadata's `thresholds` are not one number per label"));
+        }
+        let finite = |&(threshold, precision): &(f64, f64)| {
+            threshold.is_finite() && (0.0..=1.0).contains(&precision)
+        };
+        if let Some(precisions) = &self.precisions
+            && (precisions.len() != self.labels.len() || !precisions.iter().flatten().all(finite))
+        {
+            return Err(Error::input(
+                "the metadata's `precisions` are not thresholds of each label",
+            ));
         }
         Ok(())
     }

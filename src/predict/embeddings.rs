@@ -3,13 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use rayon::prelude::*;
-
-use super::files::predict_files;
+use super::library::{Library, Options, Outcome, unfinished};
 use super::tagger::Tagger;
-use crate::dataset::cache::{FeatureCache, Key, Remarks};
-use crate::dataset::features::FeatureRecipe;
-use crate::model::checkpoint::Checkpoint;
 use crate::{Error, Result};
 
 /// Files with a vector each, and those that have none.
@@ -23,71 +18,33 @@ pub struct Embeddings {
     pub failed: Vec<Error>,
 }
 
-/// Listens to `files`. Those that the same model on the same `device` has listened to before are taken from
-/// the cache, which keeps the others. `progress` is told how many are done.
+/// Listens to those of `files` that `library` does not know yet. `progress` is told how many are done.
 ///
 /// # Errors
-/// The device or the cache fails.
+/// The device fails.
 pub fn embed(
     tagger: &mut Tagger,
-    checkpoint: &Checkpoint,
-    device: &str,
+    library: &mut Library,
     files: &[PathBuf],
-    cache: &FeatureCache,
+    options: Options,
     stop: &AtomicBool,
     progress: &dyn Fn(usize),
 ) -> Result<Embeddings> {
-    tagger.set_embedding(true);
-    let windows = tagger.windows().map_or("all".to_owned(), |windows| windows.to_string());
-    let recipe = FeatureRecipe::of(&tagger.description().preset);
-    let model = checkpoint.hash();
-    let what = format!("mean embedding {model} {recipe} heard={windows}");
-    let known: Vec<Result<(Key, Option<Vec<f32>>)>> = files
-        .par_iter()
-        .map(|file| {
-            let key = Key::new(cache.content_hash(file)?, &what, device);
-            Ok((key, cache.get(key).map(|entry| entry.values)))
-        })
-        .collect();
-    let mut vectors: Vec<Option<Result<Vec<f32>>>> = Vec::new();
-    let (mut asked, mut keys) = (Vec::new(), Vec::new());
-    for (place, known) in known.into_iter().enumerate() {
-        vectors.push(match known {
-            Ok((_, Some(vector))) => Some(Ok(vector)),
-            Ok((key, None)) => {
-                asked.push(place);
-                keys.push(key);
-                None
+    let mut all = Embeddings::default();
+    let mut done = 0;
+    library.scan(tagger, files, options, stop, &mut |_, file, outcome| {
+        match outcome {
+            Outcome::Heard(prediction) => {
+                all.files.push(files[file].clone());
+                all.vectors.push(prediction.embedding);
             }
-            Err(error) => Some(Err(error)),
-        });
-    }
-    let before = files.len() - asked.len();
-    progress(before);
-    let new: Vec<PathBuf> = asked.iter().map(|&place| files[place].clone()).collect();
-    let mut done = before;
-    predict_files(tagger, &new, stop, &mut |file, result| {
-        let vector = result.map(|prediction| prediction.embedding);
-        if let Ok(vector) = &vector {
-            cache.put(keys[file], vector, Remarks::default())?;
+            Outcome::Failed(error) => all.failed.push(error),
+            Outcome::Unfinished => all.failed.push(unfinished(&files[file])),
         }
-        vectors[asked[file]] = Some(vector);
         done += 1;
         progress(done);
         Ok(())
     })?;
-    let mut all = Embeddings::default();
-    for (file, vector) in files.iter().zip(vectors) {
-        match vector {
-            Some(Ok(vector)) => {
-                all.files.push(file.clone());
-                all.vectors.push(vector);
-            }
-            Some(Err(error)) => all.failed.push(error),
-            // Stopped before it.
-            None => {}
-        }
-    }
     Ok(all)
 }
 

@@ -4,14 +4,18 @@
 //! does a music library, decoding on all cores while the device computes. [`evaluate`] judges a
 //! model on a manifest. [`playlist`] and [`tags`] write down for players what was found.
 
+mod choice;
 pub mod embeddings;
 pub mod evaluate;
 mod files;
+mod index;
+pub mod library;
 pub mod playlist;
 mod prediction;
 mod tagger;
 pub mod tags;
 
+pub use choice::Choice;
 pub use files::{Amount, predict_files};
 pub use prediction::{Heard, Moods, Prediction, Span};
 pub use tagger::{Tagger, together};

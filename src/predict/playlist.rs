@@ -1,15 +1,23 @@
-//! Playlists: extended M3U in UTF-8, which every player reads. A file name that is not UTF-8 stands there
-//! in its own bytes, since by these the player looks for it.
+//! Playlists: extended M3U in UTF-8, which every player reads, and Navidrome's, which it fills itself. A file
+//! name that is not UTF-8 stands in M3U in its own bytes, since by these the player looks for it.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::files::{LONGEST_NAME, PARTIAL, fitting_name, write_atomically};
+use serde_json::json;
+
+use crate::audio::Credits;
+use crate::files::{LONGEST_NAME, PARTIAL, fitting_name, path_of, write_atomically};
 use crate::{Error, Result};
 
 /// Begins every file that this module writes, so that only those are written over.
 const MARK: &str = "#EXTM3U\n# written by moodshader\n";
+/// The same of Navidrome's.
+const RULE_MARK: &str = "{\n  \"comment\": \"written by moodshader\",\n";
+
+/// Endings of playlists that are read.
+const ENDINGS: [&str; 2] = ["m3u8", "m3u"];
 
 /// A track of a playlist.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,11 +28,26 @@ pub struct Entry {
     pub duration: f64,
     /// Probability of the playlist's mood.
     pub probability: f32,
+    /// As its tags name it.
+    pub credits: Credits,
 }
 
-/// The name of a mood's playlist: `MOOD.m3u8`. What no file may be called is written as in a web
+impl Entry {
+    /// "PERFORMER - TITLE", or the file's name where its tags say no title, in one line.
+    fn title(&self) -> String {
+        let name = || self.path.file_stem().unwrap_or_default().display().to_string();
+        let title = match (&self.credits.performer, &self.credits.title) {
+            (Some(performer), Some(title)) => format!("{performer} - {title}"),
+            (None, Some(title)) => title.clone(),
+            _ => name(),
+        };
+        title.replace(['\n', '\r'], " ")
+    }
+}
+
+/// The name of a mood's playlist: `MOOD.ENDING`. What no file may be called is written as in a web
 /// address, and so is `%`, so that two moods never have the same: `a/b` is `a%2Fb.m3u8`.
-pub fn file_name(mood: &str) -> PathBuf {
+pub fn file_name(mood: &str, ending: &str) -> PathBuf {
     let mut name = String::new();
     for letter in mood.chars() {
         match letter.is_control() || r#"%/\:*?"<>|"#.contains(letter) {
@@ -32,7 +55,8 @@ pub fn file_name(mood: &str) -> PathBuf {
             false => name.push(letter),
         }
     }
-    fitting_name(OsStr::new(&name), ".m3u8", LONGEST_NAME - PARTIAL.len()).into()
+    let ending = format!(".{ending}");
+    fitting_name(OsStr::new(&name), &ending, LONGEST_NAME - PARTIAL.len()).into()
 }
 
 /// Refuses a place where a file lies that is not one of these playlists.
@@ -43,7 +67,9 @@ pub fn check_free(path: &Path) -> Result<()> {
     match fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::io("read", path, &error)),
-        Ok(bytes) if bytes.starts_with(MARK.as_bytes()) => Ok(()),
+        Ok(bytes) if [MARK, RULE_MARK].iter().any(|mark| bytes.starts_with(mark.as_bytes())) => {
+            Ok(())
+        }
         Ok(_) => Err(Error::input(format!(
             "{} is in the way, and was not written as a playlist by moodshader; move it, or name \
              another folder with --playlist-out",
@@ -80,8 +106,7 @@ pub fn write<'a>(path: &Path, mood: &str, entries: &'a [Entry]) -> Result<Vec<&'
             left_out.push(entry);
             continue;
         }
-        let title = place.file_stem().unwrap_or_default().display();
-        text.extend(format!("#EXTINF:{:.0},{title}\n", entry.duration).bytes());
+        text.extend(format!("#EXTINF:{:.0},{}\n", entry.duration, entry.title()).bytes());
         // A name that begins with # would be taken for a comment.
         text.extend(if shown.starts_with(b"#") { &b"./"[..] } else { b"" });
         text.extend(shown);
@@ -89,4 +114,53 @@ pub fn write<'a>(path: &Path, mood: &str, entries: &'a [Entry]) -> Result<Vec<&'
     }
     write_atomically(path, &text)?;
     Ok(left_out)
+}
+
+/// Writes a smart playlist of Navidrome: the songs whose tag MOOD names `mood`, at most `size` of them, drawn
+/// anew by Navidrome itself.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_rule(path: &Path, mood: &str, size: Option<usize>) -> Result<()> {
+    let mut rule = format!(
+        "{RULE_MARK}  \"name\": {},\n  \"all\": [{}],\n  \"sort\": \"random\"",
+        json!(mood),
+        json!({"is": {"mood": mood}})
+    );
+    if let Some(size) = size {
+        rule.push_str(&format!(",\n  \"limit\": {size}"));
+    }
+    rule.push_str("\n}\n");
+    write_atomically(path, rule.as_bytes())
+}
+
+/// Whether the name is that of a playlist that [`read`] reads.
+pub fn is_playlist(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// The files that a playlist names. What is relative starts at its folder; streams of the web are left out.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(path: &Path) -> Result<Vec<PathBuf>> {
+    let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let listed = paths_in(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes), b'\n');
+    let files = listed.into_iter().filter(|listed| {
+        let text = listed.to_string_lossy();
+        !text.starts_with('#') && !text.contains("://")
+    });
+    Ok(files.map(|listed| folder.join(listed)).collect())
+}
+
+/// The paths in `bytes`, which `end` ends; line breaks of Windows as well as of others.
+pub fn paths_in(bytes: &[u8], end: u8) -> Vec<PathBuf> {
+    let lines = bytes.split(|&byte| byte == end);
+    let lines = lines.map(|line| match end {
+        b'\n' => line.strip_suffix(b"\r").unwrap_or(line),
+        _ => line,
+    });
+    lines.filter(|line| !line.is_empty()).map(path_of).collect()
 }

@@ -54,7 +54,7 @@ pub struct Prediction {
     pub embedding: Vec<f32>,
     /// The average over all clips.
     pub moods: Moods,
-    /// Clip after clip; at least one.
+    /// Clip after clip; at least one, but none where a scan did not ask for it.
     pub timeline: Vec<Span>,
 }
 
@@ -136,6 +136,14 @@ impl Prediction {
             moods,
             timeline,
         }
+    }
+}
+
+impl Prediction {
+    /// What was said of the whole recording, where its clips are not at hand.
+    pub(super) fn with_whole(self, names: &Arc<[String]>, whole: Heard) -> Self {
+        let moods = Moods::new(names, whole.probabilities);
+        Self { moods, embedding: whole.embedding, ..self }
     }
 }
 

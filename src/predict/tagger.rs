@@ -323,6 +323,10 @@ pub fn together(checkpoints: &[Checkpoint]) -> Result<Description> {
     if description.thresholds.is_some() && !others.is_empty() {
         description.thresholds = Some((0..first.labels.len()).map(mean).collect());
     }
+    if !others.is_empty() {
+        // How precise one model is says nothing of the mean.
+        description.precisions = None;
+    }
     Ok(description)
 }
 

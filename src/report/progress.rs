@@ -127,14 +127,8 @@ impl Bar {
     }
 
     /// "  81 s left", once there is something to tell it by.
-    fn left(&self, done: u64) -> String {
-        let all = self.bar.length().unwrap_or(0);
-        let begun = self.begun.load(Ordering::Relaxed);
-        match time_left(
-            self.started.elapsed(),
-            done.saturating_sub(begun),
-            all.saturating_sub(done),
-        ) {
+    fn left(&self, [done, all]: [u64; 2]) -> String {
+        match time_left(self.started.elapsed(), done, all.saturating_sub(done)) {
             Some(left) => format!("  {} left", span(left)),
             None => String::new(),
         }
@@ -142,7 +136,15 @@ impl Bar {
 
     /// So many parts are done.
     pub fn at(&self, done: usize) {
-        self.bar.set_prefix(self.left(done as u64));
+        let begun = self.begun.load(Ordering::Relaxed);
+        let all = self.bar.length().unwrap_or(0);
+        self.at_work(done, [done as u64, all].map(|parts| parts.saturating_sub(begun)));
+    }
+
+    /// So many parts are done, and so much of the work that they are, which tells the time left.
+    pub fn at_work(&self, done: usize, work: [u64; 2]) {
+        let left = self.left(work);
+        self.bar.set_prefix(left.clone());
         self.bar.set_position(done as u64);
         let Some(mut due) = self.due.as_ref().and_then(|due| due.try_lock().ok()) else { return };
         let now = Instant::now();
@@ -150,8 +152,8 @@ impl Bar {
             return;
         }
         *due = now + LINE_EVERY;
-        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
-        line(&format!("{}  {done}/{all}{}", self.bar.message(), self.left(done)));
+        let all = self.bar.length().unwrap_or(0);
+        line(&format!("{}  {done}/{all}{left}", self.bar.message()));
     }
 
     /// What stands beside the bar from now on.

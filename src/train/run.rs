@@ -16,7 +16,7 @@ use crate::dataset::cache::FeatureCache;
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::prepare::Prepared;
 use crate::exec::Device;
-use crate::metrics::{Measured, Predictions, Table, thresholds};
+use crate::metrics::{Measured, Predictions, Table, precisions, thresholds};
 use crate::model::checkpoint::{Checkpoint, Description, Training, Validation};
 use crate::model::parameters::shapes;
 use crate::model::preset::{ClassWeights, Preset, Trainable};
@@ -44,6 +44,7 @@ enum Purpose {
 /// What the validation clips said of a model.
 struct Verdict {
     thresholds: Vec<Option<f64>>,
+    precisions: Vec<Vec<(f64, f64)>>,
     validation: Validation,
 }
 
@@ -337,6 +338,7 @@ impl Run {
             let table = Table::new(&predictions.targets, &predictions.probabilities, moods.len())?;
             let verdict = Verdict {
                 thresholds: thresholds(table)?,
+                precisions: precisions(table)?,
                 validation: Validation {
                     epoch,
                     loss: line.validation_loss,
@@ -465,7 +467,8 @@ impl Run {
             seed: Some(self.config.seed),
             split: self.clips.split.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            thresholds: verdict.map(|verdict| verdict.thresholds),
+            thresholds: verdict.as_ref().map(|verdict| verdict.thresholds.clone()),
+            precisions: verdict.map(|verdict| verdict.precisions),
             training: Some(training),
             moods: None,
             source: None,

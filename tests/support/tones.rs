@@ -72,6 +72,7 @@ pub fn program(folder: &Path, arguments: &str) -> Command {
         .args(arguments.split_whitespace())
         .current_dir(folder)
         .env("MOODSHADER_CACHE", folder.join("cache"))
+        .env("MOODSHADER_STATE", folder.join("state"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -16,6 +16,7 @@ mod comments;
 mod content;
 mod flac;
 mod id3;
+pub mod log;
 mod mp4;
 mod ogg;
 mod replacement;
@@ -52,6 +53,17 @@ impl Change {
     pub fn is_needed(&self) -> bool {
         self.before != self.after
     }
+}
+
+/// The moods that the file at `path` names.
+///
+/// # Errors
+/// The file cannot be read or taken apart, or may not be written: who asks wants to.
+pub fn moods(path: &Path) -> Result<Vec<String>> {
+    let path = path.canonicalize().map_err(|error| Error::io("open", path, &error))?;
+    let file = open(&path)?;
+    let (format, start, content) = begun(&path, &file)?;
+    parse(format, &content, start).map(|old| old.moods()).map_err(|error| refused(&path, error))
 }
 
 /// What [`write`] would do to the file at `path`; nothing is written.
@@ -95,21 +107,28 @@ fn open(path: &Path) -> Result<File> {
     opened.map_err(|error| Error::io("write", path, &error))
 }
 
+/// What the file is, where that begins in it, and its bytes.
+fn begun<'a>(path: &Path, file: &'a File) -> Result<(Format, u64, Content<'a>)> {
+    let (format, start) = sniff(path)?.ok_or_else(|| {
+        Error::input(format!("{} does not begin like an audio file", path.display()))
+    })?;
+    let content = Content::of(file).map_err(|error| Error::io("read", path, &error))?;
+    Ok((format, start, content))
+}
+
+fn refused(path: &Path, error: Error) -> Error {
+    let error = error.context("its tag cannot be written").context(path.display());
+    error.followed_by("the file is as it was")
+}
+
 /// What naming `moods` changes, and what the file would be if that is needed.
 fn plan<'a>(
     path: &Path,
     file: &'a File,
     moods: &[String],
 ) -> Result<(Change, Option<Content<'a>>)> {
-    let (format, start) = sniff(path)?.ok_or_else(|| {
-        Error::input(format!("{} does not begin like an audio file", path.display()))
-    })?;
-    let refused = |error: Error| {
-        let error = error.context("its tag cannot be written").context(path.display());
-        error.followed_by("the file is as it was")
-    };
-    let before = Content::of(file).map_err(|error| Error::io("read", path, &error))?;
-    let old = parse(format, &before, start).map_err(refused)?;
+    let (format, start, before) = begun(path, file)?;
+    let old = parse(format, &before, start).map_err(|error| refused(path, error))?;
     let change = Change { field: old.field(), before: old.moods(), after: moods.to_vec() };
     if !change.is_needed() {
         return Ok((change, None));
@@ -123,7 +142,7 @@ fn plan<'a>(
             false => Err(Error::input("another part of it would change")),
         }
     };
-    let after = edit().map_err(refused)?;
+    let after = edit().map_err(|error| refused(path, error))?;
     replacement::check(path, file).map_err(|error| kept(path, &error))?;
     Ok((change, Some(after)))
 }

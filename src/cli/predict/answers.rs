@@ -1,0 +1,203 @@
+//! What becomes of the answers of a model: they are printed, put into playlists and written into tags.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use super::playlists::Playlists;
+use super::results::Results;
+use super::tagging::Tagging;
+use super::{Format, Predict};
+use crate::files::path_text;
+use crate::model::checkpoint::Description;
+use crate::output;
+use crate::predict::library::{Library, Outcome, unfinished};
+use crate::predict::{Choice, Prediction};
+use crate::report::{Bar, Progress, audio_files, clock};
+use crate::{Error, Result};
+
+/// Of one scan.
+pub struct Answers<'a> {
+    command: &'a Predict,
+    progress: &'a Progress,
+    choice: Choice,
+    results: Results<'a>,
+    playlists: Option<Playlists>,
+    tagging: Option<Tagging<'a>>,
+    bar: Option<Bar>,
+    /// Files that are done, and the length of their music in seconds.
+    done: usize,
+    seconds: f64,
+    /// Files and paths that were asked for.
+    asked: usize,
+    /// Those that failed, in order.
+    pub failed: Vec<Error>,
+    unfinished: Vec<PathBuf>,
+}
+
+impl<'a> Answers<'a> {
+    /// What would go wrong after hours is found before.
+    ///
+    /// # Errors
+    /// A playlist or the log of tags cannot be written.
+    pub fn new(
+        command: &'a Predict,
+        progress: &'a Progress,
+        description: &Description,
+        choice: Choice,
+    ) -> Result<Self> {
+        let playlists = Playlists::new(command, &choice, description)?;
+        let tagging = match command.write_tags {
+            true => Some(Tagging::new(progress, command.dry_run, command.replace_existing)?),
+            false => None,
+        };
+        Ok(Self {
+            command,
+            progress,
+            choice,
+            results: Results::new(command, progress, description),
+            playlists: Some(playlists),
+            tagging,
+            bar: None,
+            done: 0,
+            seconds: 0.0,
+            asked: 0,
+            failed: Vec::new(),
+            unfinished: Vec::new(),
+        })
+    }
+
+    /// What comes once, before all files.
+    pub fn begin(&mut self, files: usize) -> Result<()> {
+        self.asked = files + self.failed.len();
+        self.results.begin()?;
+        // JSON stops in mid-line until it is complete, and a bar would be drawn over that.
+        let in_the_way = self.command.format == Format::Json && std::io::stdout().is_terminal();
+        let bars = if in_the_way { Progress::new(true) } else { self.progress.clone() };
+        self.bar = Some(bars.bar("predicting", files));
+        Ok(())
+    }
+
+    /// Takes what becomes of a file.
+    pub fn take(
+        &mut self,
+        library: &mut Library,
+        file: usize,
+        path: &Path,
+        outcome: Outcome,
+    ) -> Result<()> {
+        if output::failure().is_some() {
+            return Err(Error::stopped("standard output takes no more results"));
+        }
+        match outcome {
+            Outcome::Heard(prediction) => self.heard(library, file, path, &prediction)?,
+            Outcome::Failed(error) => self.failed.push(error),
+            Outcome::Unfinished => self.unfinished.push(path.to_owned()),
+        }
+        self.done += 1;
+        if let Some(bar) = &self.bar {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            bar.message(format!("{} of music, {}", clock(self.seconds), shortened(&name)));
+            bar.at_work(self.done, library.work());
+        }
+        Ok(())
+    }
+
+    fn heard(
+        &mut self,
+        library: &mut Library,
+        file: usize,
+        path: &Path,
+        prediction: &Prediction,
+    ) -> Result<()> {
+        let moods = self.choice.moods_of(prediction);
+        self.results.take(path, prediction, &moods, &self.choice)?;
+        self.seconds += prediction.duration;
+        if !prediction.silent
+            && let Some(playlists) = &mut self.playlists
+        {
+            playlists.take(path, prediction, &self.choice, || library.credits(file));
+        }
+        let Some(tagging) = &mut self.tagging else { return Ok(()) };
+        let reason = match (prediction.silent, prediction.padded) {
+            (true, _) => "is silent and would get no tag",
+            (_, true) => "is shorter than a clip and would get no tag",
+            _ if moods.is_empty() => "no mood reaches its threshold: no tag",
+            _ => {
+                match tagging.tag(path, &moods) {
+                    Ok(true) => library.was_tagged(file),
+                    Ok(false) => {}
+                    Err(error) => self.failed.push(error),
+                }
+                return Ok(());
+            }
+        };
+        if self.command.dry_run {
+            self.progress.always(&format!("{}: {reason}", path_text(path)));
+        }
+        Ok(())
+    }
+
+    /// What comes once, after all files.
+    ///
+    /// # Errors
+    /// A playlist cannot be written.
+    pub fn end(&mut self) -> Result<()> {
+        self.bar = None;
+        self.results.end();
+        if let Some(playlists) = self.playlists.take() {
+            self.failed.extend(playlists.write(self.progress)?);
+        }
+        Ok(())
+    }
+
+    /// What was seen on the way.
+    pub fn notes(&self) {
+        self.results.notes();
+        if let Some(tagging) = &self.tagging {
+            tagging.notes();
+        }
+        if !self.command.strict {
+            let warn =
+                |path: &PathBuf| self.progress.note(&format!("warning: {}", unfinished(path)));
+            self.unfinished.iter().for_each(warn);
+        }
+    }
+
+    /// What is wrong, once all is done that can be; there are so many files.
+    ///
+    /// # Errors
+    /// Something is.
+    pub fn problems(mut self, files: usize, stopped: bool) -> Result<()> {
+        if self.command.strict {
+            self.failed.extend(self.unfinished.iter().map(|path| unfinished(path)));
+        }
+        let mut problems = Vec::new();
+        if !self.failed.is_empty() {
+            let mut text = format!("{} of {} files failed:", self.failed.len(), self.asked);
+            for error in &self.failed {
+                text.push_str(&format!("\n  {error}"));
+            }
+            problems.push(text);
+        }
+        if stopped && self.done < files {
+            problems.push(format!(
+                "stopped: {} not predicted; the same command goes on with them",
+                audio_files(files - self.done)
+            ));
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Error::failure(problems.join("\n"))),
+        }
+    }
+}
+
+/// Letters of a file's name that stand beside a bar.
+const SHOWN: usize = 30;
+
+fn shortened(name: &str) -> String {
+    match name.chars().count() > SHOWN {
+        true => name.chars().take(SHOWN - 1).chain(['…']).collect(),
+        false => name.to_owned(),
+    }
+}

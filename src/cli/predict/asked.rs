@@ -1,0 +1,103 @@
+//! The files that `predict` is asked about.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::Predict;
+use crate::audio::{Found, find_audio};
+use crate::files::names_note;
+use crate::predict::playlist;
+use crate::{Error, Result};
+
+/// What the paths mean.
+#[derive(Default)]
+pub struct Asked {
+    found: Found,
+    /// Folders among the paths.
+    pub folders: Vec<PathBuf>,
+    /// Folders inside them that cannot be listed.
+    pub unlisted: Vec<PathBuf>,
+    failed: Vec<Error>,
+}
+
+impl Asked {
+    /// # Errors
+    /// There is no audio file at all; the list of files cannot be read.
+    pub fn by(command: &Predict) -> Result<Self> {
+        let mut asked = Self::default();
+        for path in paths(command)? {
+            if playlist::is_playlist(&path) {
+                match playlist::read(&path) {
+                    Ok(listed) => listed.iter().for_each(|path| asked.add(path)),
+                    Err(error) => asked.failed.push(error),
+                }
+            } else {
+                asked.add(&path);
+            }
+        }
+        asked.found.drop_repeated();
+        for (folder, error) in asked.found.unlisted.drain(..) {
+            asked.unlisted.push(folder);
+            asked.failed.push(error);
+        }
+        if asked.found.files.is_empty() {
+            let nothing = || Error::input("the playlist names no file");
+            return Err(asked.failed.pop().unwrap_or_else(nothing));
+        }
+        Ok(asked)
+    }
+
+    fn add(&mut self, path: &Path) {
+        match find_audio(&[path.to_owned()]) {
+            Ok(found) => {
+                self.found.extend(found);
+                if path.is_dir() {
+                    self.folders.push(path.to_owned());
+                }
+            }
+            Err(error) => self.failed.push(error),
+        }
+    }
+
+    /// The files, each once.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.found.files
+    }
+
+    /// What was passed over, and names that are not text.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        self.found.notes().chain(names_note(&self.found.files))
+    }
+
+    /// What is wrong with paths that mean nothing and with folders that cannot be listed; `strict` counts
+    /// files whose kind is not read as well.
+    pub fn failed(&mut self, strict: bool) -> Vec<Error> {
+        let mut failed = std::mem::take(&mut self.failed);
+        if strict {
+            let unread = |path: &PathBuf| {
+                Error::input(format!("{} holds no audio that is read", path.display()))
+            };
+            failed.extend(self.found.passed_over.iter().map(unread));
+        }
+        failed
+    }
+}
+
+/// The paths of the command line, then those of --files-from.
+fn paths(command: &Predict) -> Result<Vec<PathBuf>> {
+    let mut paths = command.paths.clone();
+    if let Some(list) = &command.files_from {
+        let mut bytes = Vec::new();
+        match list.as_os_str() == "-" {
+            true => std::io::stdin().read_to_end(&mut bytes),
+            false => std::fs::File::open(list).and_then(|mut file| file.read_to_end(&mut bytes)),
+        }
+        .map_err(|error| Error::io("read", list, &error))?;
+        let end = if bytes.contains(&0) { 0 } else { b'\n' };
+        paths.extend(playlist::paths_in(&bytes, end));
+        if paths.is_empty() {
+            return Err(Error::input(format!("{} names no file", list.display())));
+        }
+    }
+    Ok(paths)
+}

@@ -1,0 +1,442 @@
+//! What a model has said of the files of a library, kept so that the next scan hears only what is new.
+//!
+//! One SQLite database for each model and number of clips that it hears, `library/NAME-HASH.sqlite` in the
+//! cache folder. SQLite, because several scans may write at once, a kill or a power cut must leave every
+//! complete row, and any program can read it:
+//!
+//! ```sh
+//! sqlite3 musicnn-msd-….sqlite 'SELECT path, size, duration FROM songs'
+//! ```
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use blake3::Hash;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+
+use super::prediction::{Heard, Prediction};
+use crate::audio::Credits;
+use crate::dataset::cache::default_root;
+use crate::files::path_of;
+use crate::{Error, Result};
+
+/// Part of every database's name: to be raised when a row's meaning changes, or what is heard of a file.
+const FORMAT: u32 = 1;
+
+/// As long as another scan writes, this one waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two commits, each of which waits for the disk.
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
+
+/// Blocks of a file that tell it from others, and their size.
+const BLOCKS: u64 = 3;
+const BLOCK: u64 = 64 << 10;
+
+/// The size of a file and when it was changed, by which a change is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Bytes.
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    modified: i64,
+}
+
+impl State {
+    /// Of the file at `path`, or where its link leads.
+    ///
+    /// # Errors
+    /// There is no file, or its folder may not be read.
+    pub fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = path.metadata()?;
+        let since = |time: SystemTime| match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_nanos() as i64,
+            Err(before) => -(before.duration().as_nanos() as i64),
+        };
+        Ok(Self { size: metadata.len(), modified: since(metadata.modified()?) })
+    }
+
+    /// How long ago the file was changed; nothing where its clock is ahead of this one.
+    pub fn age(self) -> Option<Duration> {
+        let changed = UNIX_EPOCH + Duration::from_nanos(u64::try_from(self.modified).ok()?);
+        changed.elapsed().ok()
+    }
+}
+
+/// A hash of a file's size and of three blocks of 64 KiB of it: the first, the middle one and the last. It
+/// tells a moved file in a moment, where reading all of it would take as long as hearing it.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn fingerprint(path: &Path) -> std::io::Result<Hash> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&size.to_le_bytes());
+    let last = size.saturating_sub(BLOCK);
+    for block in 0..BLOCKS {
+        file.seek(SeekFrom::Start(last * block / (BLOCKS - 1)))?;
+        let mut bytes = Vec::with_capacity(BLOCK as usize);
+        (&mut file).take(BLOCK).read_to_end(&mut bytes)?;
+        hasher.update(&bytes);
+    }
+    Ok(hasher.finalize())
+}
+
+/// A file that was heard.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// As it was then.
+    pub state: State,
+    /// Of that.
+    pub fingerprint: Hash,
+    /// [`Device::identity`](crate::exec::Device::identity) of what computed what was said of it.
+    pub device: String,
+}
+
+/// A row that is not committed yet.
+struct Waiting {
+    path: Vec<u8>,
+    known: Known,
+    credits: Credits,
+    prediction: Prediction,
+}
+
+/// The index of one model.
+pub struct Index {
+    connection: Connection,
+    path: PathBuf,
+    /// Names of the model's outputs.
+    labels: Arc<[String]>,
+    clip_seconds: f64,
+    waiting: Vec<Waiting>,
+    committed: Instant,
+}
+
+/// The folder of all indexes.
+///
+/// # Errors
+/// As [`default_root`].
+pub fn folder() -> Result<PathBuf> {
+    Ok(default_root()?.join("library"))
+}
+
+impl Index {
+    /// Opens the index of what `listener` names: any text that states the model and how it listens. `name`
+    /// is for people. A database that a disk has garbled is set aside.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn open(
+        name: &str,
+        listener: &str,
+        labels: &Arc<[String]>,
+        clip_seconds: f64,
+    ) -> Result<Self> {
+        let folder = folder()?;
+        std::fs::create_dir_all(&folder).map_err(|error| Error::io("make", &folder, &error))?;
+        let hash = blake3::hash(format!("{FORMAT} {listener}").as_bytes()).to_hex();
+        let path = folder.join(format!("{name}-{}.sqlite", &hash[..16]));
+        let connection = match connect(&path) {
+            Err(error) if is_garbled(&error) => {
+                let aside = path.with_extension("broken");
+                std::fs::rename(&path, &aside).map_err(|error| Error::io("move", &path, &error))?;
+                connect(&path)
+            }
+            other => other,
+        };
+        let connection = connection.map_err(|error| failed(&path, &error))?;
+        let (labels, waiting) = (Arc::clone(labels), Vec::new());
+        Ok(Self { connection, path, labels, clip_seconds, waiting, committed: Instant::now() })
+    }
+
+    fn told<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
+        result.map_err(|error| failed(&self.path, &error))
+    }
+
+    /// What is known of the file at `path`, which has no links in it.
+    ///
+    /// # Errors
+    /// The database cannot be read; so of all that follow.
+    pub fn known(&self, path: &Path) -> Result<Option<Known>> {
+        let query = "SELECT size, modified, fingerprint, device FROM songs WHERE path = ?";
+        self.told(
+            self.connection
+                .prepare_cached(query)
+                .and_then(|mut query| query.query_row([bytes(path)], known_of).optional()),
+        )
+    }
+
+    /// Whether any file of this size is known: only then can a new one be an old one that was moved.
+    pub fn has_size(&self, size: u64) -> Result<bool> {
+        let query = "SELECT EXISTS (SELECT 1 FROM songs WHERE size = ?)";
+        self.told(
+            self.connection
+                .prepare_cached(query)
+                .and_then(|mut query| query.query_row([size as i64], |row| row.get(0))),
+        )
+    }
+
+    /// Paths at which the same file was heard.
+    pub fn same(&self, fingerprint: Hash) -> Result<Vec<(PathBuf, Known)>> {
+        let query =
+            "SELECT size, modified, fingerprint, device, path FROM songs WHERE fingerprint = ?";
+        self.told(self.connection.prepare_cached(query).and_then(|mut query| {
+            let rows = query.query_map([fingerprint.as_bytes()], |row| {
+                Ok((path_of(row.get_ref(4)?.as_blob()?), known_of(row)?))
+            })?;
+            rows.collect()
+        }))
+    }
+
+    /// What was said of the file at `path`: bit for bit what the model gave. Clip by clip only where
+    /// `timeline` asks for it.
+    pub fn prediction(&self, path: &Path, timeline: bool) -> Result<Option<Prediction>> {
+        let query = match timeline {
+            true => {
+                "SELECT duration, marks, probabilities, embedding, clips FROM songs WHERE path = ?"
+            }
+            false => "SELECT duration, marks, probabilities, embedding FROM songs WHERE path = ?",
+        };
+        let read = |row: &Row<'_>| {
+            let (duration, marks): (f64, u8) = (row.get(0)?, row.get(1)?);
+            let whole = Heard { probabilities: numbers(row, 2)?, embedding: numbers(row, 3)? };
+            let clips =
+                if timeline { clips_of(&numbers(row, 4)?, self.labels.len()) } else { Vec::new() };
+            let [truncated, damaged, silent] = [1, 2, 4].map(|mark| marks & mark != 0);
+            let of_clips = Prediction::of_clips(&self.labels, clips, self.clip_seconds, duration);
+            let prediction = of_clips.with_whole(&self.labels, whole);
+            Ok(Prediction { truncated, damaged, silent, ..prediction })
+        };
+        self.told(
+            self.connection
+                .prepare_cached(query)
+                .and_then(|mut query| query.query_row([bytes(path)], read).optional()),
+        )
+    }
+
+    /// Performer and title of the file at `path`, as its tags name them.
+    pub fn credits(&self, path: &Path) -> Result<Option<Credits>> {
+        let query = "SELECT performer, title FROM songs WHERE path = ?";
+        self.told(self.connection.prepare_cached(query).and_then(|mut query| {
+            let read = |row: &Row<'_>| {
+                let (performer, title) = (row.get(0)?, row.get(1)?);
+                Ok(Credits { performer, title, ..Credits::default() })
+            };
+            query.query_row([bytes(path)], read).optional()
+        }))
+    }
+
+    /// Keeps what was said of the file at `path`. It is on the disk half a second later, or with
+    /// [`Self::commit`].
+    pub fn put(
+        &mut self,
+        path: &Path,
+        known: Known,
+        credits: Credits,
+        prediction: &Prediction,
+    ) -> Result<()> {
+        let (path, prediction) = (bytes(path).to_vec(), prediction.clone());
+        self.waiting.push(Waiting { path, known, credits, prediction });
+        match self.committed.elapsed() > COMMIT_EVERY {
+            true => self.commit(),
+            false => Ok(()),
+        }
+    }
+
+    /// Brings everything to the disk.
+    pub fn commit(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.committed = Instant::now();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let path = &self.path;
+        let mut write = || {
+            let change = self.connection.transaction()?;
+            for row in &waiting {
+                let Known { state, fingerprint, device } = &row.known;
+                let Prediction { duration, truncated, damaged, silent, embedding, .. } =
+                    &row.prediction;
+                let marks = u8::from(*truncated) + 2 * u8::from(*damaged) + 4 * u8::from(*silent);
+                change
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO songs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    )?
+                    .execute(params![
+                        row.path,
+                        state.size as i64,
+                        state.modified,
+                        fingerprint.as_bytes(),
+                        device,
+                        row.credits.performer,
+                        row.credits.title,
+                        duration,
+                        marks,
+                        bytemuck::cast_slice::<f32, u8>(row.prediction.moods.probabilities()),
+                        bytemuck::cast_slice::<f32, u8>(embedding),
+                        bytemuck::cast_slice::<f32, u8>(&clips_to(
+                            &row.prediction,
+                            self.clip_seconds
+                        )),
+                    ])?;
+            }
+            change.commit()
+        };
+        write().map_err(|error| failed(path, &error))
+    }
+
+    /// The file heard at the path `from` is, as `state` says, at `to` now, or there as well.
+    pub fn move_or_copy(&mut self, from: &Path, to: &Path, state: State) -> Result<()> {
+        let done = match is_gone(from) {
+            true => self.connection.execute(
+                "UPDATE OR REPLACE songs SET path = ?, modified = ? WHERE path = ?",
+                params![bytes(to), state.modified, bytes(from)],
+            ),
+            false => self.connection.execute(
+                "INSERT OR REPLACE INTO songs SELECT ?, size, ?, fingerprint, device, performer, \
+                 title, duration, marks, probabilities, embedding, clips FROM songs WHERE path = ?",
+                params![bytes(to), state.modified, bytes(from)],
+            ),
+        };
+        self.told(done).map(|_| ())
+    }
+
+    /// The file at `path` has changed in nothing that can be heard.
+    pub fn follow(&mut self, path: &Path, state: State, fingerprint: Hash) -> Result<()> {
+        let changed = self.connection.execute(
+            "UPDATE songs SET size = ?, modified = ?, fingerprint = ? WHERE path = ?",
+            params![state.size as i64, state.modified, fingerprint.as_bytes(), bytes(path)],
+        );
+        self.told(changed).map(|_| ())
+    }
+
+    /// Forgets the files in `folder` that are not among `there` and are no longer on the disk. Returns how
+    /// many. What lies in one of `unlisted` cannot be seen, and stays.
+    pub fn forget_gone(
+        &mut self,
+        folder: &Path,
+        there: &HashSet<PathBuf>,
+        unlisted: &[PathBuf],
+    ) -> Result<usize> {
+        let mut first = bytes(folder).to_vec();
+        if first.last() != Some(&SEPARATOR) {
+            first.push(SEPARATOR);
+        }
+        let mut behind = first.clone();
+        *behind.last_mut().expect("a separator") += 1;
+        let mut gone = Vec::new();
+        let query = "SELECT path FROM songs WHERE path >= ? AND path < ?";
+        let rows = self.connection.prepare_cached(query).and_then(|mut query| {
+            let rows = query.query_map(params![first, behind], |row| row.get::<_, Vec<u8>>(0))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        });
+        for row in self.told(rows)? {
+            let path = path_of(&row);
+            let hidden = unlisted.iter().any(|folder| path.starts_with(folder));
+            if !there.contains(&path) && !hidden && is_gone(&path) {
+                gone.push(row);
+            }
+        }
+        let mut forget = || {
+            let change = self.connection.transaction()?;
+            for path in &gone {
+                change.prepare_cached("DELETE FROM songs WHERE path = ?")?.execute([path])?;
+            }
+            change.commit()
+        };
+        let forgotten = forget();
+        self.told(forgotten)?;
+        Ok(gone.len())
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        // What cannot be kept is heard again.
+        let _ = self.commit();
+    }
+}
+
+#[cfg(windows)]
+const SEPARATOR: u8 = b'\\';
+#[cfg(not(windows))]
+const SEPARATOR: u8 = b'/';
+
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
+}
+
+/// Whether there is nothing at `path`.
+pub fn is_gone(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    // Readers and a writer do not wait for each other. Where a file system cannot do it, they do.
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS songs (
+            path BLOB PRIMARY KEY,
+            size INTEGER NOT NULL,
+            modified INTEGER NOT NULL,  -- nanoseconds since 1970
+            fingerprint BLOB NOT NULL,
+            device TEXT NOT NULL,
+            performer TEXT,
+            title TEXT,
+            duration REAL NOT NULL,     -- seconds
+            marks INTEGER NOT NULL,     -- 1 cut short, 2 damaged, 4 silent
+            probabilities BLOB NOT NULL, -- float32 of each label
+            embedding BLOB NOT NULL,    -- float32
+            clips BLOB NOT NULL         -- float32: of each clip its place, then its probabilities
+        );
+        CREATE INDEX IF NOT EXISTS by_size ON songs (size);
+        CREATE INDEX IF NOT EXISTS by_fingerprint ON songs (fingerprint);",
+    )?;
+    Ok(connection)
+}
+
+fn is_garbled(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+}
+
+fn failed(path: &Path, error: &rusqlite::Error) -> Error {
+    Error::failure(format!("the index {} cannot be used ({error})", path.display()))
+}
+
+fn known_of(row: &Row<'_>) -> rusqlite::Result<Known> {
+    Ok(Known {
+        state: State { size: row.get::<_, i64>(0)? as u64, modified: row.get(1)? },
+        fingerprint: Hash::from_bytes(row.get(2)?),
+        device: row.get(3)?,
+    })
+}
+
+fn numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<f32>> {
+    Ok(bytemuck::pod_collect_to_vec(row.get_ref(column)?.as_blob()?))
+}
+
+/// Every clip's place, then its probabilities.
+fn clips_to(prediction: &Prediction, clip_seconds: f64) -> Vec<f32> {
+    let clips = prediction.timeline.iter().flat_map(|span| {
+        let place = (span.start / clip_seconds).round() as f32;
+        std::iter::once(place).chain(span.moods.probabilities().iter().copied())
+    });
+    clips.collect()
+}
+
+fn clips_of(numbers: &[f32], labels: usize) -> Vec<(usize, Heard)> {
+    let clips = numbers.chunks_exact(labels + 1).map(|clip| {
+        let heard = Heard { probabilities: clip[1..].to_vec(), embedding: Vec::new() };
+        (clip[0] as usize, heard)
+    });
+    clips.collect()
+}

@@ -1,0 +1,233 @@
+//! What was written into tags, kept so that it can be taken back, and so that moods of this program can be
+//! told from those of others.
+//!
+//! A log is a CSV file with the columns `path,field,before,after,own`: the file, the field's name in it, the
+//! moods that it named, those that it names now, and which of these are this program's. Several moods are
+//! joined by `|`; a `|` or `\` inside one has a `\` before it. A line is on the disk before the file is
+//! changed, so that a kill leaves no change without one.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use etcetera::BaseStrategy;
+use serde::{Deserialize, Serialize};
+
+use super::Change;
+use crate::files::{path_from_text, path_text};
+use crate::{Error, Result};
+
+/// The environment variable that names the folder of the logs.
+pub const STATE_VARIABLE: &str = "MOODSHADER_STATE";
+
+/// The folder of the logs: `MOODSHADER_STATE`, else `moodshader` in the platform's folder for what programs
+/// remember (`~/.local/state` on Linux). It need not exist yet.
+///
+/// # Errors
+/// `MOODSHADER_STATE` is not set and the platform's folder is unknown (no home folder).
+pub fn folder() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os(STATE_VARIABLE).filter(|value| !value.is_empty()) {
+        return Ok(folder.into());
+    }
+    let platform = etcetera::base_strategy::choose_native_strategy().map_err(|error| {
+        Error::input(format!(
+            "there is no place for the log of tags ({error}); set {STATE_VARIABLE} to a folder"
+        ))
+    })?;
+    let folder = platform.state_dir().unwrap_or_else(|| platform.data_dir());
+    Ok(folder.join("moodshader"))
+}
+
+/// A line of a log.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    path: String,
+    field: String,
+    before: String,
+    after: String,
+    own: String,
+}
+
+/// A change that was written, or was about to be when the program was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// The file, without links.
+    pub path: PathBuf,
+    /// The moods that it named.
+    pub before: Vec<String>,
+    /// The moods that it named afterwards.
+    pub after: Vec<String>,
+}
+
+/// A log that is being written. It has no file until there is something to write.
+pub struct Log {
+    folder: PathBuf,
+    open: Option<(PathBuf, csv::Writer<File>)>,
+    lines: usize,
+}
+
+impl Log {
+    /// A log in [`folder`], which is made.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written.
+    pub fn new() -> Result<Self> {
+        let folder = folder()?;
+        let advice = format!("set {STATE_VARIABLE} to a folder that can be written");
+        fs::create_dir_all(&folder)
+            .map_err(|error| Error::io("make", &folder, &error).followed_by(&advice))?;
+        let probe = folder.join(format!(".tags-{}", std::process::id()));
+        fs::write(&probe, b"")
+            .map_err(|error| Error::io("write in", &folder, &error).followed_by(&advice))?;
+        let _ = fs::remove_file(&probe);
+        Ok(Self { folder, open: None, lines: 0 })
+    }
+
+    /// Where it lies, once something is in it.
+    pub fn path(&self) -> Option<&Path> {
+        self.open.as_ref().map(|(path, _)| &**path)
+    }
+
+    /// Changes in it.
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+
+    /// Notes a change of the file at `path` that is about to be written; `own` of the moods afterwards are
+    /// this program's.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn note(&mut self, path: &Path, change: &Change, own: &[String]) -> Result<()> {
+        if self.open.is_none() {
+            self.open = Some(self.begin()?);
+        }
+        let (log, writer) = self.open.as_mut().expect("just opened");
+        let real = path.canonicalize().map_err(|error| Error::io("find", path, &error))?;
+        let line = Line {
+            path: path_text(&real),
+            field: change.field.to_owned(),
+            before: joined(&change.before),
+            after: joined(&change.after),
+            own: joined(own),
+        };
+        let written = writer
+            .serialize(line)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writer.flush())
+            .and_then(|()| writer.get_ref().sync_data());
+        written.map_err(|error| Error::io("write the log", log, &error))?;
+        self.lines += 1;
+        Ok(())
+    }
+
+    /// A new file, named by the time in UTC.
+    fn begin(&self) -> Result<(PathBuf, csv::Writer<File>)> {
+        let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let time = time.replace([':', '-'], "");
+        let mut number = 1;
+        loop {
+            let more = if number == 1 { String::new() } else { format!("-{number}") };
+            let path = self.folder.join(format!("tags-{time}{more}.csv"));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok((path, csv::Writer::from_writer(file))),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(Error::io("write the log", &path, &error)),
+            }
+        }
+    }
+}
+
+/// The changes in the log at `path`, in their order. The name of one in [`folder`] will do. A last line that a
+/// kill has cut off is passed over: its file was not changed yet.
+///
+/// # Errors
+/// It cannot be read, or is no such log.
+pub fn read(path: &Path) -> Result<Vec<Logged>> {
+    let in_folder = || folder().map(|folder| folder.join(path));
+    let path = match path.exists() {
+        true => path.to_owned(),
+        false => in_folder()?,
+    };
+    let lines = lines_of(&path)?;
+    Ok(lines
+        .into_iter()
+        .map(|line| Logged {
+            path: path_from_text(&line.path).into_owned(),
+            before: split(&line.before),
+            after: split(&line.after),
+        })
+        .collect())
+}
+
+/// The moods that this program has ever written into each file, by all logs.
+///
+/// # Errors
+/// A log cannot be read.
+pub fn own_moods() -> Result<HashMap<PathBuf, BTreeSet<String>>> {
+    let mut own: HashMap<PathBuf, BTreeSet<String>> = HashMap::new();
+    let Ok(entries) = fs::read_dir(folder()?) else { return Ok(own) };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !(name.starts_with("tags-") && name.ends_with(".csv")) {
+            continue;
+        }
+        for line in lines_of(&entry.path())? {
+            own.entry(path_from_text(&line.path).into_owned())
+                .or_default()
+                .extend(split(&line.own));
+        }
+    }
+    Ok(own)
+}
+
+fn lines_of(path: &Path) -> Result<Vec<Line>> {
+    let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    // What a kill has cut off has no end.
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    csv::Reader::from_reader(&bytes[..whole]).deserialize().collect::<Result<_, _>>().map_err(
+        |error| {
+            Error::input(format!(
+                "{} is no log of tags that moodshader has written ({error}); --undo takes a \
+                 tags-….csv",
+                path.display()
+            ))
+        },
+    )
+}
+
+fn joined(moods: &[String]) -> String {
+    let escaped = moods.iter().map(|mood| mood.replace('\\', r"\\").replace('|', r"\|"));
+    escaped.collect::<Vec<_>>().join("|")
+}
+
+fn split(text: &str) -> Vec<String> {
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let mut moods = vec![String::new()];
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '|' => moods.push(String::new()),
+            '\\' => moods.last_mut().expect("one at least").extend(letters.next()),
+            other => moods.last_mut().expect("one at least").push(other),
+        }
+    }
+    moods
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{joined, split};
+
+    #[test]
+    fn moods_of_any_letters_come_back() {
+        for moods in [&[][..], &["dark"], &["a|b", r"c\", "d\ne"], &["", "x"]] {
+            let moods: Vec<String> = moods.iter().map(|&mood| mood.to_owned()).collect();
+            assert_eq!(split(&joined(&moods)), moods);
+        }
+    }
+}

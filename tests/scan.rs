@@ -1,0 +1,267 @@
+//! A library that is scanned again and again: what is known is not heard twice, whatever happens to files,
+//! scans and the index.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+#[path = "support/trained.rs"]
+mod trained;
+use trained::tones::program;
+use trained::{Trained, wav};
+
+/// Samples of a clip of the model.
+const CLIP: usize = 22_050;
+const FILES: usize = 6;
+
+/// A library of its own, with its own cache, and the model that others have trained.
+struct Library {
+    folder: TempDir,
+}
+
+static TRAINED: std::sync::LazyLock<Trained> = std::sync::LazyLock::new(Trained::new);
+
+impl Library {
+    fn new() -> Self {
+        let library = Self { folder: TempDir::new().unwrap() };
+        fs::create_dir_all(library.path("music/deep")).unwrap();
+        for file in 0..FILES {
+            let name = if file < 4 { format!("{file}.wav") } else { format!("deep/{file}.wav") };
+            wav(&library.path("music").join(name), 0.05 * (1 + file % 3) as f32, CLIP + 100 * file);
+        }
+        // Old enough that nobody writes them.
+        let all = ["0.wav", "1.wav", "2.wav", "3.wav", "deep/4.wav", "deep/5.wav"];
+        all.iter().for_each(|file| age(&library.path("music").join(file)));
+        library
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &str) -> std::process::Command {
+        let model = TRAINED.path("run/best.safetensors");
+        program(self.folder.path(), &format!("predict --model {} {arguments}", model.display()))
+    }
+
+    /// Exit status, standard output, standard error.
+    fn run(&self, arguments: &str) -> (i32, String, String) {
+        let output = self.command(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Scans the library: what it prints as JSON, and how it compares with the last scan.
+    fn scan(&self, more: &str) -> (String, String) {
+        let (code, out, err) = self.run(&format!("music --format json {more}"));
+        assert_eq!(code, 0, "{err}");
+        (out, compared(&err))
+    }
+}
+
+/// The line "… new, … changed, …".
+fn compared(err: &str) -> String {
+    let line = err.lines().find(|line| line.contains(" new, ")).unwrap_or_else(|| panic!("{err}"));
+    line.to_owned()
+}
+
+/// Sets the time of change back by an hour.
+fn age(file: &Path) {
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    fs::File::options().append(true).open(file).unwrap().set_modified(hour_ago).unwrap();
+}
+
+fn json(text: &str) -> Vec<Value> {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_second_scan_hears_nothing_and_says_the_same() {
+    let library = Library::new();
+    let (first, compared) = library.scan("");
+    assert_eq!(compared, "6 new, 0 changed, 0 gone, 0 unchanged, 0 failed");
+    let (second, compared) = library.scan("");
+    assert_eq!(compared, "0 new, 0 changed, 0 gone, 6 unchanged, 0 failed");
+    assert_eq!(first, second);
+    // With timelines, too; and heard again it is the same.
+    let (timeline, compared) = library.scan("--timeline");
+    assert!(compared.starts_with("0 new"), "{compared}");
+    let (again, compared) = library.scan("--timeline --again");
+    assert_eq!(compared, "6 new, 0 changed, 0 gone, 0 unchanged, 0 failed");
+    assert_eq!(timeline, again);
+    // A device that is named answers itself, and other numbers of clips are other questions.
+    assert!(library.scan("--device cpu").1.starts_with("6 new"));
+    assert!(library.scan("--windows 1").1.starts_with("6 new"));
+}
+
+#[test]
+fn what_changes_moves_comes_and_goes_is_seen() {
+    let library = Library::new();
+    let (before, _) = library.scan("");
+    let at = |name: &str| library.path("music").join(name);
+    wav(&at("0.wav"), 0.15, 3 * CLIP);
+    age(&at("0.wav"));
+    fs::rename(at("1.wav"), at("deep/moved.wav")).unwrap();
+    fs::copy(at("2.wav"), at("copy.wav")).unwrap();
+    fs::remove_file(at("3.wav")).unwrap();
+    wav(&at("new.wav"), 0.1, 2 * CLIP);
+    age(&at("new.wav"));
+    // Its time alone changes.
+    age(&at("deep/4.wav"));
+    let (after, compared) = library.scan("");
+    assert_eq!(compared, "1 new, 1 changed, 1 gone, 3 unchanged, 2 moved or copied, 0 failed");
+    let (before, after) = (json(&before), json(&after));
+    let moods = |files: &[Value], path: &str| {
+        let file = files.iter().find(|file| file["path"] == format!("music/{path}"));
+        file.unwrap_or_else(|| panic!("{path}"))["moods"].clone()
+    };
+    assert_eq!(moods(&after, "deep/moved.wav"), moods(&before, "1.wav"));
+    assert_eq!(moods(&after, "copy.wav"), moods(&before, "2.wav"));
+    assert_ne!(moods(&after, "0.wav"), moods(&before, "0.wav"));
+    assert_eq!(library.scan("").1, "0 new, 0 changed, 0 gone, 7 unchanged, 0 failed");
+    // A part of the library alone forgets nothing of the rest.
+    let (_, _, err) = library.run("music/deep");
+    assert_eq!(self::compared(&err), "0 new, 0 changed, 0 gone, 3 unchanged, 0 failed");
+    assert_eq!(library.scan("").1, "0 new, 0 changed, 0 gone, 7 unchanged, 0 failed");
+}
+
+#[test]
+fn a_file_that_is_being_written_is_left_for_the_next_scan() {
+    let library = Library::new();
+    let growing = library.path("music/growing.wav");
+    wav(&growing, 0.1, 2 * CLIP);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (code, out, err) = std::thread::scope(|scope| {
+        let written = scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                use std::io::Write;
+                let mut file = fs::File::options().append(true).open(&growing).unwrap();
+                file.write_all(&[0; 64]).unwrap();
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let scanned = library.run("music --format json");
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        written.join().unwrap();
+        scanned
+    });
+    assert_eq!((code, json(&out).len()), (0, FILES), "{err}");
+    assert!(err.contains("growing.wav is being written by another program"), "{err}");
+    age(&growing);
+    assert_eq!(library.scan("").1, "1 new, 0 changed, 0 gone, 6 unchanged, 0 failed");
+}
+
+#[test]
+fn a_killed_scan_goes_on_where_it_was() {
+    let library = Library::new();
+    for file in 0..40 {
+        let path = library.path(&format!("music/more {file:02}.wav"));
+        wav(&path, 0.05 + 0.001 * file as f32, 6 * CLIP + 10 * file);
+        age(&path);
+    }
+    let unbroken = {
+        let other = Library { folder: TempDir::new().unwrap() };
+        let music = library.path("music");
+        let output = other.command(&format!("{} --format json", music.display())).output().unwrap();
+        json(&String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(unbroken.len(), FILES + 40);
+    let mut kept = 0;
+    for round in 0..4 {
+        let mut child =
+            library.command("music --format jsonl").stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(150 + 130 * round));
+        let _ = child.kill();
+        child.wait().unwrap();
+        kept = kept.max(round);
+    }
+    let (whole, _) = library.scan("");
+    let whole = json(&whole);
+    for (one, other) in whole.iter().zip(&unbroken) {
+        assert_eq!((&one["moods"], &one["duration"]), (&other["moods"], &other["duration"]));
+    }
+    assert_eq!(whole.len(), unbroken.len());
+    assert_eq!(library.scan("").1, "0 new, 0 changed, 0 gone, 46 unchanged, 0 failed");
+}
+
+#[test]
+fn two_scans_at_once_do_not_harm_each_other() {
+    let library = Library::new();
+    let start = || library.command("music --format json").spawn().unwrap();
+    let outputs = [start(), start()].map(|child| child.wait_with_output().unwrap());
+    assert!(outputs.iter().all(|output| output.status.success()));
+    assert_eq!(outputs[0].stdout, outputs[1].stdout);
+    let (third, compared) = library.scan("");
+    assert_eq!(compared, "0 new, 0 changed, 0 gone, 6 unchanged, 0 failed");
+    assert_eq!(third.as_bytes(), outputs[0].stdout);
+}
+
+#[test]
+fn an_index_that_cannot_be_used_stops_nothing() {
+    let library = Library::new();
+    let (first, _) = library.scan("");
+    let entry = |folder: &str| fs::read_dir(library.path(folder)).unwrap().next().unwrap().unwrap();
+    let index = entry("cache/library").path();
+    fs::write(&index, vec![7; 5000]).unwrap();
+    let (second, compared) = library.scan("");
+    assert!(compared.starts_with("6 new"), "{compared}");
+    assert_eq!(first, second);
+    assert!(library.scan("").1.starts_with("0 new"));
+    // There is no place for one.
+    fs::remove_dir_all(library.path("cache")).unwrap();
+    fs::write(library.path("cache"), "a file").unwrap();
+    let (code, out, err) = library.run("music --format json");
+    assert_eq!((code, out), (0, first), "{err}");
+    assert!(err.contains("warning: ") && err.contains("nothing is kept"), "{err}");
+}
+
+#[test]
+fn paths_come_from_lists_and_playlists() {
+    let library = Library::new();
+    let paths = |arguments: &str| -> Vec<String> {
+        let (code, out, err) = library.run(&format!("{arguments} --format jsonl"));
+        assert_eq!(code, 0, "{err}");
+        let file = |line: &str| serde_json::from_str::<Value>(line).unwrap()["path"].clone();
+        out.lines().map(|line| file(line).as_str().unwrap().to_owned()).collect()
+    };
+    fs::write(library.path("list.txt"), "music/1.wav\r\nmusic/deep\n\n").unwrap();
+    let listed = ["music/1.wav", "music/deep/4.wav", "music/deep/5.wav"];
+    assert_eq!(paths("--files-from list.txt"), listed);
+    fs::write(library.path("zeros"), "music/deep\0music/1.wav\0").unwrap();
+    assert_eq!(
+        paths("--files-from zeros"),
+        ["music/deep/4.wav", "music/deep/5.wav", "music/1.wav"]
+    );
+    let list = "\u{feff}#EXTM3U\n#EXTINF:1,One\n1.wav\nhttp://radio.example/stream\ndeep/5.wav\n";
+    fs::write(library.path("music/some.m3u8"), list).unwrap();
+    assert_eq!(paths("music/some.m3u8"), ["music/1.wav", "music/deep/5.wav"]);
+    let mut command = library.command("--files-from - --format jsonl");
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"music/2.wav\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn the_next_scan_of_many_files_takes_a_moment() {
+    let library = Library::new();
+    let source = fs::read(library.path("music/0.wav")).unwrap();
+    for file in 0..400_u32 {
+        let mut bytes = source.clone();
+        bytes.extend(file.to_le_bytes());
+        let path = library.path(&format!("music/deep/{file}.wav"));
+        fs::write(&path, bytes).unwrap();
+        age(&path);
+    }
+    let begun = Instant::now();
+    library.scan("");
+    let first = begun.elapsed();
+    let begun = Instant::now();
+    assert!(library.scan("").1.contains(" 404 unchanged"));
+    // Starting the program is most of it.
+    assert!(begun.elapsed() < first, "{:?} after {first:?}", begun.elapsed());
+}
