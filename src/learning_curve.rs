@@ -220,6 +220,7 @@ impl Curve {
             + &scrolling("Shares", &table.to_string());
         let lead = paragraph(&format!("In short: {}.", self.verdict()));
         let section = Section { id: "curve-section", title: "Curve".to_owned(), body };
-        Document { title: &title, lead: &lead, sections: &[section] }.to_string()
+        Document { title: &title, lead: &lead, sections: &[section], ..Document::default() }
+            .to_string()
     }
 }

@@ -25,7 +25,8 @@ impl Table {
         ];
         let names: Vec<&str> = self.judgements.iter().map(|row| row.name.as_str()).collect();
         let title = format!("Comparison of {}", names.join(", "));
-        Document { title: &title, lead: &lead, sections: &sections }.to_string()
+        Document { title: &title, lead: &lead, sections: &sections, ..Document::default() }
+            .to_string()
     }
 
     /// Scores with their intervals as bars, and the validation curves over each other.

@@ -1,6 +1,8 @@
-//! What people see of a run: progress while it goes, TensorBoard events, and `report.html`.
+//! What people see: of a run its progress, TensorBoard events and `report.html`, and a page of their
+//! music.
 
 mod events;
+pub mod library;
 pub mod page;
 mod progress;
 mod tensorboard;

@@ -1,4 +1,4 @@
-//! The browser that looks at `report.html`.
+//! The browser that looks at `report.html` and the page of a music library.
 
 use std::path::PathBuf;
 use std::process::Command;

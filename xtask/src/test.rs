@@ -13,7 +13,7 @@ use crate::browser;
 /// Run every test; offers to install a software adapter and Chromium where there is none.
 ///
 /// The tests run shaders, so they need an adapter: any GPU with a driver, or on a machine without
-/// one Mesa's software adapter. The report is looked at in headless Chromium, after all other tests.
+/// one Mesa's software adapter. The pages that people get are looked at in headless Chromium, after all other tests.
 /// On Debian and Ubuntu this command installs both once you agree; elsewhere it prints what to do.
 #[derive(Args, Debug)]
 pub struct Test {
@@ -37,9 +37,12 @@ impl Test {
         }
         let browser = ensure_browser(agreed)?;
         eprintln!("browser: {}", browser.display());
-        let report = ["test", "--release", "--test", "report", "--", "--ignored"];
+        let pages = ["--test", "report", "--test", "library_page", "--", "--ignored"];
         let mut command = Command::new(&cargo);
-        Ok(exit_code(run(command.args(report).env("MOODSHADER_BROWSER", browser))?))
+        Ok(exit_code(run(command
+            .args(["test", "--release"])
+            .args(pages)
+            .env("MOODSHADER_BROWSER", browser))?))
     }
 }
 

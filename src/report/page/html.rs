@@ -5,6 +5,7 @@ use std::fmt::{Display, Write};
 use crate::metrics::Interval;
 
 /// A document that needs no network: what it shows, and how it looks, is inside.
+#[derive(Default)]
 pub struct Document<'a> {
     /// Title of the window, and heading at the top.
     pub title: &'a str,
@@ -12,6 +13,10 @@ pub struct Document<'a> {
     pub lead: &'a str,
     /// In order; the links at the top follow them.
     pub sections: &'a [Section],
+    /// Rules for what other pages do not have.
+    pub style: &'a str,
+    /// HTML behind the last section.
+    pub end: &'a str,
 }
 
 /// A part of a document with a heading.
@@ -26,14 +31,14 @@ pub struct Section {
 
 impl Display for Document<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { title, lead, sections } = self;
+        let Self { title, lead, sections, style, end } = self;
         let title = escape(title);
         writeln!(
             f,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>{title}</title>\n<style>\n{}</style>\n</head>\n<body>\n\
+             <title>{title}</title>\n<style>\n{}{style}</style>\n</head>\n<body>\n\
              <a class=\"skip\" href=\"#main\">Skip to the report</a>\n\
              <header>\n<h1>{title}</h1>\n{lead}\n<nav aria-label=\"Sections\"><ul>",
             include_str!("style.css")
@@ -50,7 +55,7 @@ impl Display for Document<'_> {
                 escape(title)
             )?;
         }
-        f.write_str("</main>\n</body>\n</html>\n")
+        write!(f, "</main>\n{end}</body>\n</html>\n")
     }
 }
 

@@ -16,12 +16,13 @@ use crate::Result;
 use crate::metrics::{Bootstrap, Judged, Measured, Scores};
 use crate::model::preset::Preset;
 use crate::run::{EpochMetrics, Learning, Pace, best};
-use html::{counted, decimals, details};
+use html::{decimals, details};
 
 pub(crate) use chart::{Axis, Chart, Line, Look, WIDE};
 pub use clips::{Exhibit, Timeline, most_wrong};
-pub use html::{Document, Section, Table, escape, grouped, paragraph, scrolling, within};
+pub use html::{Document, Section, Table, counted, escape, grouped, paragraph, scrolling, within};
 pub use model::Filters;
+pub(crate) use mood::matrix;
 pub use spectrogram::data_url;
 
 /// Points that the learning rate's curve is drawn with.
@@ -116,7 +117,8 @@ impl Page<'_> {
         });
         let title = format!("{} on {}, seed {}", self.preset_name, self.data, self.seed);
         let lead = self.lead(of_validation.as_ref(), of_test.as_ref());
-        Ok(Document { title: &title, lead: &lead, sections: &sections }.to_string())
+        Ok(Document { title: &title, lead: &lead, sections: &sections, ..Document::default() }
+            .to_string())
     }
 
     /// State and headline numbers.

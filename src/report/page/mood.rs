@@ -273,7 +273,7 @@ pub fn meetings(judged: &Judged) -> Result<Section> {
 }
 
 /// A square table of counts, shaded by a share from 0 to 1.
-fn matrix(
+pub fn matrix(
     names: &[String],
     shown: &[usize],
     caption: &str,
