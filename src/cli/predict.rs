@@ -2,6 +2,7 @@
 
 mod answers;
 mod asked;
+mod page;
 mod playlists;
 mod results;
 mod tagging;
@@ -104,6 +105,10 @@ pub struct Predict {
     /// What the playlists are written for.
     #[arg(long, value_enum, default_value_t = Kind::M3u8, requires = "playlist")]
     playlist_format: Kind,
+    /// Write a page to look at: which moods the songs have, a map of what sounds alike, and a list that the
+    /// browser plays. One file, which needs no network.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Write the moods into the tag MOOD of each file.
     ///
     /// Written are the moods that reach their thresholds, the most probable first, or the most
@@ -179,7 +184,7 @@ impl Predict {
                 answers.take(library, file, &files[file], outcome)
             });
         // Should the device fail, what is there is not lost.
-        answers.end()?;
+        answers.end(files)?;
         let (amount, counts) = scanned.map_err(|error| {
             run_again(error, "what it has heard is kept, and is not heard again")
         })?;

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use super::page::Page;
 use super::playlists::Playlists;
 use super::results::Results;
 use super::tagging::Tagging;
@@ -22,6 +23,7 @@ pub struct Answers<'a> {
     choice: Choice,
     results: Results<'a>,
     playlists: Option<Playlists>,
+    page: Option<Page>,
     tagging: Option<Tagging<'a>>,
     bar: Option<Bar>,
     /// Files that are done, and the length of their music in seconds.
@@ -50,12 +52,17 @@ impl<'a> Answers<'a> {
             true => Some(Tagging::new(progress, command.dry_run, command.replace_existing)?),
             false => None,
         };
+        let page = match &command.report {
+            Some(path) => Some(Page::new(path, &command.model[0], description)?),
+            None => None,
+        };
         Ok(Self {
             command,
             progress,
             choice,
             results: Results::new(command, progress, description),
             playlists: Some(playlists),
+            page,
             tagging,
             bar: None,
             done: 0,
@@ -117,6 +124,9 @@ impl<'a> Answers<'a> {
         {
             playlists.take(path, prediction, &self.choice, || library.credits(file));
         }
+        if let Some(page) = &mut self.page {
+            page.take(path, prediction, &moods, library.credits(file));
+        }
         let Some(tagging) = &mut self.tagging else { return Ok(()) };
         let reason = match (prediction.silent, prediction.padded) {
             (true, _) => "is silent and would get no tag",
@@ -137,15 +147,18 @@ impl<'a> Answers<'a> {
         Ok(())
     }
 
-    /// What comes once, after all files.
+    /// What comes once, after all `files`.
     ///
     /// # Errors
-    /// A playlist cannot be written.
-    pub fn end(&mut self) -> Result<()> {
+    /// A playlist or the page cannot be written.
+    pub fn end(&mut self, files: &[PathBuf]) -> Result<()> {
         self.bar = None;
         self.results.end();
         if let Some(playlists) = self.playlists.take() {
             self.failed.extend(playlists.write(self.progress)?);
+        }
+        if let Some(page) = &self.page {
+            page.write(self.failed.len(), files, self.progress)?;
         }
         Ok(())
     }

@@ -1,0 +1,111 @@
+//! The page of a library that `--report` writes.
+
+use std::path::{Path, PathBuf};
+
+use crate::audio::Credits;
+use crate::files::{check_output, path_text, write_atomically};
+use crate::model::checkpoint::Description;
+use crate::predict::Prediction;
+use crate::report::library::{About, Song, page};
+use crate::report::{Progress, audio_files};
+use crate::{Error, Result};
+
+/// A page in the making.
+pub struct Page {
+    path: PathBuf,
+    /// Its folder, without links.
+    folder: PathBuf,
+    model: String,
+    description: Description,
+    songs: Vec<Song>,
+    silent: usize,
+}
+
+impl Page {
+    /// # Errors
+    /// There can be no file at `path`.
+    pub fn new(path: &Path, model: &Path, description: &Description) -> Result<Self> {
+        check_output(path, [model])?;
+        let absolute =
+            std::path::absolute(path).map_err(|error| Error::io("find", path, &error))?;
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        let folder = folder.canonicalize().map_err(|error| Error::io("find", folder, &error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            folder,
+            model: model.display().to_string(),
+            description: description.clone(),
+            songs: Vec::new(),
+            silent: 0,
+        })
+    }
+
+    /// Puts a song on it, whose tag would name `tags`.
+    pub fn take(&mut self, path: &Path, prediction: &Prediction, tags: &[&str], credits: Credits) {
+        let labels = &self.description.labels;
+        let place = |tag: &&str| labels.iter().position(|label| label == tag);
+        self.silent += usize::from(prediction.silent);
+        self.songs.push(Song {
+            path: path_text(path),
+            address: address(path, &self.folder),
+            title: credits.title,
+            artist: credits.performer,
+            seconds: prediction.duration,
+            probabilities: prediction.moods.probabilities().to_vec(),
+            tags: tags.iter().filter_map(place).collect(),
+            embedding: prediction.embedding.clone(),
+        });
+    }
+
+    /// Writes it; so many files are not on it, since they failed.
+    ///
+    /// # Errors
+    /// It cannot be written, or would replace one of the songs.
+    pub fn write(&self, failed: usize, songs: &[PathBuf], progress: &Progress) -> Result<()> {
+        check_output(&self.path, songs)?;
+        let Description { labels, source, .. } = &self.description;
+        let moods: Vec<bool> =
+            labels.iter().map(|label| self.description.moods().contains(label)).collect();
+        let about = About {
+            model: &self.model,
+            source: source.as_deref().unwrap_or_default(),
+            labels,
+            moods: &moods,
+            silent: self.silent,
+            failed,
+        };
+        write_atomically(&self.path, page(&about, &self.songs).as_bytes())?;
+        progress.note(&format!("{} on {}", audio_files(self.songs.len()), self.path.display()));
+        Ok(())
+    }
+}
+
+/// Where a browser finds the file from a page in `folder`: from there if the file lies below, so that both
+/// can move, else by its whole path.
+fn address(path: &Path, folder: &Path) -> String {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    match real.strip_prefix(folder) {
+        Ok(below) => encoded(below),
+        Err(_) => {
+            let whole = encoded(&real);
+            let slash = if whole.starts_with('/') { "" } else { "/" };
+            format!("file://{slash}{whole}")
+        }
+    }
+}
+
+/// As in a web address: what is not a letter, a digit or harmless is `%XX`.
+fn encoded(path: &Path) -> String {
+    let mut text = String::new();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                text.push(char::from(byte));
+            }
+            b'\\' if cfg!(windows) => text.push('/'),
+            b':' if cfg!(windows) => text.push(':'),
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
