@@ -313,9 +313,9 @@ fn packets_that_cannot_be_decoded_are_silent() {
 fn a_codec_that_is_not_read_is_named() {
     let folder = TempDir::new().unwrap();
     let mut page = b"OggS\0\x02\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\x01\x13".to_vec();
-    page.extend(*b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0");
-    let message = input_error(centre_clip(&write(&folder, "song.opus", &page), 8000, 100));
-    assert!(message.contains("song.opus") && message.contains("ffmpeg"), "{message}");
+    page.extend(*b"Speex   1.2.1\0\0\0\0\0\0");
+    let message = input_error(centre_clip(&write(&folder, "talk.spx", &page), 8000, 100));
+    assert!(message.contains("talk.spx") && message.contains("ffmpeg"), "{message}");
 }
 
 /// Every file that is cut short or has bytes changed is either heard or refused.

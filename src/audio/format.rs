@@ -18,7 +18,7 @@ pub enum Format {
     Mp3,
     /// FLAC in its own stream.
     Flac,
-    /// Ogg; Vorbis and FLAC in it are decoded.
+    /// Ogg; Vorbis, Opus and FLAC in it are decoded.
     Ogg,
     /// MP4 and M4A; AAC-LC and ALAC in it are decoded.
     Mp4,

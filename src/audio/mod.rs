@@ -4,10 +4,11 @@
 //! rest, `resample` brings it to the preset's rate, and `clip` decides which stretches a track's
 //! clips are. An hour-long file therefore costs the memory of one clip, and its clip is the one
 //! that would be cut from the whole file after resampling it: bit for bit, but for AAC, whose
-//! noise-like bands are drawn anew by every decoder.
+//! noise-like bands are drawn anew by every decoder, and for Opus' codec of speech, which goes on from
+//! what it has heard as long as a pitch lasts.
 //!
 //! What an encoder adds before and after the music is left away where the file says how much it is:
-//! LAME's tag in MP3, the granule positions of Ogg, the edit list of MP4.
+//! LAME's tag in MP3, the granule positions of Ogg and what Opus skips, the edit list of MP4.
 //!
 //! | file | result |
 //! |---|---|

@@ -1,14 +1,17 @@
-//! Every format but PCM, by `symphonia`: any stretch is decoded without keeping the rest.
+//! Every format but PCM, by `symphonia` and, for Opus, `opus_pure`: any stretch is decoded without
+//! keeping the rest.
 //!
 //! The demultiplexers and decoders get what a file holds in a form that they can take (`source`),
 //! and what they do not look at is read here: chains of Ogg streams (`ogg`), the edit lists and the
-//! counts of MP4 (`mp4`), block sizes and tags of FLAC (`flac`), HE-AAC (`he_aac`). What a header
+//! counts of MP4 (`mp4`), block sizes and tags of FLAC (`flac`), the streams
+//! of Opus (`opus`), HE-AAC (`he_aac`). What a header
 //! claims is held against what the file can hold before it costs time or memory.
 
 mod flac;
 mod he_aac;
 mod mp4;
 mod ogg;
+mod opus;
 mod packets;
 mod source;
 mod stream;

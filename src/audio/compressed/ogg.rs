@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom};
 use std::ops::Range;
 
+use super::opus;
+
 /// How a page begins: its mark and its version.
 const MARKED: &[u8] = b"OggS\0";
 /// Bytes of a page in front of the lengths of its segments.
@@ -101,6 +103,8 @@ impl Clock {
                 0 => MOST_FRAMES,
                 most => most.into(),
             }
+        } else if mark.starts_with(b"OpusHead") {
+            opus::MOST_FRAMES
         } else {
             return None;
         };

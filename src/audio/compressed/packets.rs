@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioCodecParameters;
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_ALAC};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_OPUS};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::{Hint, Probe};
 use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, TrackType};
@@ -22,7 +22,7 @@ use symphonia::default::formats;
 use super::super::format::Format;
 use super::super::mpeg::Frame;
 use super::source::Source;
-use super::{Stretch, broken, flac};
+use super::{Stretch, broken, flac, opus};
 use crate::error::{Error, Result};
 
 /// The most frames of a packet of any codec.
@@ -114,7 +114,9 @@ impl Packets {
         if parameters.channels.as_ref().is_some_and(|channels| channels.count() == 0) {
             return Err(broken(path, format, "it has zero channels"));
         }
-        let first_frame = -i64::from(track.delay.unwrap_or(0).min(MOST_BEFORE));
+        let most_before =
+            if parameters.codec == CODEC_ID_OPUS { u16::MAX.into() } else { MOST_BEFORE };
+        let first_frame = -i64::from(track.delay.unwrap_or(0).min(most_before));
         let clock = Clock { track: track.id, sample_rate: 1, tick: (1, 1), origin: 0 };
         Ok(Self {
             path: path.to_owned(),
@@ -138,6 +140,10 @@ impl Packets {
         let mut clock = Clock { track: track.id, sample_rate, tick, origin: 0 };
         if self.counted.is_none() {
             clock.origin = clock.frame_at(track.start_ts.get()).max(0);
+            if self.parameters.codec == CODEC_ID_OPUS {
+                // Its positions count what stands before the music, too.
+                clock.origin = clock.origin.saturating_sub(self.first_frame);
+            }
         }
         self.said = match self.stretch.format {
             // Only an encoder that says what it added says the length; else it is an estimate.
@@ -283,6 +289,7 @@ fn most_frames(parameters: &AudioCodecParameters) -> i64 {
     let configuration = parameters.extra_data.as_deref().unwrap_or_default();
     match parameters.codec {
         CODEC_ID_AAC => 1024,
+        CODEC_ID_OPUS => opus::MOST_FRAMES,
         CODEC_ID_ALAC => {
             // It begins with the frames of a packet. CAF may have it in two boxes, the first of
             // which only says what it is.

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use symphonia::core::audio::GenericAudioBufferRef;
-use symphonia::core::codecs::audio::well_known::CODEC_ID_AAC;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_OPUS};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::packet::Packet;
@@ -22,11 +22,11 @@ use symphonia::default::get_codecs;
 use super::super::format::Format;
 use super::super::mpeg::{self, Frame};
 use super::packets::{Packets, count};
-use super::{Stretch, broken, changing, he_aac, mp4};
+use super::{Stretch, broken, changing, he_aac, mp4, opus};
 use crate::error::{Error, Result};
 use crate::panics::caught;
 
-/// Frames decoded before a stretch. An MP3 frame (1152) may take its bits from nine before it and
+/// Frames decoded before a stretch, but of Opus. An MP3 frame (1152) may take its bits from nine before it and
 /// overlaps with one; two of Vorbis' longest blocks (8192) are less, too.
 const LEAD_IN: u64 = 20_000;
 
@@ -321,12 +321,16 @@ impl Stream {
         })
     }
 
+    fn lead_in(&self) -> u64 {
+        if self.packets.parameters.codec == CODEC_ID_OPUS { opus::LEAD_IN } else { LEAD_IN }
+    }
+
     /// Makes the packets ready to be decoded from `start`.
     fn start_at(&mut self, start: u64) -> Result<()> {
         self.window.clear();
         (self.window_start, self.heard_to) = (start, 0);
         self.decoder.reset();
-        let lead_in = start.saturating_sub(LEAD_IN) as i64;
+        let lead_in = start.saturating_sub(self.lead_in()) as i64;
         // What precedes the music belongs to the lead-in of its start.
         self.wanted_from = if lead_in > 0 { lead_in } else { i64::MIN };
         self.sought = self.may_seek && lead_in > 0 && self.packets.seek(lead_in);
@@ -350,7 +354,7 @@ impl Stream {
     }
 
     fn read_unguarded(&mut self, range: Range<u64>) -> Result<Vec<f32>> {
-        let ready = self.window_start..=self.window_end() + LEAD_IN;
+        let ready = self.window_start..=self.window_end() + self.lead_in();
         if self.position.is_none() || !ready.contains(&range.start) {
             self.start_at(range.start)?;
         }
@@ -455,7 +459,11 @@ fn decoder(
 ) -> Result<Box<dyn AudioDecoder>> {
     // What is cut off at either end is decided here, for all formats alike.
     let options = AudioDecoderOptions::default().gapless(false);
-    get_codecs().make_audio_decoder(parameters, &options).map_err(|error| match error {
+    let decoder = match parameters.codec {
+        CODEC_ID_OPUS => opus::Decoder::new(parameters).map(|decoder| Box::new(decoder) as _),
+        _ => get_codecs().make_audio_decoder(parameters, &options),
+    };
+    decoder.map_err(|error| match error {
         SymphoniaError::Unsupported(cause) => Error::input(format!(
             "{} is {format} of a kind that is not read ({cause}); convert it first, for example \
              with `ffmpeg -i INPUT OUTPUT.flac`",
