@@ -9,6 +9,8 @@ use std::path::Path;
 pub enum Kind {
     /// The caller can mend it: a wrong flag, a broken file, an adapter that does not exist.
     Input,
+    /// A file of a kind that is not read: whoever finds it in a folder passes it over.
+    Unread,
     /// The caller asks for more at a time than the device can do: a smaller batch may do.
     TooLarge,
     /// The machine or the program failed: a full disk, a broken model.
@@ -48,6 +50,11 @@ impl Error {
     /// What the caller can mend; the message says how.
     pub fn input(message: impl Into<String>) -> Self {
         Self::of(Kind::Input, message)
+    }
+
+    /// A file of a kind that is not read; the message says what to do with it.
+    pub fn unread(message: impl Into<String>) -> Self {
+        Self::of(Kind::Unread, message)
     }
 
     /// What the machine or the program did.

@@ -121,34 +121,40 @@ fn a_precision_chooses_the_thresholds_that_had_it() {
 #[test]
 fn playlists_travel_with_the_music() {
     let place = &*TRAINED;
+    fs::create_dir_all(place.path("travel/deep")).unwrap();
+    for file in 0..6 {
+        let folder = if file < 3 { "music" } else { "music/deep" };
+        let copy = place.path(&format!("{folder}/{file}.wav").replace("music", "travel"));
+        fs::copy(place.path(&format!("{folder}/{file}.wav")), copy).unwrap();
+    }
     let zero: String = MOODS.iter().map(|mood| format!(" --threshold {mood}=0")).collect();
-    let lists = format!("--playlist all --playlist-size 4 --playlist-out music/lists/new {zero}");
-    fs::copy(fixture("sweep.mp3"), place.path("music/deep/sweep.mp3")).unwrap();
-    let (code, _, err) = place.run(&format!("{MODEL} music {lists}"));
+    let lists = format!("--playlist all --playlist-size 4 --playlist-out travel/lists/new {zero}");
+    fs::copy(fixture("sweep.mp3"), place.path("travel/deep/sweep.mp3")).unwrap();
+    let (code, _, err) = place.run(&format!("{MODEL} travel {lists}"));
     assert_eq!(code, 0, "{err}");
     assert!(
-        err.contains("4 audio files in music/lists/new/happy.m3u8, the most probable of 7"),
+        err.contains("4 audio files in travel/lists/new/happy.m3u8, the most probable of 7"),
         "{err}"
     );
     for mood in MOODS {
-        let path = place.path(&format!("music/lists/new/{mood}.m3u8"));
+        let path = place.path(&format!("travel/lists/new/{mood}.m3u8"));
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 4, "{text}");
     }
-    fs::remove_file(place.path("music/deep/sweep.mp3")).unwrap();
+    fs::remove_file(place.path("travel/deep/sweep.mp3")).unwrap();
     // Beside or above the music, files are named from there.
-    place.ok(&format!("{MODEL} music --playlist HAPPY --playlist-out music {zero}"));
-    let text = fs::read_to_string(place.path("music/happy.m3u8")).unwrap();
+    place.ok(&format!("{MODEL} travel --playlist HAPPY --playlist-out travel {zero}"));
+    let text = fs::read_to_string(place.path("travel/happy.m3u8")).unwrap();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         assert!(
-            Path::new(line).is_relative() && place.path("music").join(line).is_file(),
+            Path::new(line).is_relative() && place.path("travel").join(line).is_file(),
             "{line}"
         );
     }
     // A rule for Navidrome.
     let nsp = "--playlist dark --playlist-format nsp --playlist-size 50 --playlist-out lists";
     for _ in 0..2 {
-        place.ok(&format!("{MODEL} music {nsp} {zero}"));
+        place.ok(&format!("{MODEL} travel {nsp} {zero}"));
     }
     let rule: Value =
         serde_json::from_str(&fs::read_to_string(place.path("lists/dark.nsp")).unwrap()).unwrap();

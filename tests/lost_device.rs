@@ -73,7 +73,7 @@ fn assert_in_order(output: &Output, whole: &str, fault: &str) {
     }
 }
 
-const PREDICT: &str = "predict --model run/best.safetensors größe --quiet";
+const PREDICT: &str = "predict --model run/best.safetensors größe --quiet --again";
 
 #[test]
 fn one_call_of_each_function_fails() {
@@ -179,12 +179,12 @@ fn what_was_predicted_before_the_loss_is_printed() {
     for index in CLIPS..20 {
         place.clip(index);
     }
-    let predict = "predict --model run/best.safetensors größe --format csv";
+    let predict = "predict --model run/best.safetensors größe --format csv --again";
     let (calls, whole) = counted(&place, predict);
     let output = with_fault(&place, predict, "vkQueueSubmit", calls["vkQueueSubmit"] - 1, LOST);
     let (out, err) = texts(&output);
     assert_eq!(output.status.code(), Some(1), "{err}");
-    assert!(err.contains("run the same command again: what it has printed is complete"), "{err}");
+    assert!(err.contains("run the same command again: what it has heard is kept"), "{err}");
     assert_eq!((out.lines().count(), whole.lines().count()), (1 + 16, 1 + 20));
     // Threads decode, so that any one file of the first batch's may be late; the order is kept.
     let mut all = whole.lines();

@@ -29,8 +29,8 @@ fn no_output_replaces_an_input() {
         ("export --model run/best.safetensors --out gone/x.onnx".to_owned(), "folder"),
         ("features arrays/a.npy --out arrays --preset demo".to_owned(), "a.npy is an input"),
         (
-            "predict --model model --playlist dark --playlist-out gone folder".to_owned(),
-            "no such folder",
+            "predict --model model --playlist dark --playlist-out train.csv/x folder".to_owned(),
+            "--playlist-out: cannot make train.csv/x",
         ),
     ];
     let bytes = |name: &str| fs::read(place.path(name)).unwrap();

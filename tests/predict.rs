@@ -185,7 +185,7 @@ fn files_that_fail_are_listed_and_the_rest_is_done() {
     );
     let (_, _, err) = place.run(&format!("{MODEL} music/a.wav -q"));
     assert_eq!(err, "");
-    let (_, _, err) = place.run(&format!("{MODEL} music/a.wav music/short.wav"));
+    let (_, _, err) = place.run(&format!("{MODEL} music/a.wav music/short.wav --again"));
     assert!(err.contains("clips/s") && err.contains("1 audio file shorter than a clip"), "{err}");
 }
 

@@ -175,7 +175,7 @@ fn a_built_in_model_answers_when_none_is_named() {
     assert_eq!(
         header,
         "path,duration,padded,beautiful,chillout,Mellow,chill,ambient,party,easy listening,sexy,catchy,\
-         sad,happy"
+         sad,happy,tags"
     );
     // None of its moods is likely of a low tone: the file keeps what it has.
     let before = std::fs::read(songs.path("songs/low/0.wav")).expect("it is there");

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::walk::walk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::name_alike;
 
 /// Endings of names that promise audio.
@@ -30,6 +30,11 @@ pub fn passed_over(files: &[PathBuf]) -> Option<String> {
         "file with an audio ending that holds no audio that is read",
         "files with audio endings that hold no audio that is read",
     )
+}
+
+/// A sentence about files of folders whose kind is not read; none where there is no such file.
+pub fn unread(files: &[PathBuf]) -> Option<String> {
+    note(files, "file of a kind that is not read", "files of kinds that are not read")
 }
 
 /// "passed over 5 WHAT: A, B, C and 2 more"; none where there are no paths.
@@ -64,17 +69,26 @@ pub struct Found {
     pub links: Vec<PathBuf>,
     /// Folders inside others; the rest is there.
     pub unlisted: Vec<Unlisted>,
+    /// Those of the files that the list of paths itself names.
+    named: HashSet<PathBuf>,
 }
 
 impl Found {
     /// Adds what other paths mean.
     pub fn extend(&mut self, other: Self) {
-        let Self { files, passed_over, kept_by_systems, links, unlisted } = other;
+        let Self { files, passed_over, kept_by_systems, links, unlisted, named } = other;
+        self.named.extend(named);
         self.files.extend(files);
         self.passed_over.extend(passed_over);
         self.kept_by_systems.extend(kept_by_systems);
         self.links.extend(links);
         self.unlisted.extend(unlisted);
+    }
+
+    /// Whether `file` is passed over for `error`: it was found in a folder, and is of a kind that is not
+    /// read.
+    pub fn passes_over(&self, file: &Path, error: &Error) -> bool {
+        error.kind == Kind::Unread && !self.named.contains(file)
     }
 
     /// Keeps the first of the names that lead to the same file.
@@ -125,6 +139,7 @@ pub fn find_audio(paths: &[PathBuf]) -> Result<Found> {
             found.extend(walk(path)?);
         } else {
             found.files.push(path.clone());
+            found.named.insert(path.clone());
         }
     }
     found.drop_repeated();

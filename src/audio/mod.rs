@@ -39,7 +39,7 @@ use std::path::Path;
 
 pub use clip::{AudioFile, Clip, Cut, Inspection, centre_clip, inspect, successive_clips};
 pub use credits::{Credits, credits, names_somebody};
-pub use find::{Found, Unlisted, find_audio, has_audio_ending, passed_over};
+pub use find::{Found, Unlisted, find_audio, has_audio_ending, passed_over, unread};
 pub(crate) use format::sniff;
 pub use format::{Format, format_of};
 pub use packets::sound_hash;

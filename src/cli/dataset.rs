@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Format, list_errors, to_json};
-use crate::audio::{Unlisted, format_of, passed_over};
+use crate::audio::{Unlisted, format_of, passed_over, unread};
 use crate::dataset::artists::read_credits;
 use crate::dataset::cache::{FeatureCache, default_root, show_bytes};
 use crate::dataset::check::{Crossing, Findings, check, files};
@@ -20,6 +20,7 @@ use crate::dataset::synthetic;
 use crate::files::path_text;
 use crate::model::preset::Preset;
 use crate::output;
+use crate::predict::library;
 use crate::report::Progress;
 use crate::{Error, Result};
 
@@ -77,6 +78,9 @@ struct Checking {
     /// Check only tracks with one of these moods: a list such as happy,dark. Default: all tracks.
     #[arg(long)]
     moods: Option<String>,
+    /// Count files of folders as failed whose kind is not read; else they are passed over with a note.
+    #[arg(long)]
+    strict: bool,
     /// Show warnings and errors only.
     #[arg(long)]
     quiet: bool,
@@ -85,11 +89,12 @@ struct Checking {
 /// Print place and size of what the cache holds, bound it, or clear it.
 ///
 /// The cache lies in the folder that MOODSHADER_CACHE names, else in the platform's. It holds the
-/// features of clips and the synthetic corpora that `train` composes where it is given no music.
-/// Both are made again when they are needed.
+/// features of clips, what models have heard of music libraries, and the synthetic corpora that `train`
+/// composes where it is given no music. All are made again when they are needed.
 #[derive(Args, Debug)]
 struct Cache {
-    /// Remove all features, synthetic corpora, and what was left by programs that were killed.
+    /// Remove all features, what models have heard, synthetic corpora, and what was left by programs that
+    /// were killed.
     #[arg(long, conflicts_with = "max_size")]
     clear: bool,
     /// Remove features, the oldest first, until this much is left, such as 500MB or 20GB.
@@ -342,13 +347,19 @@ impl Checking {
         let mut findings = check(&manifests, clip_seconds, &|done| bar.at(done));
         drop(bar);
         let unlisted = unlisted.into_iter().map(|(folder, error)| (path_text(&folder), error));
+        if !self.strict && self.selection.manifests.iter().all(|path| path.is_dir()) {
+            let passed_over = findings.pass_over_unread().into_iter().map(PathBuf::from);
+            if let Some(note) = unread(&passed_over.collect::<Vec<_>>()) {
+                progress.note(&note);
+            }
+        }
         findings.unreadable.extend(unlisted);
         match self.selection.format {
             Format::Text => self.print(&findings, clip_seconds),
             Format::Json => output::line(to_json(&self.json(&findings))?),
         }
         if findings.serious() {
-            return Err(Error::input(format!(
+            return Err(Error::failure(format!(
                 "{} of the files cannot be used, and manifests share {} tracks, copies, artists or albums",
                 findings.unreadable.len(),
                 findings.crossings.len()
@@ -426,6 +437,7 @@ impl Cache {
         if self.clear {
             cache.clear()?;
             synthetic::clear(&root)?;
+            library::clear()?;
         }
         if let Some(bytes) = self.max_size {
             cache.shrink(bytes)?;
@@ -435,6 +447,13 @@ impl Cache {
             let what = if corpus.left_over { "unfinished corpus" } else { "synthetic corpus" };
             let (path, size) = (corpus.folder.display(), show_bytes(corpus.bytes));
             output::line(format_args!("{path}\n{what}, {size}"));
+        }
+        for (index, bytes) in library::indexes()? {
+            output::line(format_args!(
+                "{}\nwhat a model has heard, {}",
+                index.display(),
+                show_bytes(bytes)
+            ));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 
-use super::{Common, list_errors, model, open_device, run_again, stop_on_interrupt};
+use super::{Common, Strictness, list_errors, model, open_device, run_again, stop_on_interrupt};
 use crate::audio::find_audio;
 use crate::files::{check_output, names_note, path_text, write_atomically};
 use crate::model::builtin;
@@ -19,8 +19,8 @@ use crate::{Error, Result};
 /// The vector is what the model's last layer reads, averaged over the clips that are heard: 200 numbers
 /// of the built-in model. Songs that sound alike have vectors of about the same direction. OUT.npy is a
 /// float32 array [files, numbers], and OUT.txt beside it names the files, one a line in the array's
-/// order. A file that cannot be used, or a folder that cannot be listed, does not stop the rest: it is
-/// listed at the end, and the exit status is 2.
+/// order. A broken file, or a folder that cannot be listed, does not stop the rest: it is listed at the end,
+/// and the exit status is 1.
 #[derive(Args, Debug)]
 pub struct Embed {
     /// Audio files, or folders of them.
@@ -36,6 +36,8 @@ pub struct Embed {
     /// How many clips of each file are heard, evenly spread, or `all`.
     #[arg(long, value_name = "N|all")]
     windows: Option<model::Windows>,
+    #[command(flatten)]
+    strictness: Strictness,
     #[command(flatten)]
     common: Common,
 }
@@ -57,7 +59,8 @@ impl Embed {
         for out in [&self.out, &names] {
             check_output(out, found.files.iter().chain([&self.model]))?;
         }
-        let mut failed: Vec<Error> = found.unlisted.into_iter().map(|(_, error)| error).collect();
+        let mut found = found;
+        let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
         let all = found.files.len() + failed.len();
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
         let device = open_device(&self.common.device, &progress)?;
@@ -74,7 +77,8 @@ impl Embed {
                 .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
         drop(bar);
         let Embeddings { files, vectors, failed: broken } = embedded;
-        failed.extend(broken);
+        let broken_files = broken.len();
+        failed.extend(self.strictness.sort_out(&found, broken, &progress));
         if !files.is_empty() {
             let lines: Vec<String> = files.iter().map(|file| path_text(file) + "\n").collect();
             write_atomically(&self.out, &crate::dataset::export::npy_of(&vectors))?;
@@ -86,8 +90,8 @@ impl Embed {
                 names.display()
             ));
         }
-        if stop.load(Ordering::Relaxed) && files.len() + failed.len() < all {
-            let rest = all - files.len() - failed.len();
+        let rest = found.files.len() - files.len() - broken_files;
+        if stop.load(Ordering::Relaxed) && rest > 0 {
             failed.push(Error::input(format!("stopped: {} not embedded", audio_files(rest))));
         }
         match failed.is_empty() {

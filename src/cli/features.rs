@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, list_errors, model, open_device, run_again};
+use super::{Common, Strictness, list_errors, model, open_device, run_again};
 use crate::audio::find_audio;
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::export::{Exported, export, jobs, open};
@@ -18,9 +18,9 @@ use crate::{Error, Result};
 /// The values are decibels before standardisation, of the file's centre clip. A folder is searched
 /// for audio files. Arrays that are whole and whose audio has not changed are kept, so that a call
 /// that was stopped can be repeated; an array of another file is never replaced. OUT/recipe.txt says
-/// what the numbers are, OUT/sources.jsonl what each array was made from. A file that cannot be used,
+/// what the numbers are, OUT/sources.jsonl what each array was made from. A broken file,
 /// or a folder that cannot be listed, does not stop the rest: it is listed at the end, and the exit
-/// status is 2.
+/// status is 1.
 #[derive(Args, Debug)]
 pub struct Features {
     /// Audio files, or folders of them.
@@ -39,6 +39,8 @@ pub struct Features {
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     #[command(flatten)]
+    strictness: Strictness,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -56,9 +58,10 @@ impl Features {
         let recipe = FeatureRecipe::of(&preset);
         let found = find_audio(&self.paths)?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
-        let mut failed: Vec<Error> = found.unlisted.into_iter().map(|(_, error)| error).collect();
+        let mut found = found;
+        let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
         let folders = failed.len();
-        let all = jobs(found.files, &self.out)?;
+        let all = jobs(std::mem::take(&mut found.files), &self.out)?;
         check_distinct(all.iter().map(|job| &job.array), all.iter().map(|job| &job.audio))?;
         let count = all.len();
         let cache = FeatureCache::open(None)?;
@@ -73,7 +76,7 @@ impl Features {
                 .map_err(|error| run_again(error, "arrays that were written are kept"))?;
             drop(bar);
             self.tell(&exported, preset.audio.clip_seconds);
-            failed.extend(exported.failed.into_iter().map(|(_, error)| error));
+            failed.extend(self.strictness.sort_out(&found, exported.failed, &progress));
         }
         if failed.is_empty() {
             return Ok(());

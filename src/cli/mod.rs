@@ -22,11 +22,13 @@ mod train;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use crate::audio::{Found, unread};
 use crate::error::Kind;
 use crate::exec::{DRIVERS, Device, DeviceChoice, GpuOptions};
 use crate::output;
@@ -84,6 +86,39 @@ impl Common {
     /// Whether a certain device was asked for, so that what another has computed will not do.
     fn names_device(&self) -> bool {
         self.device != "auto"
+    }
+}
+
+/// How files of a folder are taken whose kind is not read.
+#[derive(Args, Clone, Copy, Debug)]
+struct Strictness {
+    /// Count files of folders as failed whose kind is not read; else they are passed over with a note.
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Strictness {
+    /// What has failed of what was found: of `failed`, files that are passed over are told instead.
+    fn sort_out(
+        self,
+        found: &Found,
+        failed: Vec<(PathBuf, Error)>,
+        progress: &Progress,
+    ) -> Vec<Error> {
+        let (passed_over, failed): (Vec<_>, Vec<_>) = failed
+            .into_iter()
+            .partition(|(file, error)| !self.strict && found.passes_over(file, error));
+        let passed_over: Vec<PathBuf> = passed_over.into_iter().map(|(file, _)| file).collect();
+        if let Some(note) = unread(&passed_over) {
+            progress.note(&note);
+        }
+        let mut failed: Vec<Error> = failed.into_iter().map(|(_, error)| error).collect();
+        if self.strict {
+            failed.extend(found.passed_over.iter().map(|path| {
+                Error::unread(format!("{} holds no audio that is read", path.display()))
+            }));
+        }
+        failed
     }
 }
 
@@ -206,7 +241,7 @@ fn run_again(error: Error, kept: &str) -> Error {
             "end other programs that use its memory and run the same command again, or choose \
              another device (--device cpu needs none)",
         ),
-        Kind::Input | Kind::Failure | Kind::Stopped => error,
+        Kind::Input | Kind::Unread | Kind::Failure | Kind::Stopped => error,
     }
 }
 
@@ -222,14 +257,10 @@ fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string_pretty(value).map_err(|error| Error::failure(error.to_string()))
 }
 
-/// `headline` with the errors below it, one a line. The caller can mend it if all of them.
+/// `headline` with the errors below it, one a line: files that failed while the rest was done.
 fn list_errors(headline: &str, errors: &[Error]) -> Error {
     let lines = errors.iter().map(|error| format!("\n  {error}"));
-    let message = std::iter::once(headline.to_owned()).chain(lines).collect::<String>();
-    match errors.iter().all(|error| error.kind == Kind::Input) {
-        true => Error::input(message),
-        false => Error::failure(message),
-    }
+    Error::failure(std::iter::once(headline.to_owned()).chain(lines).collect::<String>())
 }
 
 /// What an error makes of the exit status. After one of the device, the process ends here: its driver
@@ -242,7 +273,7 @@ pub fn end_with(error: &Error) -> ExitCode {
         unsafe { libc::_exit(1) };
     }
     match error.kind {
-        Kind::Input | Kind::TooLarge => ExitCode::from(2),
+        Kind::Input | Kind::Unread | Kind::TooLarge => ExitCode::from(2),
         Kind::Failure | Kind::OutOfMemory | Kind::DeviceLost => ExitCode::from(1),
         // As a shell says of what Ctrl-C ended, so that nothing is done after it.
         Kind::Stopped => ExitCode::from(130),

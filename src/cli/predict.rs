@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use super::{Common, model, open_device, run_again, stop_on_interrupt};
+use super::{Common, Strictness, model, open_device, run_again, stop_on_interrupt};
 use crate::model::builtin;
 use crate::model::checkpoint::Description;
 use crate::predict::library::{Counts, Options};
@@ -36,8 +36,8 @@ use playlists::Kind;
 /// what is new or has changed, and one that was stopped or killed goes on. A file that another program is
 /// writing is left for the next time.
 ///
-/// Files of a folder whose kind is not read are passed over and counted. A file that cannot be used, or a
-/// folder that cannot be listed, does not stop the rest: it is listed at the end, and the exit status is 1.
+/// Files of a folder whose kind is not read are passed over and counted. A broken file, or a folder that
+/// cannot be listed, does not stop the rest: it is listed at the end, and the exit status is 1.
 #[derive(Args, Debug)]
 pub struct Predict {
     /// A run's folder, a checkpoint such as its best.safetensors, or a built-in model: musicnn-msd or
@@ -60,9 +60,8 @@ pub struct Predict {
     /// Hear everything again, also what is known.
     #[arg(long)]
     again: bool,
-    /// Count files as failed whose kind is not read, and files that are being written.
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    strictness: Strictness,
     /// Show moods alone, not the styles, instruments and times that a built-in model knows besides.
     #[arg(long)]
     moods_only: bool,
@@ -162,7 +161,7 @@ impl Predict {
         let mut answers = Answers::new(self, &progress, &description, choice)?;
         let mut asked = Asked::by(self)?;
         asked.notes().for_each(|note| progress.note(&note));
-        answers.failed = asked.failed(self.strict);
+        answers.failed = asked.failed();
         let files = asked.files();
         if self.write_tags && !self.dry_run {
             tags::sweep(files);
@@ -184,7 +183,7 @@ impl Predict {
                 answers.take(library, file, &files[file], outcome)
             });
         // Should the device fail, what is there is not lost.
-        answers.end(files)?;
+        answers.end(&asked)?;
         let (amount, counts) = scanned.map_err(|error| {
             run_again(error, "what it has heard is kept, and is not heard again")
         })?;

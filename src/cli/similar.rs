@@ -8,7 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    Common, Format, list_errors, model, open_device, run_again, stop_on_interrupt, to_json,
+    Common, Format, Strictness, list_errors, model, open_device, run_again, stop_on_interrupt,
+    to_json,
 };
 use crate::audio::{credits, find_audio};
 use crate::files::{check_output, names_note, path_text};
@@ -24,8 +25,8 @@ use crate::{Error, Result};
 ///
 /// Songs are compared by what the model's last layer reads: 1 is the same direction (cosine), 0 has
 /// nothing in common. What was computed of a file is kept in the cache, so that the next question is
-/// answered at once. A file that cannot be used, or a folder that cannot be listed, does not stop the
-/// rest: it is listed at the end, and the exit status is 2.
+/// answered at once. A broken file, or a folder that cannot be listed, does not stop the rest: it is listed
+/// at the end, and the exit status is 1.
 #[derive(Args, Debug)]
 pub struct Similar {
     /// The song.
@@ -51,6 +52,8 @@ pub struct Similar {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
+    strictness: Strictness,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -70,12 +73,14 @@ impl Similar {
             playlist::check_free(playlist)?;
             check_output(playlist, found.files.iter().chain([&self.model, &self.song]))?;
         }
-        let mut failed: Vec<Error> = found.unlisted.into_iter().map(|(_, error)| error).collect();
+        let mut found = found;
+        let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
         let song =
             self.song.canonicalize().map_err(|error| Error::io("read", &self.song, &error))?;
         let others =
-            found.files.into_iter().filter(|file| file.canonicalize().ok().as_ref() != Some(&song));
-        let files: Vec<PathBuf> = std::iter::once(self.song.clone()).chain(others).collect();
+            found.files.iter().filter(|file| file.canonicalize().ok().as_ref() != Some(&song));
+        let files: Vec<PathBuf> =
+            std::iter::once(self.song.clone()).chain(others.cloned()).collect();
         let stop = stop_on_interrupt(&progress, "with what is in the cache so far")?;
         let device = open_device(&self.common.device, &progress)?;
         let mut tagger =
@@ -98,11 +103,12 @@ impl Similar {
             )));
         }
         if heard.first() != Some(&self.song) {
-            return Err(broken.into_iter().next().unwrap_or_else(|| {
+            let own = broken.into_iter().find(|(file, _)| *file == self.song);
+            return Err(own.map(|(_, error)| error).unwrap_or_else(|| {
                 Error::input(format!("{} cannot be heard", self.song.display()))
             }));
         }
-        failed.extend(broken);
+        failed.extend(self.strictness.sort_out(&found, broken, &progress));
         let mut near = nearest(&vectors, 0);
         near.truncate(self.top.get());
         if near.is_empty() {

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::manifest::Track;
 use crate::audio::{self, Inspection};
+use crate::error::Kind;
 use crate::files::{name_alike, path_text};
 use crate::{Error, Result};
 
@@ -70,6 +71,12 @@ impl Shared {
 }
 
 impl Findings {
+    /// Takes out files whose kind is not read, and returns their names.
+    pub fn pass_over_unread(&mut self) -> Vec<String> {
+        let unread = self.unreadable.extract_if(.., |(_, error)| error.kind == Kind::Unread);
+        unread.map(|(listed, _)| listed).collect()
+    }
+
     /// Whether a file would be left out or a score would say too much. The rest is worth knowing.
     pub fn serious(&self) -> bool {
         !self.unreadable.is_empty() || !self.crossings.is_empty()

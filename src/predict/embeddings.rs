@@ -14,8 +14,8 @@ pub struct Embeddings {
     pub files: Vec<PathBuf>,
     /// What the model's last layer reads of each, averaged over the clips that were heard.
     pub vectors: Vec<Vec<f32>>,
-    /// Files that cannot be used.
-    pub failed: Vec<Error>,
+    /// Files that cannot be used, and why.
+    pub failed: Vec<(PathBuf, Error)>,
 }
 
 /// Listens to those of `files` that `library` does not know yet. `progress` is told how many are done.
@@ -38,8 +38,10 @@ pub fn embed(
                 all.files.push(files[file].clone());
                 all.vectors.push(prediction.embedding);
             }
-            Outcome::Failed(error) => all.failed.push(error),
-            Outcome::Unfinished => all.failed.push(unfinished(&files[file])),
+            Outcome::Failed(error) => all.failed.push((files[file].clone(), error)),
+            Outcome::Unfinished => {
+                all.failed.push((files[file].clone(), unfinished(&files[file])));
+            }
         }
         done += 1;
         progress(done);

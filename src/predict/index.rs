@@ -27,6 +27,8 @@ use crate::{Error, Result};
 /// Part of every database's name: to be raised when a row's meaning changes, or what is heard of a file.
 const FORMAT: u32 = 1;
 
+const ENDING: &str = "sqlite";
+
 /// As long as another scan writes, this one waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -118,11 +120,42 @@ pub struct Index {
 }
 
 /// The folder of all indexes.
+fn folder() -> Result<PathBuf> {
+    Ok(default_root()?.join("library"))
+}
+
+/// The indexes that there are, and their bytes.
 ///
 /// # Errors
-/// As [`default_root`].
-pub fn folder() -> Result<PathBuf> {
-    Ok(default_root()?.join("library"))
+/// Their folder cannot be read.
+pub fn indexes() -> Result<Vec<(PathBuf, u64)>> {
+    let folder = folder()?;
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| Error::io("read", &folder, &error))?,
+    };
+    let size = |path: PathBuf| Some((path.metadata().ok()?.len(), path));
+    let files = entries.flatten().filter_map(|entry| size(entry.path()));
+    let mut indexes: Vec<(PathBuf, u64)> = files
+        .filter(|(_, path)| path.extension().is_some_and(|ending| ending == ENDING))
+        .map(|(bytes, path)| (path, bytes))
+        .collect();
+    indexes.sort();
+    Ok(indexes)
+}
+
+/// Forgets everything that any model has heard.
+///
+/// # Errors
+/// A file cannot be removed.
+pub fn clear() -> Result<()> {
+    let folder = folder()?;
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", &folder, &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Index {
@@ -140,7 +173,7 @@ impl Index {
         let folder = folder()?;
         std::fs::create_dir_all(&folder).map_err(|error| Error::io("make", &folder, &error))?;
         let hash = blake3::hash(format!("{FORMAT} {listener}").as_bytes()).to_hex();
-        let path = folder.join(format!("{name}-{}.sqlite", &hash[..16]));
+        let path = folder.join(format!("{name}-{}.{ENDING}", &hash[..16]));
         let connection = match connect(&path) {
             Err(error) if is_garbled(&error) => {
                 let aside = path.with_extension("broken");

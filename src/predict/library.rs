@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::files::{Amount, predict_files};
 use super::index::{Index, Known, State, fingerprint, is_gone};
+pub use super::index::{clear, indexes};
 use super::prediction::Prediction;
 use super::tagger::Tagger;
 use crate::audio::{Credits, credits};

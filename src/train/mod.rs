@@ -292,7 +292,7 @@ fn error_with_way_on(error: Error, folder: &RunFolder) -> Error {
             "start with a smaller batch (--set train.batch=…) or shorter clips (--set \
              audio.clip_seconds=…)",
         ),
-        Kind::Input | Kind::Failure => error,
+        Kind::Input | Kind::Unread | Kind::Failure => error,
     }
 }
 

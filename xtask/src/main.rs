@@ -57,7 +57,7 @@ fn main() -> ExitCode {
             Kind::OutOfMemory | Kind::TooLarge => error.followed_by(
                 "use a smaller batch (bench --batch), or end other programs that use its memory",
             ),
-            Kind::Input | Kind::Failure | Kind::Stopped => error,
+            Kind::Input | Kind::Unread | Kind::Failure | Kind::Stopped => error,
         };
         eprintln!("error: {error}");
         moodshader::cli::end_with(&error)

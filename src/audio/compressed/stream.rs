@@ -464,7 +464,7 @@ fn decoder(
         _ => get_codecs().make_audio_decoder(parameters, &options),
     };
     decoder.map_err(|error| match error {
-        SymphoniaError::Unsupported(cause) => Error::input(format!(
+        SymphoniaError::Unsupported(cause) => Error::unread(format!(
             "{} is {format} of a kind that is not read ({cause}); convert it first, for example \
              with `ffmpeg -i INPUT OUTPUT.flac`",
             path.display()
@@ -482,7 +482,7 @@ fn rate_change(from: u32, to: u32) -> String {
 }
 
 fn half_band(path: &Path) -> Error {
-    Error::input(format!(
+    Error::unread(format!(
         "{} is HE-AAC, of which this decoder hears the lower half of the band only; convert it \
          first, for example with `ffmpeg -i INPUT OUTPUT.flac`",
         path.display()

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use super::asked::Asked;
 use super::page::Page;
 use super::playlists::Playlists;
 use super::results::Results;
@@ -33,6 +34,8 @@ pub struct Answers<'a> {
     asked: usize,
     /// Those that failed, in order.
     pub failed: Vec<Error>,
+    /// Files that the model cannot hear.
+    broken: Vec<(PathBuf, Error)>,
     unfinished: Vec<PathBuf>,
 }
 
@@ -69,6 +72,7 @@ impl<'a> Answers<'a> {
             seconds: 0.0,
             asked: 0,
             failed: Vec::new(),
+            broken: Vec::new(),
             unfinished: Vec::new(),
         })
     }
@@ -97,7 +101,7 @@ impl<'a> Answers<'a> {
         }
         match outcome {
             Outcome::Heard(prediction) => self.heard(library, file, path, &prediction)?,
-            Outcome::Failed(error) => self.failed.push(error),
+            Outcome::Failed(error) => self.broken.push((path.to_owned(), error)),
             Outcome::Unfinished => self.unfinished.push(path.to_owned()),
         }
         self.done += 1;
@@ -147,18 +151,21 @@ impl<'a> Answers<'a> {
         Ok(())
     }
 
-    /// What comes once, after all `files`.
+    /// What comes once, after all files that were `asked` for.
     ///
     /// # Errors
     /// A playlist or the page cannot be written.
-    pub fn end(&mut self, files: &[PathBuf]) -> Result<()> {
+    pub fn end(&mut self, asked: &Asked) -> Result<()> {
         self.bar = None;
         self.results.end();
+        let broken = std::mem::take(&mut self.broken);
+        let strictness = self.command.strictness;
+        self.failed.extend(strictness.sort_out(&asked.found, broken, self.progress));
         if let Some(playlists) = self.playlists.take() {
             self.failed.extend(playlists.write(self.progress)?);
         }
         if let Some(page) = &self.page {
-            page.write(self.failed.len(), files, self.progress)?;
+            page.write(self.failed.len(), asked.files(), self.progress)?;
         }
         Ok(())
     }
@@ -169,10 +176,8 @@ impl<'a> Answers<'a> {
         if let Some(tagging) = &self.tagging {
             tagging.notes();
         }
-        if !self.command.strict {
-            let warn =
-                |path: &PathBuf| self.progress.note(&format!("warning: {}", unfinished(path)));
-            self.unfinished.iter().for_each(warn);
+        for path in &self.unfinished {
+            self.progress.note(&format!("warning: {}", unfinished(path)));
         }
     }
 
@@ -180,10 +185,7 @@ impl<'a> Answers<'a> {
     ///
     /// # Errors
     /// Something is.
-    pub fn problems(mut self, files: usize, stopped: bool) -> Result<()> {
-        if self.command.strict {
-            self.failed.extend(self.unfinished.iter().map(|path| unfinished(path)));
-        }
+    pub fn problems(self, files: usize, stopped: bool) -> Result<()> {
         let mut problems = Vec::new();
         if !self.failed.is_empty() {
             let mut text = format!("{} of {} files failed:", self.failed.len(), self.asked);

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// What the paths mean.
 #[derive(Default)]
 pub struct Asked {
-    found: Found,
+    pub found: Found,
     /// Folders among the paths.
     pub folders: Vec<PathBuf>,
     /// Folders inside them that cannot be listed.
@@ -69,17 +69,9 @@ impl Asked {
         self.found.notes().chain(names_note(&self.found.files))
     }
 
-    /// What is wrong with paths that mean nothing and with folders that cannot be listed; `strict` counts
-    /// files whose kind is not read as well.
-    pub fn failed(&mut self, strict: bool) -> Vec<Error> {
-        let mut failed = std::mem::take(&mut self.failed);
-        if strict {
-            let unread = |path: &PathBuf| {
-                Error::input(format!("{} holds no audio that is read", path.display()))
-            };
-            failed.extend(self.found.passed_over.iter().map(unread));
-        }
-        failed
+    /// What is wrong with paths that mean nothing and with folders that cannot be listed.
+    pub fn failed(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.failed)
     }
 }
 
