@@ -14,6 +14,15 @@ use crate::audio::{AudioFile, Cut, is_silent};
 /// they fit in tens of megabytes.
 const WAITING: usize = 2;
 
+/// What is told while files are predicted.
+#[derive(Debug)]
+pub enum Told {
+    /// What the model says of a file, by its place in the list.
+    File(usize, Result<Prediction>),
+    /// The device begins with the next batch, which may take a while: the moment to keep what was told.
+    Batch,
+}
+
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Amount {
@@ -49,23 +58,22 @@ struct Open {
     end: Option<Result<About>>,
 }
 
-/// Predicts `files` and hands each result to `done` with its place in the list, in the list's order.
-/// A file that cannot be used does not stop the rest. Once `stop` is set, no more is decoded, and
-/// the files that are not complete are left out.
+/// Predicts `files` and tells each result, in the list's order. A file that cannot be used does not stop the
+/// rest. Once `stop` is set, no more is decoded, and the files that are not complete are left out.
 ///
 /// # Errors
-/// The device fails, or `done` returns an error.
+/// The device fails, or `tell` returns an error.
 pub fn predict_files(
     tagger: &mut Tagger,
     files: &[PathBuf],
     stop: &AtomicBool,
-    done: &mut dyn FnMut(usize, Result<Prediction>) -> Result<()>,
+    tell: &mut dyn FnMut(Told) -> Result<()>,
 ) -> Result<Amount> {
     let hearing =
         Hearing { sample_rate: tagger.sample_rate(), cut: tagger.cut(), windows: tagger.windows() };
     let threads = rayon::current_num_threads().min(files.len());
     let next = AtomicUsize::new(0);
-    let mut gathering = Gathering::new(tagger, done);
+    let mut gathering = Gathering::new(tagger, tell);
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(WAITING * gathering.tagger.batch());
         for _ in 0..threads {
@@ -129,25 +137,22 @@ fn decode(
 /// Collects clips into batches, and what becomes of them into files.
 struct Gathering<'a> {
     tagger: &'a mut Tagger,
-    done: &'a mut dyn FnMut(usize, Result<Prediction>) -> Result<()>,
+    tell: &'a mut dyn FnMut(Told) -> Result<()>,
     /// File, place in it, samples.
     batch: Vec<(usize, usize, Vec<f32>)>,
     open: BTreeMap<usize, Open>,
     /// Complete, but an earlier file is not.
     complete: BTreeMap<usize, Result<Prediction>>,
-    /// The next file for `done`.
+    /// The next file to be told.
     next: usize,
     amount: Amount,
 }
 
 impl<'a> Gathering<'a> {
-    fn new(
-        tagger: &'a mut Tagger,
-        done: &'a mut dyn FnMut(usize, Result<Prediction>) -> Result<()>,
-    ) -> Self {
+    fn new(tagger: &'a mut Tagger, tell: &'a mut dyn FnMut(Told) -> Result<()>) -> Self {
         Self {
             tagger,
-            done,
+            tell,
             batch: Vec::new(),
             open: BTreeMap::new(),
             complete: BTreeMap::new(),
@@ -174,6 +179,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn predict(&mut self) -> Result<()> {
+        (self.tell)(Told::Batch)?;
         let clips: Vec<&[f32]> = self.batch.iter().map(|(_, _, samples)| &**samples).collect();
         let predicted = self.tagger.predict_clips(&clips)?;
         self.amount.clips += clips.len();
@@ -206,7 +212,7 @@ impl<'a> Gathering<'a> {
 
     fn hand_over(&mut self) -> Result<()> {
         while let Some(result) = self.complete.remove(&self.next) {
-            (self.done)(self.next, result)?;
+            (self.tell)(Told::File(self.next, result))?;
             self.next += 1;
         }
         Ok(())
@@ -215,7 +221,7 @@ impl<'a> Gathering<'a> {
     /// Hands over what a stop or a failure of the device left complete behind a gap.
     fn finish(mut self, result: Result<()>) -> Result<Amount> {
         let mut rest = std::mem::take(&mut self.complete).into_iter();
-        let rest = rest.try_for_each(|(file, result)| (self.done)(file, result));
+        let rest = rest.try_for_each(|(file, result)| (self.tell)(Told::File(file, result)));
         result.and(rest).map(|()| self.amount)
     }
 }

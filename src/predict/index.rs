@@ -33,7 +33,7 @@ const ENDING: &str = "sqlite";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two commits, each of which waits for the disk.
-const COMMIT_EVERY: Duration = Duration::from_millis(500);
+const COMMIT_EVERY: Duration = Duration::from_millis(250);
 
 /// Blocks of a file that tell it from others, and their size.
 const BLOCKS: u64 = 3;
@@ -264,17 +264,14 @@ impl Index {
         }))
     }
 
-    /// Keeps what was said of the file at `path`. It is on the disk half a second later, or with
-    /// [`Self::commit`].
-    pub fn put(
-        &mut self,
-        path: &Path,
-        known: Known,
-        credits: Credits,
-        prediction: &Prediction,
-    ) -> Result<()> {
+    /// Keeps what was said of the file at `path`, on the disk once it is committed.
+    pub fn put(&mut self, path: &Path, known: Known, credits: Credits, prediction: &Prediction) {
         let (path, prediction) = (bytes(path).to_vec(), prediction.clone());
         self.waiting.push(Waiting { path, known, credits, prediction });
+    }
+
+    /// Brings everything to the disk, unless that was done a moment ago.
+    pub fn commit_in_time(&mut self) -> Result<()> {
         match self.committed.elapsed() > COMMIT_EVERY {
             true => self.commit(),
             false => Ok(()),

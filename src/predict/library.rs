@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::files::{Amount, predict_files};
+use super::files::{Amount, Told, predict_files};
 use super::index::{Index, Known, State, fingerprint, is_gone};
 pub use super::index::{clear, indexes};
 use super::prediction::Prediction;
@@ -169,7 +169,11 @@ impl Library {
         let mut total = Amount::default();
         loop {
             let heard: Vec<PathBuf> = asked.iter().map(|&file| files[file].clone()).collect();
-            let amount = predict_files(tagger, &heard, stop, &mut |place, result| {
+            let amount = predict_files(tagger, &heard, stop, &mut |told| {
+                let Told::File(place, result) = told else {
+                    self.with(Index::commit_in_time);
+                    return Ok(());
+                };
                 let file = asked[place];
                 while let Some(before) = known.next_if(|&known| known < file) {
                     self.tell(before, options, &mut untold, done)?;
@@ -246,7 +250,10 @@ impl Library {
         }
         if let (Some(state), Ok(fingerprint)) = (*state, fingerprint(&path)) {
             let known = Known { state, fingerprint, device: self.device.clone() };
-            self.with(|index| index.put(&path, known, credits(&path), &prediction));
+            self.with(|index| {
+                index.put(&path, known, credits(&path), &prediction);
+                Ok(())
+            });
         }
         Outcome::Heard(prediction)
     }

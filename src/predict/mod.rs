@@ -16,6 +16,6 @@ mod tagger;
 pub mod tags;
 
 pub use choice::Choice;
-pub use files::{Amount, predict_files};
+pub use files::{Amount, Told, predict_files};
 pub use prediction::{Heard, Moods, Prediction, Span};
 pub use tagger::{Tagger, together};
