@@ -53,7 +53,7 @@ fn devices_tell_whether_the_kernels_were_verified() {
     let text = place.ok("devices");
     assert!(text.contains("not verified here") && text.contains("auto takes 0: "), "{text}");
     let summary = AdapterSummary::of(&adapters()[0].get_info());
-    // What `cargo xtask verify-kernels` keeps.
+    // What `moodshader verify` keeps.
     let cache = place.path("cache");
     for (failed, told) in
         [(vec![], "all 3 cases passed"), (vec!["optim/adam".to_owned()], "optim/adam")]
@@ -67,6 +67,26 @@ fn devices_tell_whether_the_kernels_were_verified() {
     }
     let other = AdapterSummary { driver: "another version".into(), ..summary };
     assert_eq!(Record::of(&other, &cache), None);
+}
+
+#[test]
+fn a_verification_is_written_down_to_be_sent() {
+    let place = Trained::new();
+    let (code, out, err) = place.run("verify --filter layers/dense --report sent.json --seed 3");
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("layers/dense/forward") && err.contains(" cases passed"), "{out} {err}");
+    let text = std::fs::read_to_string(place.path("sent.json")).unwrap();
+    let sent: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(sent["passed"], true);
+    let adapter = &sent["adapters"][0];
+    assert!(
+        adapter["adapter"]["driver"].is_string()
+            && adapter["kernels"].as_array().unwrap().len() >= 9
+    );
+    assert_eq!(adapter["update"]["preset"], "demo");
+    assert!(adapter["update"]["clips_per_second"].as_f64().unwrap() > 0.0);
+    let (code, _, err) = place.run("verify --device cpu");
+    assert!(code == 2 && err.contains("CPU reference with itself"), "{err}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::output;
 /// List the adapters of this machine, the one that `auto` takes first.
 ///
 /// For each: name, kind, backend and driver; the limits that decide how large a batch may be;
-/// whether `cargo xtask verify-kernels` passed there with this program's shaders; and why it cannot
+/// whether `moodshader verify` passed there with this program's shaders; and why it cannot
 /// be opened, if so. A number or a part of a name goes with --device.
 #[derive(Args, Debug)]
 pub struct Devices {}
@@ -78,12 +78,12 @@ fn preferred(found: usize, opened: &[(usize, &str)]) -> String {
 /// What is known of the kernels on an adapter.
 fn verdict(record: Option<Record>) -> String {
     match record {
-        None => "kernels: not verified here with these shaders (cargo xtask verify-kernels)".into(),
+        None => "kernels: not verified here with these shaders (moodshader verify)".into(),
         Some(Record { cases, failed, .. }) if failed.is_empty() => {
             format!("kernels: verified, all {cases} cases passed")
         }
         Some(Record { failed, .. }) => format!(
-            "kernels: verification FAILED for {}; do not trust results (cargo xtask verify-kernels \
+            "kernels: verification FAILED for {}; do not trust results (moodshader verify \
              has the details)",
             failed.join(", ")
         ),

@@ -19,6 +19,7 @@ mod similar;
 mod source;
 mod synth;
 mod train;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -35,6 +36,7 @@ use crate::output;
 use crate::report::Progress;
 use crate::{Error, Result};
 use interrupt::stop_on_interrupt;
+pub use verify::Verify;
 
 /// Music-mood tagging, trained and run in hand-written WGSL compute shaders on any GPU.
 #[derive(Parser, Debug)]
@@ -59,6 +61,7 @@ enum Command {
     Export(export::Export),
     Info(info::Info),
     Devices(devices::Devices),
+    Verify(verify::Verify),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -210,6 +213,7 @@ impl Command {
             Self::Export(export) => export.run(),
             Self::Info(info) => info.run(),
             Self::Devices(devices) => devices.run(),
+            Self::Verify(verify) => verify.run(),
             Self::Completions(completions) => completions.run(),
             Self::Man(man) => man.run(),
         }

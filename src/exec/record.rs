@@ -1,4 +1,4 @@
-//! What `cargo xtask verify-kernels` found on an adapter, kept for `moodshader devices`.
+//! What `moodshader verify` found on an adapter, kept for `moodshader devices`.
 //!
 //! A record holds for one adapter with one driver and for exactly the shaders of this program: with
 //! another of either, there is none.

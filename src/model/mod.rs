@@ -2,6 +2,7 @@
 
 mod architecture;
 mod augmentation;
+pub mod bench;
 pub mod builtin;
 pub mod checkpoint;
 mod embedder;

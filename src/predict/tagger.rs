@@ -274,7 +274,7 @@ impl Tagger {
         if !probabilities.iter().all(|probability| probability.is_finite()) {
             return Err(Error::failure(
                 "the model gives a probability that is not finite: the checkpoint's weights or \
-                 the device are broken (cargo xtask verify-kernels checks the device)",
+                 the device are broken (moodshader verify checks the device)",
             ));
         }
         let size = embedding.len() / clips.len();

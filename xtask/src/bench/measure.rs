@@ -5,28 +5,23 @@ use std::time::Instant;
 
 use moodshader::Result;
 use moodshader::exec::verification::shape;
-use moodshader::exec::{Executor, Gpu, GpuPrograms, Input};
+use moodshader::exec::{Gpu, GpuPrograms, Input};
 use moodshader::kernels::bench::{copy, multiply_add};
 use moodshader::kernels::features::{MelFilters, decibels, mel, peak, stft_power, stft_power_2048};
-use moodshader::kernels::optim::adam;
 use moodshader::kernels::verify::{Values, inputs};
 use moodshader::kernels::{Access, Facts, Kernel, Launch};
-use moodshader::model::parameters::{initialise, initialise_buffers};
+use moodshader::model::bench::UpdateBench;
 use moodshader::model::preset::Preset;
-use moodshader::model::{Handles, Network, Program, Purpose};
-use moodshader::plan::{Plan, Storage, TensorId};
+use moodshader::plan::Plan;
 
-use super::{Ceilings, Row, Update, normalization};
+use super::{Ceilings, Row, Update};
 
 /// Replays of which the fastest counts for a ceiling, the median for a kernel.
 const REPLAYS: usize = 5;
 /// Clips that features are computed for at once.
 const FEATURE_CLIPS: u32 = 4;
-/// Whole updates in a row, at least, and for how long at least.
+/// Whole updates in a row, at least.
 const UPDATES: u32 = 10;
-const SECONDS: f64 = 2.0;
-/// Batches of different data that take turns.
-const BATCHES: u64 = 4;
 
 pub(super) fn ceilings(gpu: &Arc<Gpu>) -> Result<Ceilings> {
     // Enough for tens of milliseconds on a software adapter, and to fill a large GPU.
@@ -89,11 +84,11 @@ pub(super) fn kernels(
             rows.push(row(&plan.steps()[0].launch, 0, seconds, ceilings));
         }
     }
-    let mut bench = UpdateBench::new(gpu, preset, batch)?;
+    let mut bench = UpdateBench::training(gpu, preset, batch)?;
     bench.step(0)?;
     let profiles: Vec<_> =
         (0..REPLAYS as u64).map(|turn| bench.profile(turn)).collect::<Result<_>>()?;
-    for (index, step) in bench.plan.steps().iter().enumerate() {
+    for (index, step) in bench.plan().steps().iter().enumerate() {
         if !step.launch.shader.name.contains(filter) {
             continue;
         }
@@ -170,18 +165,18 @@ pub(super) fn update(
     batch: usize,
     ceilings: Ceilings,
 ) -> Result<Update> {
-    let mut bench = UpdateBench::new(gpu, preset, batch)?;
+    let mut bench = UpdateBench::training(gpu, preset, batch)?;
     let seconds = bench.seconds_of_a_step(UPDATES)?;
     let recording = (0..REPLAYS as u64).map(|turn| {
-        bench.programs.wait()?;
+        bench.wait()?;
         let start = Instant::now();
         bench.step(turn)?;
         Ok(start.elapsed().as_secs_f64())
     });
     let recording_seconds = median(recording.collect::<Result<_>>()?);
-    bench.programs.wait()?;
+    bench.wait()?;
     let flops = bench.flops();
-    let (dispatches, peak_device_bytes) = (bench.plan.steps().len(), bench.programs.device_bytes());
+    let (dispatches, peak_device_bytes) = (bench.plan().steps().len(), bench.device_bytes());
     drop(bench);
     let mut inference = UpdateBench::inference(gpu, preset, batch)?;
     let inference_seconds = inference.seconds_of_a_step(UPDATES)?;
@@ -204,111 +199,6 @@ pub(super) fn update(
 pub(super) fn growth(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<(f64, f64, u64)> {
     // A few are enough to see growth, and the largest sizes take long.
     const UPDATES: u32 = 3;
-    let mut bench = UpdateBench::new(gpu, preset, batch)?;
-    Ok((bench.seconds_of_a_step(UPDATES)?, bench.flops(), bench.programs.device_bytes()))
-}
-
-/// A loaded plan with batches to feed it.
-struct UpdateBench {
-    programs: GpuPrograms,
-    plan: Arc<Plan>,
-    handles: Handles,
-    batches: Vec<[Vec<f32>; 3]>,
-    preset: Preset,
-}
-
-impl UpdateBench {
-    fn new(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<Self> {
-        Self::load(gpu, preset, |network| network.program(batch, Purpose::Training, gpu.facts()))
-    }
-
-    fn inference(gpu: &Arc<Gpu>, preset: &Preset, batch: usize) -> Result<Self> {
-        Self::load(gpu, preset, |network| network.program(batch, Purpose::Inference, gpu.facts()))
-    }
-
-    fn load(
-        gpu: &Arc<Gpu>,
-        preset: &Preset,
-        program: impl Fn(&Network) -> Program,
-    ) -> Result<Self> {
-        let network = Network::new(preset, normalization(preset));
-        let Program { plan, handles } = program(&network);
-        let plan = Arc::new(plan);
-        let mut programs = GpuPrograms::new(Arc::clone(gpu), vec![Arc::clone(&plan)])?;
-        for (storage, tensors) in [
-            (Storage::Parameters, initialise(preset, 1)),
-            (Storage::Buffers, initialise_buffers(preset)),
-        ] {
-            programs.upload(storage, &network.layout(storage).flatten(&tensors)?)?;
-        }
-        let batches = (0..BATCHES)
-            .map(|batch| {
-                let noise = |stream, low: f32, high: f32, count| -> Vec<f32> {
-                    let mut state = (batch << 8 | stream) * 0x9e37_79b9_7f4a_7c15 + 1;
-                    let mut next = || {
-                        // xorshift64: speed does not depend on how good the noise is.
-                        state ^= state << 13;
-                        state ^= state >> 7;
-                        state ^= state << 17;
-                        low + (high - low) * (state >> 40) as f32 / (1 << 24) as f32
-                    };
-                    (0..count).map(|_| next()).collect()
-                };
-                let length = |id| plan.tensor(id).length;
-                let targets = noise(1, 0.0, 1.0, handles.targets.map_or(0, length));
-                [
-                    noise(0, -80.0, 0.0, length(handles.input)),
-                    noise(2, -80.0, 0.0, handles.handcrafted.map_or(0, length)),
-                    targets.into_iter().map(|x| f32::from(x > 0.7)).collect(),
-                ]
-            })
-            .collect();
-        let preset = preset.clone();
-        Ok(Self { programs, plan, handles, batches, preset })
-    }
-
-    fn with_inputs<T>(
-        &mut self,
-        turn: u64,
-        f: impl FnOnce(&mut GpuPrograms, &[(TensorId, Input<'_>)]) -> Result<T>,
-    ) -> Result<T> {
-        let train = &self.preset.train;
-        let [log_mel, handcrafted, targets] = &self.batches[(turn % BATCHES) as usize];
-        let control = adam::control(turn, 1, train.learning_rate, train.betas);
-        let mut inputs = vec![(self.handles.input, Input::F32(log_mel))];
-        inputs.extend(self.handles.handcrafted.map(|id| (id, Input::F32(handcrafted))));
-        inputs.extend(self.handles.targets.map(|id| (id, Input::F32(targets))));
-        inputs.extend(self.handles.control.map(|id| (id, Input::U32(&control))));
-        f(&mut self.programs, &inputs)
-    }
-
-    /// Counted operations of a replay.
-    fn flops(&self) -> f64 {
-        self.plan.steps().iter().map(|step| step.launch.kernel.cost().flops).sum()
-    }
-
-    fn step(&mut self, turn: u64) -> Result<()> {
-        self.with_inputs(turn, |programs, inputs| programs.run(0, inputs))
-    }
-
-    fn profile(&mut self, turn: u64) -> Result<Vec<f64>> {
-        self.with_inputs(turn, |programs, inputs| Ok(programs.profile(0, inputs)?.seconds))
-    }
-
-    /// `least` whole replays or more in a row by the host's clock, after two to warm up, with a final
-    /// wait.
-    fn seconds_of_a_step(&mut self, least: u32) -> Result<f64> {
-        for turn in 0..2 {
-            self.step(turn)?;
-        }
-        self.programs.wait()?;
-        let start = Instant::now();
-        let mut steps = 0;
-        while steps < least || start.elapsed().as_secs_f64() < SECONDS {
-            self.step(u64::from(steps))?;
-            steps += 1;
-        }
-        self.programs.wait()?;
-        Ok(start.elapsed().as_secs_f64() / f64::from(steps))
-    }
+    let mut bench = UpdateBench::training(gpu, preset, batch)?;
+    Ok((bench.seconds_of_a_step(UPDATES)?, bench.flops(), bench.device_bytes()))
 }

@@ -11,8 +11,6 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use moodshader::exec::{AdapterSummary, Gpu, GpuOptions, choose};
-use moodshader::kernels::features::HANDCRAFTED;
-use moodshader::model::checkpoint::{HandcraftedNormalization, Normalization};
 use moodshader::model::preset::Preset;
 use moodshader::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -236,14 +234,4 @@ impl Row {
     fn matches(&self, other: &Self) -> bool {
         self.kernel == other.kernel && self.shape == other.shape
     }
-}
-
-/// A standardisation that fits the noise that is fed.
-fn normalization(preset: &Preset) -> Normalization {
-    let handcrafted = preset
-        .model
-        .handcrafted
-        .as_ref()
-        .map(|_| HandcraftedNormalization { mean: [-40.0; HANDCRAFTED], std: [15.0; HANDCRAFTED] });
-    Normalization { mean: -40.0, std: 15.0, handcrafted }
 }

@@ -6,10 +6,9 @@
 
 use moodshader::Result;
 use moodshader::kernels::{Facts, Launch};
-use moodshader::model::{Network, Purpose, preset::Preset};
+use moodshader::model::{Network, Purpose, bench::normalization, preset::Preset};
 use serde::Serialize;
 
-use super::normalization;
 use crate::output::{Format, to_json};
 
 /// From the makers' data sheets.
