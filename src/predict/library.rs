@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::files::{Amount, Told, predict_files};
-use super::index::{Index, Known, State, fingerprint, is_gone};
+use super::index::{Index, Known};
 pub use super::index::{clear, indexes};
 use super::prediction::Prediction;
+use super::state::{State, fingerprint, is_gone};
 use super::tagger::Tagger;
 use crate::audio::{Credits, credits};
 use crate::dataset::features::FeatureRecipe;

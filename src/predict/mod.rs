@@ -12,6 +12,7 @@ mod index;
 pub mod library;
 pub mod playlist;
 mod prediction;
+mod state;
 mod tagger;
 pub mod tags;
 
