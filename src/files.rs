@@ -103,6 +103,35 @@ pub fn check_distinct<P: AsRef<Path>, Q: AsRef<Path>>(
     }
 }
 
+/// How the file at `path` is named from `folder`, so that both can move together: where it lies below the
+/// folder, or in another folder beside it. Else by its whole path. Links are resolved in both.
+///
+/// # Errors
+/// The current folder is unknown.
+pub fn named_from(path: &Path, folder: &Path) -> Result<PathBuf> {
+    let whole = |path: &Path| {
+        let absolute = || std::path::absolute(path);
+        path.canonicalize().or_else(|_| absolute()).map_err(|error| Error::io("find", path, &error))
+    };
+    // A file that is a link keeps its name.
+    let place = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if parent.as_os_str().is_empty() => {
+            whole(Path::new("."))?.join(name)
+        }
+        (Some(parent), Some(name)) => whole(parent)?.join(name),
+        _ => whole(path)?,
+    };
+    let folder = whole(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
+    if let Ok(below) = place.strip_prefix(&folder) {
+        return Ok(below.to_owned());
+    }
+    let beside = folder.parent().filter(|around| around.parent().is_some());
+    Ok(match beside.map(|around| place.strip_prefix(around)) {
+        Some(Ok(beside)) => Path::new("..").join(beside),
+        _ => place,
+    })
+}
+
 /// The same for every name of a file; `None` where there is none.
 #[cfg(unix)]
 fn identity(path: &Path) -> Option<(u64, u64)> {

@@ -235,6 +235,16 @@ fn tags_of_others_stay_and_what_was_written_is_taken_back() {
     let name = Path::new(&log).file_name().unwrap().to_str().unwrap();
     place.ok(&format!("predict --undo {name}"));
     assert_eq!(fs::read(place.path("own.ogg")).unwrap(), untouched);
+    // The file has not to be heard again for that.
+    let (_, _, err) = place.run(&format!("{MODEL} own.ogg"));
+    assert!(err.contains("0 new, 0 changed, 0 gone, 1 unchanged"), "{err}");
+    // Nor are moods that were its own once, and were then written by hand.
+    moodshader::predict::tags::write(&place.path("own.ogg"), &["epic".to_owned()]).unwrap();
+    assert!(write(&only("dark")).contains("MOOD says epic; dark instead of epic"));
+    // What no mood reaches any more is taken away, and nothing else.
+    let none: String = MOODS.iter().map(|mood| format!(" --threshold {mood}=1")).collect();
+    assert!(write(&none).contains("MOOD says epic instead of epic; dark"));
+    fs::write(place.path("own.ogg"), &untouched).unwrap();
     // A second time there is nothing to do.
     let (code, _, err) = place.run(&format!("predict --undo {log}"));
     assert!(code == 0 && err.contains("0 audio files name the moods"), "{err}");

@@ -241,7 +241,7 @@ fn a_playlist_has_the_files_that_reach_the_threshold_best_first() {
     let listed: Vec<String> = text
         .lines()
         .filter(|line| !line.starts_with('#'))
-        .map(|line| Path::new(line).canonicalize().unwrap().display().to_string())
+        .map(|line| place.path("lists").join(line).canonicalize().unwrap().display().to_string())
         .collect();
     let expected: Vec<String> = expected
         .iter()

@@ -107,11 +107,17 @@ fn what_changes_moves_comes_and_goes_is_seen() {
     age(&at("0.wav"));
     fs::rename(at("1.wav"), at("deep/moved.wav")).unwrap();
     fs::copy(at("2.wav"), at("copy.wav")).unwrap();
+    let changed = at("2.wav").metadata().unwrap().modified().unwrap();
+    fs::File::options().append(true).open(at("copy.wav")).unwrap().set_modified(changed).unwrap();
     fs::remove_file(at("3.wav")).unwrap();
     wav(&at("new.wav"), 0.1, 2 * CLIP);
     age(&at("new.wav"));
-    // Its time alone changes.
-    age(&at("deep/4.wav"));
+    // Its rights alone change.
+    #[cfg(unix)]
+    {
+        let rights = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(at("deep/4.wav"), rights).unwrap();
+    }
     let (after, compared) = library.scan("");
     assert_eq!(compared, "1 new, 1 changed, 1 gone, 3 unchanged, 2 moved or copied, 0 failed");
     let (before, after) = (json(&before), json(&after));
@@ -127,6 +133,49 @@ fn what_changes_moves_comes_and_goes_is_seen() {
     let (_, _, err) = library.run("music/deep");
     assert_eq!(self::compared(&err), "0 new, 0 changed, 0 gone, 3 unchanged, 0 failed");
     assert_eq!(library.scan("").1, "0 new, 0 changed, 0 gone, 7 unchanged, 0 failed");
+}
+
+/// Two files exchange their names, of one size and one time: each keeps its own moods.
+#[test]
+fn exchanged_names_are_seen() {
+    let library = Library::new();
+    let at = |name: &str| library.path("music").join(name);
+    wav(&at("1.wav"), 0.15, CLIP);
+    let time = at("0.wav").metadata().unwrap().modified().unwrap();
+    fs::File::options().append(true).open(at("1.wav")).unwrap().set_modified(time).unwrap();
+    assert_eq!(at("0.wav").metadata().unwrap().len(), at("1.wav").metadata().unwrap().len());
+    let (before, _) = library.scan("");
+    fs::rename(at("0.wav"), at("aside")).unwrap();
+    fs::rename(at("1.wav"), at("0.wav")).unwrap();
+    fs::rename(at("aside"), at("1.wav")).unwrap();
+    let (after, compared) = library.scan("");
+    assert_eq!(compared, "0 new, 0 changed, 0 gone, 4 unchanged, 2 moved or copied, 0 failed");
+    let (before, after) = (json(&before), json(&after));
+    assert_ne!(before[0]["moods"], before[1]["moods"]);
+    assert_eq!(before[0]["moods"], after[1]["moods"]);
+    assert_eq!(before[1]["moods"], after[0]["moods"]);
+}
+
+#[test]
+fn a_damaged_page_costs_one_scan() {
+    let library = Library::new();
+    for file in 0..40 {
+        let path = library.path(&format!("music/more {file}.wav"));
+        wav(&path, 0.05, CLIP + 7 * file);
+        age(&path);
+    }
+    let (first, _) = library.scan("");
+    let index =
+        fs::read_dir(library.path("cache/library")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&index).unwrap();
+    for page in bytes.chunks_mut(4096).skip(1) {
+        page[..64].fill(0xa5);
+    }
+    fs::write(&index, bytes).unwrap();
+    assert_eq!(library.scan("").0, first);
+    // The next one begins another index, which lasts.
+    library.scan("");
+    assert!(library.scan("").1.starts_with("0 new, 0 changed, 0 gone, 46 unchanged"));
 }
 
 #[test]

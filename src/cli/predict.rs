@@ -183,7 +183,8 @@ impl Predict {
                 answers.take(library, file, &files[file], outcome)
             });
         // Should the device fail, what is there is not lost.
-        answers.end(&asked)?;
+        let complete = scanned.is_ok() && !stop.load(Ordering::Relaxed);
+        answers.end(&asked, complete)?;
         let (amount, counts) = scanned.map_err(|error| {
             run_again(error, "what it has heard is kept, and is not heard again")
         })?;

@@ -62,8 +62,11 @@ impl Choice {
     /// # Errors
     /// The model does not know the mood.
     pub fn set(&mut self, mood: &str, threshold: f64) -> Result<()> {
-        self.check(mood)?;
-        self.thresholds.insert(mood.to_owned(), threshold);
+        let known = self.labels.iter().find(|label| *label == mood);
+        let known =
+            known.or_else(|| self.labels.iter().find(|label| label.eq_ignore_ascii_case(mood)));
+        let Some(known) = known.cloned() else { return self.check(mood) };
+        self.thresholds.insert(known, threshold);
         self.one_at_least = false;
         Ok(())
     }

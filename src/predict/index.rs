@@ -8,13 +8,14 @@
 //! sqlite3 musicnn-msd-….sqlite 'SELECT path, size, duration FROM songs'
 //! ```
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use blake3::Hash;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
 use super::prediction::{Heard, Prediction};
 use super::state::{State, is_gone};
@@ -62,6 +63,10 @@ pub struct Index {
     clip_seconds: f64,
     waiting: Vec<Waiting>,
     committed: Instant,
+    /// Its folder can be read only.
+    read_only: bool,
+    /// A disk has garbled it.
+    garbled: Cell<bool>,
 }
 
 /// The folder of all indexes.
@@ -87,6 +92,38 @@ pub fn indexes() -> Result<Vec<(PathBuf, u64)>> {
         .collect();
     indexes.sort();
     Ok(indexes)
+}
+
+/// All indexes that there are: what is heard of a file does not change with its tags, whichever model has
+/// heard it.
+pub struct All(Vec<Connection>);
+
+impl All {
+    /// Those that can be opened.
+    pub fn open() -> Self {
+        let indexes = indexes().unwrap_or_default();
+        Self(indexes.iter().filter_map(|(path, _)| connect(path).ok()).collect())
+    }
+
+    /// The file at `path`, which was in the state `before`, has another tag and is in the state `after`. One
+    /// that cannot be told hears the file again.
+    pub fn follow(&self, path: &Path, before: State, after: State, fingerprint: Hash) {
+        for index in &self.0 {
+            let _ = index.execute(
+                "UPDATE songs SET size = ?, modified = ?, status = ?, fingerprint = ? \
+                 WHERE path = ? AND size = ? AND modified = ?",
+                params![
+                    after.size as i64,
+                    after.modified,
+                    after.status,
+                    fingerprint.as_bytes(),
+                    bytes(path),
+                    before.size as i64,
+                    before.modified
+                ],
+            );
+        }
+    }
 }
 
 /// Forgets everything that any model has heard.
@@ -116,24 +153,49 @@ impl Index {
         clip_seconds: f64,
     ) -> Result<Self> {
         let folder = folder()?;
-        std::fs::create_dir_all(&folder).map_err(|error| Error::io("make", &folder, &error))?;
+        if !folder.is_dir() {
+            std::fs::create_dir_all(&folder).map_err(|error| Error::io("make", &folder, &error))?;
+        }
         let hash = blake3::hash(format!("{FORMAT} {listener}").as_bytes()).to_hex();
         let path = folder.join(format!("{name}-{}.{ENDING}", &hash[..16]));
-        let connection = match connect(&path) {
+        let (connection, read_only) = match connect(&path) {
             Err(error) if is_garbled(&error) => {
-                let aside = path.with_extension("broken");
-                std::fs::rename(&path, &aside).map_err(|error| Error::io("move", &path, &error))?;
-                connect(&path)
+                set_aside(&path)?;
+                (connect(&path), false)
             }
-            other => other,
+            Err(_) if path.exists() => (connect_to_read(&path), true),
+            other => (other, false),
         };
-        let connection = connection.map_err(|error| failed(&path, &error))?;
-        let (labels, waiting) = (Arc::clone(labels), Vec::new());
-        Ok(Self { connection, path, labels, clip_seconds, waiting, committed: Instant::now() })
+        Ok(Self {
+            connection: connection.map_err(|error| failed(&path, &error))?,
+            path,
+            labels: Arc::clone(labels),
+            clip_seconds,
+            waiting: Vec::new(),
+            committed: Instant::now(),
+            read_only,
+            garbled: Cell::new(false),
+        })
     }
 
     fn told<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
-        result.map_err(|error| failed(&self.path, &error))
+        result.map_err(|error| {
+            self.garbled.set(self.garbled.get() || is_garbled(&error));
+            failed(&self.path, &error)
+        })
+    }
+
+    /// Whether it can be read only.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Sets it aside if a disk has garbled it, so that the next scan begins another.
+    pub fn retire(self) {
+        if self.garbled.get() {
+            // What cannot be moved is told again the next time.
+            let _ = set_aside(&self.path);
+        }
     }
 
     /// What is known of the file at `path`, which has no links in it.
@@ -141,7 +203,7 @@ impl Index {
     /// # Errors
     /// The database cannot be read; so of all that follow.
     pub fn known(&self, path: &Path) -> Result<Option<Known>> {
-        let query = "SELECT size, modified, fingerprint, device FROM songs WHERE path = ?";
+        let query = "SELECT size, modified, status, fingerprint, device FROM songs WHERE path = ?";
         self.told(
             self.connection
                 .prepare_cached(query)
@@ -159,15 +221,23 @@ impl Index {
         )
     }
 
-    /// Paths at which the same file was heard.
-    pub fn same(&self, fingerprint: Hash) -> Result<Vec<(PathBuf, Known)>> {
+    /// A path at which the same file was heard by a device that `counts`: one of this fingerprint, size and
+    /// time of change.
+    pub fn heard_at(
+        &self,
+        fingerprint: Hash,
+        state: State,
+        counts: impl Fn(&str) -> bool,
+    ) -> Result<Option<PathBuf>> {
         let query =
-            "SELECT size, modified, fingerprint, device, path FROM songs WHERE fingerprint = ?";
+            "SELECT path, device FROM songs WHERE fingerprint = ? AND size = ? AND modified = ?";
         self.told(self.connection.prepare_cached(query).and_then(|mut query| {
-            let rows = query.query_map([fingerprint.as_bytes()], |row| {
-                Ok((path_of(row.get_ref(4)?.as_blob()?), known_of(row)?))
+            let key = params![fingerprint.as_bytes(), state.size as i64, state.modified];
+            let rows = query.query_map(key, |row| {
+                Ok((path_of(row.get_ref(0)?.as_blob()?), row.get::<_, String>(1)?))
             })?;
-            rows.collect()
+            let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(rows.into_iter().find(|(_, device)| counts(device)).map(|(path, _)| path))
         }))
     }
 
@@ -227,10 +297,9 @@ impl Index {
     pub fn commit(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
         self.committed = Instant::now();
-        if waiting.is_empty() {
+        if waiting.is_empty() || self.read_only {
             return Ok(());
         }
-        let path = &self.path;
         let mut write = || {
             let change = self.connection.transaction()?;
             for row in &waiting {
@@ -240,12 +309,13 @@ impl Index {
                 let marks = u8::from(*truncated) + 2 * u8::from(*damaged) + 4 * u8::from(*silent);
                 change
                     .prepare_cached(
-                        "INSERT OR REPLACE INTO songs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        "INSERT OR REPLACE INTO songs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     )?
                     .execute(params![
                         row.path,
                         state.size as i64,
                         state.modified,
+                        state.status,
                         fingerprint.as_bytes(),
                         device,
                         row.credits.performer,
@@ -262,30 +332,49 @@ impl Index {
             }
             change.commit()
         };
-        write().map_err(|error| failed(path, &error))
+        let written = write();
+        self.told(written)
     }
 
-    /// The file heard at the path `from` is, as `state` says, at `to` now, or there as well.
-    pub fn move_or_copy(&mut self, from: &Path, to: &Path, state: State) -> Result<()> {
-        let done = match is_gone(from) {
-            true => self.connection.execute(
-                "UPDATE OR REPLACE songs SET path = ?, modified = ? WHERE path = ?",
-                params![bytes(to), state.modified, bytes(from)],
-            ),
-            false => self.connection.execute(
-                "INSERT OR REPLACE INTO songs SELECT ?, size, ?, fingerprint, device, performer, \
-                 title, duration, marks, probabilities, embedding, clips FROM songs WHERE path = ?",
-                params![bytes(to), state.modified, bytes(from)],
-            ),
+    /// Files that were heard at the first of two paths are at the second now, in a state, or there as well.
+    /// All change places at once: names may have been exchanged.
+    pub fn move_or_copy(&mut self, moves: &[(PathBuf, PathBuf, State)]) -> Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
+        let mut apply = || {
+            let change = self.connection.transaction()?;
+            change.execute_batch("CREATE TEMP TABLE moved AS SELECT * FROM songs WHERE 0")?;
+            for (from, to, state) in moves {
+                change
+                    .prepare_cached(
+                        "INSERT INTO moved SELECT ?, size, modified, ?, fingerprint, device, performer, \
+                         title, duration, marks, probabilities, embedding, clips FROM songs WHERE path = ?",
+                    )?
+                    .execute(params![bytes(to), state.status, bytes(from)])?;
+            }
+            for (from, ..) in moves.iter().filter(|(from, ..)| is_gone(from)) {
+                change
+                    .prepare_cached("DELETE FROM songs WHERE path = ?")?
+                    .execute([bytes(from)])?;
+            }
+            change.execute_batch(
+                "INSERT OR REPLACE INTO songs SELECT * FROM moved; DROP TABLE moved",
+            )?;
+            change.commit()
         };
-        self.told(done).map(|_| ())
+        let applied = apply();
+        self.told(applied)
     }
 
-    /// The file at `path` has changed in nothing that can be heard.
-    pub fn follow(&mut self, path: &Path, state: State, fingerprint: Hash) -> Result<()> {
+    /// The file at `path` is in another state, and its content is the same.
+    pub fn follow(&mut self, path: &Path, state: State) -> Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
         let changed = self.connection.execute(
-            "UPDATE songs SET size = ?, modified = ?, fingerprint = ? WHERE path = ?",
-            params![state.size as i64, state.modified, fingerprint.as_bytes(), bytes(path)],
+            "UPDATE songs SET modified = ?, status = ? WHERE path = ?",
+            params![state.modified, state.status, bytes(path)],
         );
         self.told(changed).map(|_| ())
     }
@@ -298,6 +387,9 @@ impl Index {
         there: &HashSet<PathBuf>,
         unlisted: &[PathBuf],
     ) -> Result<usize> {
+        if self.read_only {
+            return Ok(0);
+        }
         let mut first = bytes(folder).to_vec();
         if first.last() != Some(&SEPARATOR) {
             first.push(SEPARATOR);
@@ -357,6 +449,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
             path BLOB PRIMARY KEY,
             size INTEGER NOT NULL,
             modified INTEGER NOT NULL,  -- nanoseconds since 1970
+            status INTEGER NOT NULL,    -- the same of its name and rights
             fingerprint BLOB NOT NULL,
             device TEXT NOT NULL,
             performer TEXT,
@@ -373,6 +466,28 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Opens one whose folder can be read only, and which nobody writes therefore.
+fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let address =
+        format!("file:{}?immutable=1", path.display().to_string().replace(['?', '#', '%'], "_"));
+    Connection::open_with_flags(
+        address,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+    )
+}
+
+/// Moves a database out of the way, with what belongs to it.
+fn set_aside(path: &Path) -> Result<()> {
+    for more in ["-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(more);
+        // There is none where the program that wrote it has ended well.
+        let _ = std::fs::remove_file(beside);
+    }
+    std::fs::rename(path, path.with_extension("broken"))
+        .map_err(|error| Error::io("move", path, &error))
+}
+
 fn is_garbled(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     matches!(code, Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
@@ -384,9 +499,13 @@ fn failed(path: &Path, error: &rusqlite::Error) -> Error {
 
 fn known_of(row: &Row<'_>) -> rusqlite::Result<Known> {
     Ok(Known {
-        state: State { size: row.get::<_, i64>(0)? as u64, modified: row.get(1)? },
-        fingerprint: Hash::from_bytes(row.get(2)?),
-        device: row.get(3)?,
+        state: State {
+            size: row.get::<_, i64>(0)? as u64,
+            modified: row.get(1)?,
+            status: row.get(2)?,
+        },
+        fingerprint: Hash::from_bytes(row.get(3)?),
+        device: row.get(4)?,
     })
 }
 

@@ -7,10 +7,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::files::{Amount, Told, predict_files};
+pub use super::index::{All, clear, indexes};
 use super::index::{Index, Known};
-pub use super::index::{clear, indexes};
 use super::prediction::Prediction;
-use super::state::{State, fingerprint, is_gone};
+use super::state::is_gone;
+pub use super::state::{State, fingerprint};
 use super::tagger::Tagger;
 use crate::audio::{Credits, credits};
 use crate::dataset::features::FeatureRecipe;
@@ -81,6 +82,8 @@ enum Kind {
     New,
     Changed,
     Known,
+    /// It was known, or heard, and has changed since the scan began.
+    Again,
 }
 
 /// Hands over what becomes of a file, by its place in the list.
@@ -93,8 +96,7 @@ pub struct Library {
     device: String,
     /// The files of the last scan.
     seen: Vec<Seen>,
-    /// What hearing them takes, done and in all: bytes where all of a file is heard, files where some clips
-    /// are.
+    /// About how many milliseconds of them are heard, done and in all.
     work: [u64; 2],
 }
 
@@ -119,17 +121,26 @@ impl Library {
 
     /// Why the index cannot be used, where it cannot.
     pub fn problem(&self) -> Option<String> {
-        let error = self.index.as_ref().err()?;
-        Some(format!(
-            "warning: {error}: everything is heard, and nothing is kept for the next time"
-        ))
+        let why = match &self.index {
+            Ok(index) if index.is_read_only() => {
+                return Some(
+                    "warning: the index can be read only: nothing is kept for the next time"
+                        .to_owned(),
+                );
+            }
+            Ok(_) => return None,
+            Err(error) => error,
+        };
+        Some(format!("warning: {why}: everything is heard, and nothing is kept for the next time"))
     }
 
     /// Asks the index. One that fails is done without from there on: what was heard is not lost for that.
     fn with<T: Default>(&mut self, ask: impl FnOnce(&mut Index) -> Result<T>) -> T {
         let Ok(index) = &mut self.index else { return T::default() };
         ask(index).unwrap_or_else(|error| {
-            self.index = Err(error);
+            if let Ok(index) = std::mem::replace(&mut self.index, Err(error)) {
+                index.retire();
+            }
             T::default()
         })
     }
@@ -149,23 +160,21 @@ impl Library {
         done: Done<'_>,
     ) -> Result<(Amount, Counts)> {
         let mut counts = Counts::default();
-        let mut seen = Vec::with_capacity(files.len());
-        for file in files {
-            seen.push(self.look(file, options, &mut counts));
-        }
-        self.seen = seen;
-        let all_is_heard = tagger.windows().is_none();
+        self.look(files, options, &mut counts);
+        let most = tagger.windows().map(|windows| windows as f64 * tagger.clip_seconds());
         let work = |seen: &Seen| match seen.kind {
             Kind::Known => 0,
-            Kind::New | Kind::Changed if all_is_heard => seen.state.map_or(0, |state| state.size),
-            Kind::New | Kind::Changed => 1,
+            Kind::New | Kind::Changed | Kind::Again => {
+                let seconds = seconds_about(&seen.path, seen.state.map_or(0, |state| state.size));
+                (1e3 * most.map_or(seconds, |most| most.min(seconds))) as u64
+            }
         };
         let work: Vec<u64> = self.seen.iter().map(work).collect();
         self.work = [0, work.iter().sum()];
         let (known, mut asked): (Vec<usize>, Vec<usize>) =
             (0..files.len()).partition(|&file| self.seen[file].kind == Kind::Known);
         let mut known = known.into_iter().peekable();
-        // What the index cannot tell after all is heard in a second round.
+        // What the index cannot tell after all, and what has changed meanwhile, is heard in another round.
         let mut untold = Vec::new();
         let mut total = Amount::default();
         loop {
@@ -177,11 +186,16 @@ impl Library {
                 };
                 let file = asked[place];
                 while let Some(before) = known.next_if(|&known| known < file) {
-                    self.tell(before, options, &mut untold, done)?;
+                    self.tell(before, options, &mut counts, &mut untold, done)?;
                 }
                 self.work[0] += work[file];
-                let outcome = self.keep(file, result, &mut counts);
-                done(self, file, outcome)
+                match self.keep(file, result, &mut counts) {
+                    Some(outcome) => done(self, file, outcome),
+                    None => {
+                        untold.push(file);
+                        Ok(())
+                    }
+                }
             });
             self.with(Index::commit);
             let amount = amount?;
@@ -189,7 +203,7 @@ impl Library {
             total.clips += amount.clips;
             total.seconds += amount.seconds;
             for rest in known.by_ref() {
-                self.tell(rest, options, &mut untold, done)?;
+                self.tell(rest, options, &mut counts, &mut untold, done)?;
             }
             asked = std::mem::take(&mut untold);
             if asked.is_empty() {
@@ -198,65 +212,104 @@ impl Library {
         }
     }
 
-    /// Hands over what is known of a file.
+    /// Hands over what is known of a file, unless the file has changed meanwhile.
     fn tell(
         &mut self,
         file: usize,
         options: Options,
+        counts: &mut Counts,
         untold: &mut Vec<usize>,
         done: Done<'_>,
     ) -> Result<()> {
-        let path = self.seen[file].path.clone();
-        match self.with(|index| index.prediction(&path, options.timeline)) {
+        let seen = &self.seen[file];
+        let path = seen.path.clone();
+        let prediction = match State::of(&path).ok() == seen.state {
+            true => self.with(|index| index.prediction(&path, options.timeline)),
+            false => None,
+        };
+        match prediction {
             Some(prediction) => done(self, file, Outcome::Heard(prediction)),
             None => {
+                counts.unchanged = counts.unchanged.saturating_sub(1);
+                self.see_again(file);
                 untold.push(file);
                 Ok(())
             }
         }
     }
 
-    fn look(&mut self, file: &Path, options: Options, counts: &mut Counts) -> Seen {
-        let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-        let state = State::of(&path).ok();
-        let kind = match state {
-            Some(state) if !options.again => {
-                let device = options.same_device.then(|| self.device.clone());
-                let counts_for = |known: &str| device.as_ref().is_none_or(|own| own == known);
-                self.with(|index| kind(index, &path, state, counts, counts_for))
-            }
-            _ => Kind::New,
-        };
-        Seen { path, state, kind }
+    /// A file is to be heard in the next round, as it is by now.
+    fn see_again(&mut self, file: usize) {
+        let seen = &mut self.seen[file];
+        seen.state = State::of(&seen.path).ok();
+        seen.kind = Kind::Again;
     }
 
-    /// Puts what was heard of a file into the index.
-    fn keep(&mut self, file: usize, result: Result<Prediction>, counts: &mut Counts) -> Outcome {
+    /// Compares the files with what is known of them.
+    fn look(&mut self, files: &[PathBuf], options: Options, counts: &mut Counts) {
+        let mut moves = Vec::new();
+        self.seen.clear();
+        for file in files {
+            let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+            let state = State::of(&path).ok();
+            let (kind, from) = match state {
+                Some(state) if !options.again => {
+                    let device = options.same_device.then(|| self.device.clone());
+                    let counts_for = |known: &str| device.as_ref().is_none_or(|own| own == known);
+                    self.with(|index| kind(index, &path, state, counts_for))
+                }
+                _ => Default::default(),
+            };
+            if let (Some(from), Some(state)) = (&from, state) {
+                moves.push((from.clone(), path.clone(), state));
+                counts.moved += 1;
+            } else if kind == Kind::Known {
+                counts.unchanged += 1;
+            }
+            self.seen.push(Seen { path, state, kind });
+        }
+        if !moves.is_empty() {
+            self.with(|index| index.move_or_copy(&moves));
+        }
+    }
+
+    /// Puts what was heard of a file into the index. Nothing where it has changed since the scan began, and
+    /// is done: then it is heard in the next round.
+    fn keep(
+        &mut self,
+        file: usize,
+        result: Result<Prediction>,
+        counts: &mut Counts,
+    ) -> Option<Outcome> {
         let Seen { path, state, kind } = &self.seen[file];
-        let (path, kind) = (path.clone(), *kind);
-        if let Some(state) = *state
+        let (path, state, kind) = (path.clone(), *state, *kind);
+        if let Some(state) = state
             && !is_gone(&path)
             && is_unfinished(&path, state)
         {
+            if kind != Kind::Again && is_settled(&path) {
+                self.see_again(file);
+                return None;
+            }
             counts.unfinished += 1;
-            return Outcome::Unfinished;
+            return Some(Outcome::Unfinished);
         }
         let prediction = match result {
             Ok(prediction) => prediction,
-            Err(error) => return Outcome::Failed(error),
+            Err(error) => return Some(Outcome::Failed(error)),
         };
         match kind {
-            Kind::Changed => counts.changed += 1,
-            Kind::New | Kind::Known => counts.new += 1,
+            Kind::New => counts.new += 1,
+            Kind::Changed | Kind::Known | Kind::Again => counts.changed += 1,
         }
-        if let (Some(state), Ok(fingerprint)) = (*state, fingerprint(&path)) {
+        if let (Some(state), Ok(fingerprint)) = (state, fingerprint(&path)) {
             let known = Known { state, fingerprint, device: self.device.clone() };
             self.with(|index| {
                 index.put(&path, known, credits(&path), &prediction);
                 Ok(())
             });
         }
-        Outcome::Heard(prediction)
+        Some(Outcome::Heard(prediction))
     }
 
     /// How much of what has to be heard in a scan is done, and how much there is in all. Files that are known
@@ -271,14 +324,9 @@ impl Library {
         self.with(|index| index.credits(&path)).unwrap_or_else(|| credits(&path))
     }
 
-    /// A file of the last scan was given another tag: it sounds as it did.
-    pub fn was_tagged(&mut self, file: usize) {
-        let path = self.seen[file].path.clone();
-        let (Ok(state), Ok(fingerprint)) = (State::of(&path), fingerprint(&path)) else { return };
-        self.with(|index| {
-            index.commit()?;
-            index.follow(&path, state, fingerprint)
-        });
+    /// Brings what was heard to the disk.
+    pub fn commit(&mut self) {
+        self.with(Index::commit);
     }
 
     /// Forgets what was in `folders`, was not found by the last scan, and is no longer on the disk; what
@@ -294,39 +342,38 @@ impl Library {
     }
 }
 
-/// Whether what `index` knows is about the file at `path`, or about one that this file is, too.
+/// Whether what `index` knows is about the file at `path`; and a path under which it knows it else.
 fn kind(
     index: &mut Index,
     path: &Path,
     state: State,
-    counts: &mut Counts,
-    counts_for: impl Fn(&str) -> bool,
-) -> Result<Kind> {
-    if let Some(known) = index.known(path)? {
-        if !counts_for(&known.device) {
-            return Ok(Kind::New);
+    counts: impl Fn(&str) -> bool,
+) -> Result<(Kind, Option<PathBuf>)> {
+    let known = index.known(path)?;
+    if let Some(known) = &known
+        && known.state.has_content_of(state)
+    {
+        if !counts(&known.device) {
+            return Ok((Kind::New, None));
         }
-        if known.state != state {
-            // Its time may be all that has changed.
-            match fingerprint(path) {
-                Ok(same) if same == known.fingerprint => index.follow(path, state, same)?,
-                _ => return Ok(Kind::Changed),
-            }
+        if known.state == state {
+            return Ok((Kind::Known, None));
         }
-        counts.unchanged += 1;
-        return Ok(Kind::Known);
+        // Its rights have changed, or another file of its size and time has its name.
+        if fingerprint(path).is_ok_and(|own| own == known.fingerprint) {
+            index.follow(path, state)?;
+            return Ok((Kind::Known, None));
+        }
     }
+    let other = if known.is_some() { Kind::Changed } else { Kind::New };
     if !index.has_size(state.size)? {
-        return Ok(Kind::New);
+        return Ok((other, None));
     }
-    let Ok(fingerprint) = fingerprint(path) else { return Ok(Kind::New) };
-    let same = index.same(fingerprint)?;
-    let Some((from, _)) = same.iter().find(|(_, known)| counts_for(&known.device)) else {
-        return Ok(Kind::New);
-    };
-    index.move_or_copy(from, path, state)?;
-    counts.moved += 1;
-    Ok(Kind::Known)
+    let Ok(fingerprint) = fingerprint(path) else { return Ok((other, None)) };
+    Ok(match index.heard_at(fingerprint, state, counts)? {
+        Some(from) => (Kind::Known, Some(from)),
+        None => (other, None),
+    })
 }
 
 /// Whether the file has changed since it was in `state`, or may be about to: one that was changed a moment
@@ -343,4 +390,22 @@ fn is_unfinished(path: &Path, state: State) -> bool {
         }
         None => false,
     }
+}
+
+/// Whether the file was changed long enough ago.
+fn is_settled(path: &Path) -> bool {
+    let age = State::of(path).ok().map(State::age);
+    age.is_some_and(|age| age.is_none_or(|age| age > SETTLED))
+}
+
+/// About how many seconds of music a file of `size` bytes has, by what its ending promises.
+fn seconds_about(path: &Path, size: u64) -> f64 {
+    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let bytes_a_second = match ending.to_str() {
+        Some("wav" | "wave" | "w64" | "aif" | "aiff" | "aifc" | "caf") => 176_400.0,
+        Some("flac" | "alac") => 100_000.0,
+        Some("opus") => 16_000.0,
+        _ => 28_000.0,
+    };
+    size as f64 / bytes_a_second
 }

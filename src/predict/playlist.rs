@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::audio::Credits;
-use crate::files::{LONGEST_NAME, PARTIAL, fitting_name, path_of, write_atomically};
+use crate::files::{LONGEST_NAME, PARTIAL, fitting_name, named_from, path_of, write_atomically};
 use crate::{Error, Result};
 
 /// Begins every file that this module writes, so that only those are written over.
@@ -85,23 +85,19 @@ pub fn left_out(path: &Path) -> Error {
     ))
 }
 
-/// Writes a playlist of `entries`, the most probable first. Files below the playlist's folder are
-/// named from there, so that the folder can move; others by their whole path. Returns the entries
-/// that are left out, since no playlist can hold a line break.
+/// Writes a playlist of `entries` in their order. Files below the playlist's folder, or in one beside it, are
+/// named from there, so that all can move together; others by their whole path. Returns the entries that
+/// are left out, since no playlist can hold a line break.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn write<'a>(path: &Path, mood: &str, entries: &'a [Entry]) -> Result<Vec<&'a Entry>> {
-    let absolute =
-        |path: &Path| std::path::absolute(path).map_err(|error| Error::io("find", path, &error));
-    let folder = absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
-    let mut sorted: Vec<&Entry> = entries.iter().collect();
-    sorted.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+    let folder = path.parent().unwrap_or(Path::new(""));
     let mut text = format!("{MARK}#PLAYLIST:{mood}\n").into_bytes();
     let mut left_out = Vec::new();
-    for entry in sorted {
-        let place = absolute(&entry.path)?;
-        let shown = place.strip_prefix(&folder).unwrap_or(&place).as_os_str().as_encoded_bytes();
+    for entry in entries {
+        let place = named_from(&entry.path, folder)?;
+        let shown = place.as_os_str().as_encoded_bytes();
         if shown.iter().any(|byte| b"\n\r".contains(byte)) {
             left_out.push(entry);
             continue;
@@ -137,7 +133,7 @@ pub fn write_rule(path: &Path, mood: &str, size: Option<usize>) -> Result<()> {
 /// Whether the name is that of a playlist that [`read`] reads.
 pub fn is_playlist(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default();
-    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) && !path.is_dir()
 }
 
 /// The files that a playlist names. What is relative starts at its folder; streams of the web are left out.
@@ -152,7 +148,16 @@ pub fn read(path: &Path) -> Result<Vec<PathBuf>> {
         let text = listed.to_string_lossy();
         !text.starts_with('#') && !text.contains("://")
     });
-    Ok(files.map(|listed| folder.join(listed)).collect())
+    Ok(files.map(|listed| beside(folder, &listed)).collect())
+}
+
+/// A file that a playlist in `folder` names; one of Windows has other separators.
+fn beside(folder: &Path, listed: &Path) -> PathBuf {
+    let path = folder.join(listed);
+    match listed.to_str() {
+        Some(text) if text.contains('\\') && !path.exists() => folder.join(text.replace('\\', "/")),
+        _ => path,
+    }
 }
 
 /// The paths in `bytes`, which `end` ends; line breaks of Windows as well as of others.
@@ -162,5 +167,5 @@ pub fn paths_in(bytes: &[u8], end: u8) -> Vec<PathBuf> {
         b'\n' => line.strip_suffix(b"\r").unwrap_or(line),
         _ => line,
     });
-    lines.filter(|line| !line.is_empty()).map(path_of).collect()
+    lines.filter(|line| !line.trim_ascii().is_empty()).map(path_of).collect()
 }

@@ -1,6 +1,6 @@
 //! Whether a file is the one that it was.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,8 +16,10 @@ const BLOCK: u64 = 64 << 10;
 pub struct State {
     /// Bytes.
     pub size: u64,
-    /// Nanoseconds since 1970.
+    /// When its content was changed, in nanoseconds since 1970.
     pub modified: i64,
+    /// When its name, its rights or its content were changed, likewise; 0 on systems that do not say.
+    pub status: i64,
 }
 
 impl State {
@@ -31,7 +33,14 @@ impl State {
             Ok(after) => after.as_nanos() as i64,
             Err(before) => -(before.duration().as_nanos() as i64),
         };
-        Ok(Self { size: metadata.len(), modified: since(metadata.modified()?) })
+        let (size, modified) = (metadata.len(), since(metadata.modified()?));
+        Ok(Self { size, modified, status: status(&metadata) })
+    }
+
+    /// Whether the content is that of `other`, as far as its size and its time tell: a name, rights or
+    /// attributes may be others.
+    pub fn has_content_of(self, other: Self) -> bool {
+        (self.size, self.modified) == (other.size, other.modified)
     }
 
     /// How long ago the file was changed; nothing where its clock is ahead of this one.
@@ -39,6 +48,17 @@ impl State {
         let changed = UNIX_EPOCH + Duration::from_nanos(u64::try_from(self.modified).ok()?);
         changed.elapsed().ok()
     }
+}
+
+#[cfg(unix)]
+fn status(file: &Metadata) -> i64 {
+    use std::os::unix::fs::MetadataExt;
+    file.ctime().wrapping_mul(1_000_000_000).wrapping_add(file.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn status(_: &Metadata) -> i64 {
+    0
 }
 
 /// A hash of a file's size and of three blocks of 64 KiB of it: the first, the middle one and the last. It

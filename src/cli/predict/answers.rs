@@ -129,38 +129,48 @@ impl<'a> Answers<'a> {
             playlists.take(path, prediction, &self.choice, || library.credits(file));
         }
         if let Some(page) = &mut self.page {
-            page.take(path, prediction, &moods, library.credits(file));
+            page.take(path, prediction, &moods, library.credits(file))?;
         }
         let Some(tagging) = &mut self.tagging else { return Ok(()) };
-        let reason = match (prediction.silent, prediction.padded) {
-            (true, _) => "is silent and would get no tag",
-            (_, true) => "is shorter than a clip and would get no tag",
-            _ if moods.is_empty() => "no mood reaches its threshold: no tag",
-            _ => {
-                match tagging.tag(path, &moods) {
-                    Ok(true) => library.was_tagged(file),
-                    Ok(false) => {}
-                    Err(error) => self.failed.push(error),
-                }
+        library.commit();
+        let changes = match tagging.tag(path, &moods) {
+            Ok(changes) => changes,
+            Err(error) => {
+                self.failed.push(error);
                 return Ok(());
             }
         };
-        if self.command.dry_run {
+        let reason = match (prediction.silent, prediction.padded) {
+            (true, _) => "is silent and would get no tag",
+            (_, true) => "is shorter than a clip and would get no tag",
+            _ => "no mood reaches its threshold: no tag",
+        };
+        if self.command.dry_run && moods.is_empty() && !changes {
             self.progress.always(&format!("{}: {reason}", path_text(path)));
         }
         Ok(())
     }
 
-    /// What comes once, after all files that were `asked` for.
+    /// What comes once, after all files that were `asked` for. Playlists and the page are written of a
+    /// `complete` scan alone: half a list must not take the place of a whole one.
     ///
     /// # Errors
     /// A playlist or the page cannot be written.
-    pub fn end(&mut self, asked: &Asked) -> Result<()> {
+    pub fn end(&mut self, asked: &Asked, complete: bool) -> Result<()> {
         self.bar = None;
         self.results.end();
         let broken = std::mem::take(&mut self.broken);
         let strictness = self.command.strictness;
         self.failed.extend(strictness.sort_out(&asked.found, broken, self.progress));
+        if self.command.strictness.strict {
+            self.asked += asked.found.passed_over.len();
+        }
+        if !complete {
+            if self.page.is_some() || !self.command.playlist.is_empty() {
+                self.progress.note("playlists and page are written once all is heard");
+            }
+            return Ok(());
+        }
         if let Some(playlists) = self.playlists.take() {
             self.failed.extend(playlists.write(self.progress)?);
         }

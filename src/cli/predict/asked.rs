@@ -40,7 +40,9 @@ impl Asked {
             asked.unlisted.push(folder);
             asked.failed.push(error);
         }
-        if asked.found.files.is_empty() {
+        // Nothing new is no fault of whoever lists what is new.
+        let may_be_empty = command.files_from.is_some() && asked.failed.is_empty();
+        if asked.found.files.is_empty() && !may_be_empty {
             let nothing = || Error::input("the playlist names no file");
             return Err(asked.failed.pop().unwrap_or_else(nothing));
         }
@@ -87,9 +89,6 @@ fn paths(command: &Predict) -> Result<Vec<PathBuf>> {
         .map_err(|error| Error::io("read", list, &error))?;
         let end = if bytes.contains(&0) { 0 } else { b'\n' };
         paths.extend(playlist::paths_in(&bytes, end));
-        if paths.is_empty() {
-            return Err(Error::input(format!("{} names no file", list.display())));
-        }
     }
     Ok(paths)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::audio::Credits;
-use crate::files::{check_output, path_text, write_atomically};
+use crate::files::{check_output, named_from, path_text, write_atomically};
 use crate::model::checkpoint::Description;
 use crate::predict::Prediction;
 use crate::report::library::{About, Song, page};
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// A page in the making.
 pub struct Page {
     path: PathBuf,
-    /// Its folder, without links.
+    /// Its folder.
     folder: PathBuf,
     model: String,
     description: Description,
@@ -25,11 +25,12 @@ impl Page {
     /// # Errors
     /// There can be no file at `path`.
     pub fn new(path: &Path, model: &Path, description: &Description) -> Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        if !folder.as_os_str().is_empty() {
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| Error::io("make", &folder, &error).context("--report"))?;
+        }
         check_output(path, [model])?;
-        let absolute =
-            std::path::absolute(path).map_err(|error| Error::io("find", path, &error))?;
-        let folder = absolute.parent().unwrap_or(Path::new("/"));
-        let folder = folder.canonicalize().map_err(|error| Error::io("find", folder, &error))?;
         Ok(Self {
             path: path.to_owned(),
             folder,
@@ -41,13 +42,22 @@ impl Page {
     }
 
     /// Puts a song on it, whose tag would name `tags`.
-    pub fn take(&mut self, path: &Path, prediction: &Prediction, tags: &[&str], credits: Credits) {
+    ///
+    /// # Errors
+    /// The current folder is unknown.
+    pub fn take(
+        &mut self,
+        path: &Path,
+        prediction: &Prediction,
+        tags: &[&str],
+        credits: Credits,
+    ) -> Result<()> {
         let labels = &self.description.labels;
         let place = |tag: &&str| labels.iter().position(|label| label == tag);
         self.silent += usize::from(prediction.silent);
         self.songs.push(Song {
             path: path_text(path),
-            address: address(path, &self.folder),
+            address: address(path, &self.folder)?,
             title: credits.title,
             artist: credits.performer,
             seconds: prediction.duration,
@@ -55,6 +65,7 @@ impl Page {
             tags: tags.iter().filter_map(place).collect(),
             embedding: prediction.embedding.clone(),
         });
+        Ok(())
     }
 
     /// Writes it; so many files are not on it, since they failed.
@@ -80,18 +91,14 @@ impl Page {
     }
 }
 
-/// Where a browser finds the file from a page in `folder`: from there if the file lies below, so that both
-/// can move, else by its whole path.
-fn address(path: &Path, folder: &Path) -> String {
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    match real.strip_prefix(folder) {
-        Ok(below) => encoded(below),
-        Err(_) => {
-            let whole = encoded(&real);
-            let slash = if whole.starts_with('/') { "" } else { "/" };
-            format!("file://{slash}{whole}")
-        }
-    }
+/// Where a browser finds the file from a page in `folder`.
+fn address(path: &Path, folder: &Path) -> Result<String> {
+    let named = named_from(path, folder)?;
+    let text = encoded(&named);
+    Ok(match named.is_absolute() {
+        true => format!("file://{}{text}", if text.starts_with('/') { "" } else { "/" }),
+        false => text,
+    })
 }
 
 /// As in a web address: what is not a letter, a digit or harmless is `%XX`.

@@ -61,7 +61,9 @@ impl Playlists {
         }
         let mut lists: Vec<Playlist> = Vec::new();
         let kind = command.playlist_format;
-        for mood in moods(&command.playlist, choice, description)? {
+        let tagged =
+            |mood: &str| kind != Kind::Nsp || description.moods().iter().any(|tag| tag == mood);
+        for mood in moods(&command.playlist, choice, description, &tagged)? {
             if lists.iter().any(|list| list.mood == mood) {
                 continue;
             }
@@ -131,8 +133,14 @@ impl Playlists {
     }
 }
 
-/// The moods that `--playlist` means: for `all`, those of the model's moods that have a threshold.
-fn moods(asked: &[String], choice: &Choice, description: &Description) -> Result<Vec<String>> {
+/// The moods that `--playlist` means: for `all`, those of the model's moods that have a threshold. All have to
+/// be such as can be `tagged` where a rule looks for the tag.
+fn moods(
+    asked: &[String],
+    choice: &Choice,
+    description: &Description,
+    tagged: &dyn Fn(&str) -> bool,
+) -> Result<Vec<String>> {
     let mut moods = Vec::new();
     for mood in asked {
         let known =
@@ -140,6 +148,11 @@ fn moods(asked: &[String], choice: &Choice, description: &Description) -> Result
                 description.labels.iter().find(|label| label.eq_ignore_ascii_case(mood))
             });
         match known {
+            Some(known) if !tagged(known) => {
+                return Err(Error::input(format!(
+                    "--playlist {known}: it is no mood, so that no tag names it and Navidrome finds nothing"
+                )));
+            }
             Some(known) if choice.threshold(known).is_some() => moods.push(known.clone()),
             Some(known) => return Err(without_threshold(known, description)),
             None if mood == ALL => {

@@ -1,10 +1,10 @@
 //! Writing moods into tags, and taking it back.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::files::path_text;
-use crate::predict::tags::log::{self, Log, Logged};
+use crate::predict::library::{All, State, fingerprint};
+use crate::predict::tags::log::{self, Log, Logged, Own};
 use crate::predict::tags::{self, Change};
 use crate::report::{Progress, audio_files};
 use crate::{Error, Result};
@@ -17,7 +17,9 @@ pub struct Tagging<'a> {
     /// Nothing where nothing is to be written.
     log: Option<Log>,
     /// The moods of this program in each file.
-    own: HashMap<PathBuf, BTreeSet<String>>,
+    own: Own,
+    /// What models have heard of the files stays true.
+    indexes: All,
     /// Files with another tag than before.
     changed: usize,
     /// Files with moods of others, which stay.
@@ -29,15 +31,22 @@ impl<'a> Tagging<'a> {
     /// The log cannot be written, or an older one cannot be read.
     pub fn new(progress: &'a Progress, dry_run: bool, replaces: bool) -> Result<Self> {
         let log = if dry_run { None } else { Some(Log::new()?) };
-        Ok(Self { progress, replaces, log, own: log::own_moods()?, changed: 0, kept: 0 })
+        let (own, unread) = log::own_moods()?;
+        for error in unread {
+            progress.note(&format!("warning: {error}: its moods count as others'"));
+        }
+        Ok(Self { progress, replaces, log, own, indexes: All::open(), changed: 0, kept: 0 })
     }
 
     /// Lets the tag of the file at `path` name `moods`, behind those that others have put there; says and
-    /// logs what that changes. Whether the file was changed.
+    /// logs what that changes. Whether something changes.
     ///
     /// # Errors
     /// The file is left as it is.
     pub fn tag(&mut self, path: &Path, moods: &[&str]) -> Result<bool> {
+        if moods.is_empty() && !self.has_own(path) {
+            return Ok(false);
+        }
         let before = tags::moods(path)?;
         let mut after = self.of_others(path, &before);
         self.kept += usize::from(!after.is_empty());
@@ -52,12 +61,18 @@ impl<'a> Tagging<'a> {
             None => self.say(path, &change, "would say"),
             Some(log) => {
                 log.note(path, &change, &own)?;
-                tags::write(path, &after)?;
+                write(path, &after, &self.indexes)?;
                 self.say(path, &change, "says");
             }
         }
         self.changed += 1;
-        Ok(self.log.is_some())
+        Ok(true)
+    }
+
+    /// Whether this program has written into the file.
+    fn has_own(&self, path: &Path) -> bool {
+        let own = path.canonicalize().ok().and_then(|path| self.own.get(&path));
+        own.is_some_and(|own| !own.is_empty())
     }
 
     /// Those of the moods that a file names which this program has not written there.
@@ -107,6 +122,18 @@ impl<'a> Tagging<'a> {
     }
 }
 
+/// Writes the tag, and lets the indexes know that the file sounds as it did.
+fn write(path: &Path, moods: &[String], indexes: &All) -> Result<()> {
+    let real = path.canonicalize().map_err(|error| Error::io("find", path, &error))?;
+    let before = State::of(&real);
+    tags::write(path, moods)?;
+    if let (Ok(before), Ok(after), Ok(fingerprint)) = (before, State::of(&real), fingerprint(&real))
+    {
+        indexes.follow(&real, before, after, fingerprint);
+    }
+    Ok(())
+}
+
 /// "MOOD says dark; calm instead of nothing".
 fn told(change: &Change, says: &str) -> String {
     let named = |moods: &[String]| match moods {
@@ -126,9 +153,10 @@ pub fn undo(path: &Path, dry_run: bool, progress: &Progress) -> Result<()> {
     // The last change is taken back first.
     changes.reverse();
     let mut log = if dry_run { None } else { Some(Log::new()?) };
+    let indexes = All::open();
     let (mut undone, mut failed) = (0, Vec::new());
     for change in &changes {
-        match undo_one(change, log.as_mut(), progress) {
+        match undo_one(change, log.as_mut(), &indexes, progress) {
             Ok(changed) => undone += usize::from(changed),
             Err(error) => failed.push(error),
         }
@@ -148,7 +176,12 @@ pub fn undo(path: &Path, dry_run: bool, progress: &Progress) -> Result<()> {
     }
 }
 
-fn undo_one(logged: &Logged, log: Option<&mut Log>, progress: &Progress) -> Result<bool> {
+fn undo_one(
+    logged: &Logged,
+    log: Option<&mut Log>,
+    indexes: &All,
+    progress: &Progress,
+) -> Result<bool> {
     let Logged { path, before, after } = logged;
     let now = tags::moods(path)?;
     if now == *before {
@@ -166,7 +199,7 @@ fn undo_one(logged: &Logged, log: Option<&mut Log>, progress: &Progress) -> Resu
         None => "would say",
         Some(log) => {
             log.note(path, &change, &[])?;
-            tags::write(path, before)?;
+            write(path, before, indexes)?;
             "says"
         }
     };

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -60,11 +61,13 @@ pub struct Logged {
     pub after: Vec<String>,
 }
 
+/// The moods of this program in each file.
+pub type Own = HashMap<PathBuf, BTreeSet<String>>;
+
 /// A log that is being written. It has no file until there is something to write.
 pub struct Log {
     folder: PathBuf,
-    open: Option<(PathBuf, csv::Writer<File>)>,
-    lines: usize,
+    open: Option<(PathBuf, File)>,
 }
 
 impl Log {
@@ -81,17 +84,12 @@ impl Log {
         fs::write(&probe, b"")
             .map_err(|error| Error::io("write in", &folder, &error).followed_by(&advice))?;
         let _ = fs::remove_file(&probe);
-        Ok(Self { folder, open: None, lines: 0 })
+        Ok(Self { folder, open: None })
     }
 
     /// Where it lies, once something is in it.
     pub fn path(&self) -> Option<&Path> {
         self.open.as_ref().map(|(path, _)| &**path)
-    }
-
-    /// Changes in it.
-    pub fn lines(&self) -> usize {
-        self.lines
     }
 
     /// Notes a change of the file at `path` that is about to be written; `own` of the moods afterwards are
@@ -103,7 +101,7 @@ impl Log {
         if self.open.is_none() {
             self.open = Some(self.begin()?);
         }
-        let (log, writer) = self.open.as_mut().expect("just opened");
+        let (log, file) = self.open.as_mut().expect("just opened");
         let real = path.canonicalize().map_err(|error| Error::io("find", path, &error))?;
         let line = Line {
             path: path_text(&real),
@@ -112,26 +110,30 @@ impl Log {
             after: joined(&change.after),
             own: joined(own),
         };
-        let written = writer
-            .serialize(line)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writer.flush())
-            .and_then(|()| writer.get_ref().sync_data());
-        written.map_err(|error| Error::io("write the log", log, &error))?;
-        self.lines += 1;
-        Ok(())
+        let append = || {
+            let end = file.metadata()?.len();
+            let mut writer =
+                csv::WriterBuilder::new().has_headers(end == 0).from_writer(Vec::new());
+            writer.serialize(line)?;
+            let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+            // Half a line would spoil the next.
+            file.write_all(&bytes).and_then(|()| file.sync_data()).inspect_err(|_| {
+                let _ = file.set_len(end);
+            })
+        };
+        append().map_err(|error: std::io::Error| Error::io("write the log", log, &error))
     }
 
     /// A new file, named by the time in UTC.
-    fn begin(&self) -> Result<(PathBuf, csv::Writer<File>)> {
+    fn begin(&self) -> Result<(PathBuf, File)> {
         let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let time = time.replace([':', '-'], "");
         let mut number = 1;
         loop {
             let more = if number == 1 { String::new() } else { format!("-{number}") };
             let path = self.folder.join(format!("tags-{time}{more}.csv"));
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok((path, csv::Writer::from_writer(file))),
+            match OpenOptions::new().append(true).create_new(true).open(&path) {
+                Ok(file) => return Ok((path, file)),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
                 Err(error) => return Err(Error::io("write the log", &path, &error)),
             }
@@ -140,7 +142,7 @@ impl Log {
 }
 
 /// The changes in the log at `path`, in their order. The name of one in [`folder`] will do. A last line that a
-/// kill has cut off is passed over: its file was not changed yet.
+/// kill has cut off is passed over.
 ///
 /// # Errors
 /// It cannot be read, or is no such log.
@@ -161,41 +163,55 @@ pub fn read(path: &Path) -> Result<Vec<Logged>> {
         .collect())
 }
 
-/// The moods that this program has ever written into each file, by all logs.
+/// Which of the moods that each file names are this program's, by the last line of all logs about it, and
+/// logs that cannot be read.
 ///
 /// # Errors
-/// A log cannot be read.
-pub fn own_moods() -> Result<HashMap<PathBuf, BTreeSet<String>>> {
-    let mut own: HashMap<PathBuf, BTreeSet<String>> = HashMap::new();
-    let Ok(entries) = fs::read_dir(folder()?) else { return Ok(own) };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if !(name.starts_with("tags-") && name.ends_with(".csv")) {
-            continue;
-        }
-        for line in lines_of(&entry.path())? {
-            own.entry(path_from_text(&line.path).into_owned())
-                .or_default()
-                .extend(split(&line.own));
+/// The folder of the logs is unknown.
+pub fn own_moods() -> Result<(Own, Vec<Error>)> {
+    let (mut own, mut unread) = (Own::new(), Vec::new());
+    let Ok(entries) = fs::read_dir(folder()?) else { return Ok((own, unread)) };
+    let mut logs: Vec<_> =
+        entries.flatten().filter_map(|entry| Some((age(&entry)?, entry.path()))).collect();
+    logs.sort();
+    for (_, path) in logs {
+        match lines_of(&path) {
+            Ok(lines) => {
+                for line in lines {
+                    let moods = split(&line.own).into_iter().collect();
+                    own.insert(path_from_text(&line.path).into_owned(), moods);
+                }
+            }
+            Err(error) => unread.push(error),
         }
     }
-    Ok(own)
+    Ok((own, unread))
 }
 
+/// What orders logs by their time: that of their name, and the number of those of the same second. Nothing
+/// where it is no log.
+fn age(entry: &fs::DirEntry) -> Option<(String, u32)> {
+    let name = entry.file_name().into_string().ok()?;
+    let time = name.strip_prefix("tags-")?.strip_suffix(".csv")?;
+    Some(match time.rsplit_once('-') {
+        None => (time.to_owned(), 1),
+        Some((time, number)) => (time.to_owned(), number.parse().ok()?),
+    })
+}
+
+/// A last line that has no end and is not whole was cut off by a kill, before its file was changed.
 fn lines_of(path: &Path) -> Result<Vec<Line>> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
-    // What a kill has cut off has no end.
+    let parse = |bytes: &[u8]| -> Result<Vec<Line>, csv::Error> {
+        csv::Reader::from_reader(bytes).deserialize().collect()
+    };
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    csv::Reader::from_reader(&bytes[..whole]).deserialize().collect::<Result<_, _>>().map_err(
-        |error| {
-            Error::input(format!(
-                "{} is no log of tags that moodshader has written ({error}); --undo takes a \
-                 tags-….csv",
-                path.display()
-            ))
-        },
-    )
+    parse(&bytes).or_else(|_| parse(&bytes[..whole])).map_err(|error| {
+        Error::input(format!(
+            "{} is no log of tags that moodshader has written ({error}); --undo takes a tags-….csv",
+            path.display()
+        ))
+    })
 }
 
 fn joined(moods: &[String]) -> String {

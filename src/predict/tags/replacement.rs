@@ -77,13 +77,26 @@ impl Replacement {
     /// Takes the place of the original, unless another program has changed that.
     pub fn take_place(self, original: &File) -> io::Result<()> {
         self.file.sync_all()?;
-        let now = original.metadata()?;
-        let state = |metadata: &Metadata| (metadata.len(), metadata.modified().ok());
-        if state(&now) != state(&self.metadata) {
+        // The open file, and what its name leads to by now: others replace files as this does.
+        let (now, named) = (original.metadata()?, fs::metadata(&self.original)?);
+        if [now, named].iter().any(|file| state(file) != state(&self.metadata)) {
             return Err(Error::other("another program has changed it"));
         }
         fs::rename(&self.path, &self.original)
     }
+}
+
+/// What tells a file from another, and from itself before a change.
+#[cfg(unix)]
+fn state(file: &Metadata) -> (u64, u64, u64, i64, i64) {
+    use std::os::unix::fs::MetadataExt;
+    (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
+}
+
+/// What tells a file from itself before a change.
+#[cfg(not(unix))]
+fn state(file: &Metadata) -> (u64, Option<std::time::SystemTime>) {
+    (file.len(), file.modified().ok())
 }
 
 impl Drop for Replacement {
