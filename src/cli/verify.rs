@@ -48,6 +48,7 @@ pub struct Verify {
     /// Draws the same inputs again [default: a new one for each run, which is printed].
     #[arg(long)]
     seed: Option<u64>,
+    /// Text for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Write what was found to this file as well, as one JSON document to send in: the program's version, the
