@@ -52,7 +52,10 @@ fn tags_are_the_moods_that_reach_their_thresholds() {
     for (moods, tags) in told("") {
         let mut reaching: Vec<&str> = MOODS
             .into_iter()
-            .filter(|mood| description.reaches(mood, moods[*mood] as f32))
+            .filter(|mood| {
+                let threshold = description.threshold(mood);
+                threshold.is_some_and(|threshold| f64::from(moods[*mood] as f32) >= threshold)
+            })
             .collect();
         reaching.sort_by(|a, b| moods[*b].total_cmp(&moods[*a]));
         match reaching.is_empty() {

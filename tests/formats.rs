@@ -1,6 +1,5 @@
 //! Every format against what went into it (`fixtures/audio.sh`), damaged files, and very long ones.
 
-use std::f64::consts::TAU;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,10 @@ use moodshader::audio::{
 };
 use moodshader::error::Kind;
 use tempfile::TempDir;
+
+#[path = "support/sweep.rs"]
+mod sweeps;
+use sweeps::{likeness, sweep};
 
 /// Samples of every fixture but `sweep.aac`.
 const LENGTH: usize = 52_000;
@@ -30,14 +33,6 @@ fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-fn sweep() -> Vec<f32> {
-    let value = |n: usize| {
-        let t = n as f64 / 8000.0;
-        (0.5 * (TAU * (200.0 * t + 100.0 * t * t)).sin()) as f32
-    };
-    (0..LENGTH).map(value).collect()
-}
-
 fn noise() -> Vec<f32> {
     let mut state = 1u32;
     (0..LENGTH)
@@ -49,14 +44,6 @@ fn noise() -> Vec<f32> {
         .collect()
 }
 
-/// Cosine of the angle between two stretches.
-fn likeness(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
-}
-
 fn input_error<T: std::fmt::Debug>(result: moodshader::error::Result<T>) -> String {
     let error = result.unwrap_err();
     assert_eq!(error.kind, Kind::Input, "{error}");
@@ -65,7 +52,7 @@ fn input_error<T: std::fmt::Debug>(result: moodshader::error::Result<T>) -> Stri
 
 #[test]
 fn lossy_formats_begin_and_end_where_the_music_does() {
-    let sweep = sweep();
+    let sweep = sweep(8000, LENGTH);
     for (name, format, alike) in [
         ("sweep.mp3", Format::Mp3, 0.99),
         ("sweep.ogg", Format::Ogg, 0.99),
@@ -89,7 +76,7 @@ fn lossy_formats_begin_and_end_where_the_music_does() {
 fn bare_aac_is_heard_whole() {
     let wave = Waveform::read(&fixture("sweep.aac")).unwrap();
     assert_eq!((wave.sample_rate, wave.samples.len()), (8000, 9 * 1024));
-    assert!(likeness(&wave.samples[1024..9024], &sweep()[..8000]) > 0.99);
+    assert!(likeness(&wave.samples[1024..9024], &sweep(8000, LENGTH)[..8000]) > 0.99);
 }
 
 #[test]
@@ -123,7 +110,7 @@ fn wav(tag: u16, bits: u16, data: &[u8]) -> Vec<u8> {
 #[test]
 fn coded_and_long_samples_in_wav_are_read() {
     let folder = TempDir::new().unwrap();
-    let sweep = sweep();
+    let sweep = sweep(8000, LENGTH);
     let long: Vec<u8> = sweep.iter().flat_map(|&sample| f64::from(sample).to_le_bytes()).collect();
     let wave = Waveform::read(&write(&folder, "long.wav", &wav(3, 64, &long))).unwrap();
     assert!(wave.sample_rate == 8000 && wave.samples == sweep);

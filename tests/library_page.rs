@@ -1,11 +1,11 @@
 //! The page of a music library: what it says of the songs, that no name breaks out of it, and how a
 //! browser shows it.
 
-use std::fs;
-use std::process::Command;
-
 use moodshader::report::library::{About, Song, page};
 use serde_json::{Value, json};
+
+#[path = "support/page.rs"]
+mod page;
 
 /// The last is an instrument.
 const LABELS: [&str; 4] = ["happy", "dark", "<calm & \"slow\">", "piano"];
@@ -175,25 +175,11 @@ fn nothing_is_fetched() {
 }
 
 /// Uses the page as people do and leaves what it sees, as `name=value` lines.
-const PROBE: &str = r##"<script>
+const PROBE: &str = r##"
 const results = {};
 const part = id => document.getElementById(id);
 const titles = () => [...document.querySelectorAll("#rows th bdi")].map(e => e.textContent);
 const frame = () => new Promise(done => setTimeout(done, 200));
-const channels = colour => {
-    const numbers = colour.match(/[\d.]+/g).map(Number);
-    return colour.startsWith("color(") ? numbers.map((n, i) => i < 3 ? 255 * n : n) : numbers;
-};
-const luminance = colour => {
-    const [r, g, b] = channels(colour).map(c => c / 255)
-        .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const ground = element => {
-    const colour = getComputedStyle(element).backgroundColor;
-    const clear = channels(colour)[3] === 0;
-    return clear && element.parentElement ? ground(element.parentElement) : colour;
-};
 const faintest = () => {
     let [faint, least] = ["none", 99];
     for (const element of document.body.querySelectorAll("*")) {
@@ -259,50 +245,14 @@ use().catch(error => { results.error = error.stack; }).finally(() => {
     parent.document.body.innerText =
         Object.entries(results).map(([k, v]) => `result-${k}=${v}`).join("\n");
 });
-</script>"##;
-
-/// What [`PROBE`] sees of a page at a width, by name.
-fn seen(html: &str, width: u32, dark: bool) -> impl Fn(&str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("page.html");
-    let html = html.replace("</body>", &format!("{PROBE}</body>"));
-    let html = html.replace('&', "&amp;").replace('"', "&quot;");
-    // No window of Chromium's is as narrow as a phone; a frame is.
-    let frame = format!(
-        "<!DOCTYPE html><meta charset=\"utf-8\"><meta name=\"color-scheme\" content=\"light \
-         dark\"><body><iframe style=\"width:{width}px;height:800px;border:0\" \
-         srcdoc=\"{html}\"></iframe>"
-    );
-    fs::write(&file, frame).unwrap();
-    let browser = std::env::var("MOODSHADER_BROWSER").unwrap_or_else(|_| "chromium".to_owned());
-    let mut command = Command::new(&browser);
-    command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]);
-    command.args(["--window-size=1400,900", "--virtual-time-budget=10000", "--dump-dom"]);
-    // No hand presses the button here.
-    command.arg("--autoplay-policy=no-user-gesture-required");
-    command.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
-    if dark {
-        command.arg("--force-dark-mode");
-    }
-    let output = command.arg(format!("file://{}", file.display())).output();
-    let output = output.unwrap_or_else(|error| {
-        panic!("{browser} cannot be run ({error}): `cargo xtask test` installs it on Debian")
-    });
-    let text = String::from_utf8_lossy(&output.stdout).replace("<br>", "\n");
-    assert!(!text.contains("result-error="), "{text}");
-    move |name| {
-        let value = text.split(&format!("result-{name}=")).nth(1);
-        let value = value.unwrap_or_else(|| panic!("the page says nothing of {name}"));
-        value.split(['\n', '<']).next().unwrap().to_owned()
-    }
-}
+"##;
 
 #[test]
 #[ignore = "needs Chromium; `cargo xtask test` installs and runs it"]
 fn a_browser_shows_sorts_filters_and_tells_what_it_cannot_play() {
     let html = with_songs(&songs(600));
     for (width, dark) in [(360, false), (360, true), (1280, false), (1280, true)] {
-        let seen = seen(&html, width, dark);
+        let seen = page::seen(&html, PROBE, width, dark);
         for (name, expected) in [
             ("scheme", if dark { "dark" } else { "light" }),
             ("first", "Song 0,Song 1,Song 2"),
@@ -341,7 +291,7 @@ fn no_name_breaks_out_in_a_browser() {
     // What the probe looks for.
     songs.extend(self::songs(42));
     let html = with_songs(&songs);
-    let seen = seen(&html, 360, false);
+    let seen = page::seen(&html, PROBE, 360, false);
     assert_eq!(seen("title"), "Moods of 50 songs");
     assert_eq!(seen("playing"), "Song 41 – Artist 6");
     assert!(seen("page").parse::<f64>().unwrap() <= 360.0, "{}", seen("page"));

@@ -1,7 +1,6 @@
 //! Opus against what went into it (`fixtures/audio.sh`), wherever it is read, with headers and
 //! positions as the standard allows them and as damage makes them.
 
-use std::f64::consts::TAU;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +9,11 @@ use moodshader::error::Kind;
 use moodshader::predict::tags;
 use tempfile::TempDir;
 
+#[path = "support/sweep.rs"]
+mod sweeps;
 #[path = "support/tagged.rs"]
 mod tagged;
+use sweeps::{likeness, sweep};
 
 const RATE: u32 = 48_000;
 /// Samples of both fixtures of the sweep.
@@ -75,29 +77,13 @@ fn with_header(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     file(&pages)
 }
 
-fn sweep() -> Vec<f32> {
-    let value = |n: usize| {
-        let t = n as f64 / f64::from(RATE);
-        (0.5 * (TAU * (200.0 * t + 100.0 * t * t)).sin()) as f32
-    };
-    (0..LENGTH).map(value).collect()
-}
-
-/// Cosine of the angle between two stretches.
-fn likeness(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
-}
-
 fn loudest(samples: &[f32]) -> f32 {
     samples.iter().fold(0.0, |most, sample| sample.abs().max(most))
 }
 
 #[test]
 fn it_begins_and_ends_where_the_music_does() {
-    let sweep = sweep();
+    let sweep = sweep(RATE, LENGTH);
     for (name, alike) in [("sweep.opus", 0.98), ("speech.opus", 0.94)] {
         let folder = TempDir::new().unwrap();
         let path = write(&folder, &bytes(name));

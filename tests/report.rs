@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::process::Command;
 
 use place::{CLIPS, MOODS, Place};
 
+#[path = "support/page.rs"]
+mod page;
 #[path = "support/place.rs"]
 mod place;
 
@@ -169,21 +170,7 @@ fn names_are_text_and_not_markup() {
 }
 
 /// What the page's own browser says of it, as `name=value` lines.
-const PROBE: &str = r#"<script>
-const channels = colour => {
-    const numbers = colour.match(/[\d.]+/g).map(Number);
-    return colour.startsWith("color(") ? numbers.map((n, i) => i < 3 ? 255 * n : n) : numbers;
-};
-const luminance = colour => {
-    const [r, g, b] = channels(colour).map(c => c / 255)
-        .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const ground = element => {
-    const colour = getComputedStyle(element).backgroundColor;
-    const clear = channels(colour)[3] === 0;
-    return clear && element.parentElement ? ground(element.parentElement) : colour;
-};
+const PROBE: &str = r#"
 for (const details of document.querySelectorAll("details")) details.open = true;
 let faint = "none", least = 99;
 for (const element of document.body.querySelectorAll("*")) {
@@ -209,41 +196,16 @@ const results = {
 };
 parent.document.body.innerText =
     Object.entries(results).map(([k, v]) => `result-${k}=${v}`).join("\n");
-</script>"#;
+"#;
 
 #[test]
 #[ignore = "needs Chromium; `cargo xtask test` installs and runs it"]
 fn a_browser_shows_it_on_a_phone_and_in_the_dark() {
     let place = Place::new();
     place.train("--out run");
-    let page = place.path("page.html");
-    let html = read(&place, "run").replace("</body>", &format!("{PROBE}</body>"));
-    let html = html.replace('&', "&amp;").replace('"', "&quot;");
-    let browser = std::env::var("MOODSHADER_BROWSER").unwrap_or_else(|_| "chromium".to_owned());
+    let html = read(&place, "run");
     for (width, dark) in [(375, false), (375, true), (1280, false), (1280, true)] {
-        // No window of Chromium's is as narrow as a phone; a frame is.
-        let frame = format!(
-            "<!DOCTYPE html><meta name=\"color-scheme\" content=\"light dark\"><body>\
-             <iframe style=\"width:{width}px;height:800px;border:0\" srcdoc=\"{html}\"></iframe>"
-        );
-        fs::write(&page, frame).unwrap();
-        let mut command = Command::new(&browser);
-        command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]);
-        command.args(["--window-size=1400,900", "--virtual-time-budget=10000", "--dump-dom"]);
-        command.arg(format!("--user-data-dir={}", place.path("profile").display()));
-        if dark {
-            command.arg("--force-dark-mode");
-        }
-        let output = command.arg(format!("file://{}", page.display())).output();
-        let output = output.unwrap_or_else(|error| {
-            panic!("{browser} cannot be run ({error}): `cargo xtask test` installs it on Debian")
-        });
-        let text = String::from_utf8_lossy(&output.stdout).replace("<br>", "\n");
-        let result = |name: &str| -> String {
-            let value = text.split(&format!("result-{name}=")).nth(1);
-            let value = value.unwrap_or_else(|| panic!("no {name} in {text}"));
-            value.split(['\n', '<']).next().unwrap().to_owned()
-        };
+        let result = page::seen(&html, PROBE, width, dark);
         let number = |name: &str| result(name).parse::<f64>().unwrap();
         assert_eq!(number("width"), f64::from(width));
         assert_eq!(result("dark"), dark.to_string());

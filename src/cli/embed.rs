@@ -54,12 +54,11 @@ impl Embed {
         let names = self.out.with_extension("txt");
         let checkpoint = model::open(&self.model)?;
         model::introduce(&self.model, &checkpoint.description()?, &progress);
-        let found = find_audio(&self.paths)?;
+        let mut found = find_audio(&self.paths)?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
         for out in [&self.out, &names] {
             check_output(out, found.files.iter().chain([&self.model]))?;
         }
-        let mut found = found;
         let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
         let all = found.files.len() + failed.len();
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;

@@ -56,9 +56,8 @@ impl Features {
         preset.audio.windows = None;
         preset.validate()?;
         let recipe = FeatureRecipe::of(&preset);
-        let found = find_audio(&self.paths)?;
+        let mut found = find_audio(&self.paths)?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
-        let mut found = found;
         let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
         let folders = failed.len();
         let all = jobs(std::mem::take(&mut found.files), &self.out)?;

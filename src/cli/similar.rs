@@ -62,7 +62,7 @@ impl Similar {
         let progress = self.common.progress();
         let checkpoint = model::open(&self.model)?;
         model::introduce(&self.model, &checkpoint.description()?, &progress);
-        let found = find_audio(&self.library)?;
+        let mut found = find_audio(&self.library)?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
         if let Some(playlist) = &self.playlist {
             if let Some(folder) = playlist.parent().filter(|folder| !folder.as_os_str().is_empty())
@@ -73,7 +73,6 @@ impl Similar {
             playlist::check_free(playlist)?;
             check_output(playlist, found.files.iter().chain([&self.model, &self.song]))?;
         }
-        let mut found = found;
         let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
         let song =
             self.song.canonicalize().map_err(|error| Error::io("read", &self.song, &error))?;

@@ -455,11 +455,6 @@ impl Description {
         self.moods.as_deref().unwrap_or(&self.labels)
     }
 
-    /// Whether a probability of `mood` reaches its threshold; never where there is none.
-    pub fn reaches(&self, mood: &str, probability: f32) -> bool {
-        self.threshold(mood).is_some_and(|threshold| f64::from(probability) >= threshold)
-    }
-
     /// The metadata of a checkpoint file.
     fn to_text(&self) -> Result<BTreeMap<String, String>> {
         self.check()?;

@@ -62,10 +62,7 @@ impl Choice {
     /// # Errors
     /// The model does not know the mood.
     pub fn set(&mut self, mood: &str, threshold: f64) -> Result<()> {
-        let known = self.labels.iter().find(|label| *label == mood);
-        let known =
-            known.or_else(|| self.labels.iter().find(|label| label.eq_ignore_ascii_case(mood)));
-        let Some(known) = known.cloned() else { return self.check(mood) };
+        let known = self.label(mood)?.to_owned();
         self.thresholds.insert(known, threshold);
         self.one_at_least = false;
         Ok(())
@@ -76,11 +73,16 @@ impl Choice {
         self.most = moods;
     }
 
+    /// What the model calls `mood`, whose case may be another.
+    ///
     /// # Errors
     /// The model does not know the mood.
-    pub fn check(&self, mood: &str) -> Result<()> {
-        if self.labels.iter().any(|label| label == mood) {
-            return Ok(());
+    pub fn label(&self, mood: &str) -> Result<&str> {
+        let find = |is: &dyn Fn(&str) -> bool| self.labels.iter().find(|label| is(label));
+        let known = find(&|label| label == mood)
+            .or_else(|| find(&|label| label.eq_ignore_ascii_case(mood)));
+        if let Some(known) = known {
+            return Ok(known);
         }
         let known = self.labels.iter().map(String::as_str);
         Err(Error::input(format!(

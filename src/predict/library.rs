@@ -248,14 +248,14 @@ impl Library {
     /// Compares the files with what is known of them.
     fn look(&mut self, files: &[PathBuf], options: Options, counts: &mut Counts) {
         let mut moves = Vec::new();
+        let device = options.same_device.then(|| self.device.clone());
+        let counts_for = |known: &str| device.as_ref().is_none_or(|own| own == known);
         self.seen.clear();
         for file in files {
             let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
             let state = State::of(&path).ok();
             let (kind, from) = match state {
                 Some(state) if !options.again => {
-                    let device = options.same_device.then(|| self.device.clone());
-                    let counts_for = |known: &str| device.as_ref().is_none_or(|own| own == known);
                     self.with(|index| kind(index, &path, state, counts_for))
                 }
                 _ => Default::default(),

@@ -9,6 +9,7 @@ use super::playlists::Playlists;
 use super::results::Results;
 use super::tagging::Tagging;
 use super::{Format, Predict};
+use crate::cli::list_errors;
 use crate::files::path_text;
 use crate::model::checkpoint::Description;
 use crate::output;
@@ -198,11 +199,8 @@ impl<'a> Answers<'a> {
     pub fn problems(self, files: usize, stopped: bool) -> Result<()> {
         let mut problems = Vec::new();
         if !self.failed.is_empty() {
-            let mut text = format!("{} of {} files failed:", self.failed.len(), self.asked);
-            for error in &self.failed {
-                text.push_str(&format!("\n  {error}"));
-            }
-            problems.push(text);
+            let headline = format!("{} of {} files failed:", self.failed.len(), self.asked);
+            problems.push(list_errors(&headline, &self.failed).to_string());
         }
         if stopped && self.done < files {
             problems.push(format!(

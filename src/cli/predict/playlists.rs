@@ -1,5 +1,6 @@
 //! The playlists that `predict` writes.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -82,13 +83,14 @@ impl Playlists {
         path: &Path,
         prediction: &Prediction,
         choice: &Choice,
-        mut credits: impl FnMut() -> Credits,
+        credits: impl FnOnce() -> Credits,
     ) {
+        let credits = LazyCell::new(credits);
         for list in &mut self.lists {
             let probability = prediction.moods.get(&list.mood).unwrap_or(0.0);
             if choice.reaches(&list.mood, probability) {
                 let (path, duration) = (path.to_owned(), prediction.duration);
-                list.entries.push(Entry { path, duration, probability, credits: credits() });
+                list.entries.push(Entry { path, duration, probability, credits: credits.clone() });
             }
         }
     }
@@ -143,23 +145,19 @@ fn moods(
 ) -> Result<Vec<String>> {
     let mut moods = Vec::new();
     for mood in asked {
-        let known =
-            description.labels.iter().find(|label| *label == mood).or_else(|| {
-                description.labels.iter().find(|label| label.eq_ignore_ascii_case(mood))
-            });
-        match known {
-            Some(known) if !tagged(known) => {
+        match choice.label(mood) {
+            Ok(known) if !tagged(known) => {
                 return Err(Error::input(format!(
                     "--playlist {known}: it is no mood, so that no tag names it and Navidrome finds nothing"
                 )));
             }
-            Some(known) if choice.threshold(known).is_some() => moods.push(known.clone()),
-            Some(known) => return Err(without_threshold(known, description)),
-            None if mood == ALL => {
+            Ok(known) if choice.threshold(known).is_some() => moods.push(known.to_owned()),
+            Ok(known) => return Err(without_threshold(known, description)),
+            Err(_) if mood == ALL => {
                 let with_threshold = |mood: &&String| choice.threshold(mood).is_some();
                 moods.extend(description.moods().iter().filter(with_threshold).cloned());
             }
-            None => choice.check(mood).map_err(|error| error.context("--playlist"))?,
+            Err(error) => return Err(error.context("--playlist")),
         }
     }
     match asked.is_empty() || !moods.is_empty() {

@@ -1,7 +1,9 @@
 //! Writing moods into tags, and taking it back.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::cli::list_errors;
 use crate::files::path_text;
 use crate::predict::library::{All, State, fingerprint};
 use crate::predict::tags::log::{self, Log, Logged, Own};
@@ -44,7 +46,7 @@ impl<'a> Tagging<'a> {
     /// # Errors
     /// The file is left as it is.
     pub fn tag(&mut self, path: &Path, moods: &[&str]) -> Result<bool> {
-        if moods.is_empty() && !self.has_own(path) {
+        if moods.is_empty() && self.own(path).is_none_or(BTreeSet::is_empty) {
             return Ok(false);
         }
         let before = tags::moods(path)?;
@@ -69,10 +71,9 @@ impl<'a> Tagging<'a> {
         Ok(true)
     }
 
-    /// Whether this program has written into the file.
-    fn has_own(&self, path: &Path) -> bool {
-        let own = path.canonicalize().ok().and_then(|path| self.own.get(&path));
-        own.is_some_and(|own| !own.is_empty())
+    /// What this program has written into the file.
+    fn own(&self, path: &Path) -> Option<&BTreeSet<String>> {
+        self.own.get(&path.canonicalize().ok()?)
     }
 
     /// Those of the moods that a file names which this program has not written there.
@@ -80,7 +81,7 @@ impl<'a> Tagging<'a> {
         if self.replaces {
             return Vec::new();
         }
-        let own = path.canonicalize().ok().and_then(|path| self.own.get(&path));
+        let own = self.own(path);
         let is_own = |mood: &&String| own.is_some_and(|own| own.contains(*mood));
         moods.iter().filter(|mood| !is_own(mood)).cloned().collect()
     }
@@ -168,11 +169,10 @@ pub fn undo(path: &Path, dry_run: bool, progress: &Progress) -> Result<()> {
     progress.note(&format!("{} {as_before}", audio_files(undone)));
     match failed.is_empty() {
         true => Ok(()),
-        false => {
-            let lines = failed.iter().map(|error| format!("\n  {error}")).collect::<String>();
-            let (failed, all) = (failed.len(), changes.len());
-            Err(Error::failure(format!("{failed} of {all} changes are not taken back:{lines}")))
-        }
+        false => Err(list_errors(
+            &format!("{} of {} changes are not taken back:", failed.len(), changes.len()),
+            &failed,
+        )),
     }
 }
 
