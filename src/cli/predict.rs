@@ -171,6 +171,7 @@ impl Predict {
         let mut tagger = model::tagger(&checkpoints, &self.model[0], self.windows, &device)?;
         let mut library =
             model::library(&self.model, &checkpoints, &mut tagger, &device, &progress);
+        let told = library.problem();
         let options = Options {
             again: self.again,
             same_device: self.common.names_device(),
@@ -195,7 +196,8 @@ impl Predict {
         let gone = library.forget_gone(&asked.folders, &asked.unlisted);
         progress.note(&compared(counts, gone, answers.failed.len()));
         answers.notes();
-        if let Some(problem) = library.problem() {
+        // What was so from the start was told then.
+        if let Some(problem) = library.problem().filter(|_| told.is_none()) {
             progress.note(&problem);
         }
         let stopped = stop.load(Ordering::Relaxed);
