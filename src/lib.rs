@@ -21,6 +21,7 @@ pub mod plan;
 pub mod predict;
 pub mod report;
 pub mod run;
+pub mod site;
 pub mod spelling;
 pub mod train;
 

@@ -43,7 +43,7 @@ pub use find::{Found, Unlisted, find_audio, has_audio_ending, passed_over, unrea
 pub(crate) use format::sniff;
 pub use format::{Format, format_of};
 pub use packets::sound_hash;
-pub use silence::is_silent;
+pub use silence::{INAUDIBLE, is_silent};
 pub use walk::walk_each;
 
 use crate::error::Result;

@@ -1,41 +1,94 @@
 //! `moodshader export`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::model;
 use crate::Result;
 use crate::files::{check_output, write_atomically};
+use crate::model::builtin;
 use crate::model::onnx::{Input, export};
 use crate::output;
+use crate::report::Progress;
+use crate::site::{self, Precision, Size};
 
-/// Write a model as ONNX, for onnxruntime and others.
+/// Write a model as ONNX, for onnxruntime and others, or as a site that names moods in a browser.
 ///
-/// The input is log_mel [batch, mels, frames] in dB, as the command features writes it, and the
-/// output probabilities [batch, moods]. A model with hand-crafted features has a second input,
+/// The input of the ONNX model is log_mel [batch, mels, frames] in dB, as the command features writes it,
+/// and the output probabilities [batch, moods]. A model with hand-crafted features has a second input,
 /// handcrafted [batch, 6]. The file's metadata holds labels, preset and normalisation.
+///
+/// The site computes what predict computes, with the same shaders, on WebGPU; songs do not leave the
+/// visitor's computer. It is a folder of files for any web server, such as python3 -m http.server, and
+/// index.html can be opened as a file too.
 #[derive(Args, Debug)]
 pub struct Export {
-    #[command(flatten)]
-    model: model::Named,
-    /// The file to write; one that is there is replaced.
-    #[arg(long, short, value_name = "FILE.onnx")]
-    out: PathBuf,
+    /// A run's folder, a checkpoint such as its best.safetensors, or a built-in model: musicnn-msd or
+    /// musicnn-mtt [default of --web: musicnn-msd].
+    #[arg(value_name = "MODEL", conflicts_with = "model",
+          required_unless_present_any = ["model", "web"])]
+    place: Option<PathBuf>,
+    /// The model, by name.
+    #[arg(long, short, value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// The ONNX file to write; one that is there is replaced.
+    #[arg(long, short, value_name = "FILE.onnx", required_unless_present = "web")]
+    out: Option<PathBuf>,
     /// Take samples [batch, samples] at the preset's rate, and compute the features in the graph.
-    #[arg(long)]
+    #[arg(long, requires = "out")]
     with_features: bool,
+    /// Write a site into this folder; one that is there is replaced.
+    #[arg(long, value_name = "DIR")]
+    web: Option<PathBuf>,
+    /// Write the site's weights with two bytes a number: half to download, and each rounded to 11
+    /// bits, by which probabilities of musicnn-msd moved by 0.0005 at most on 40 songs.
+    #[arg(long, requires = "web")]
+    float16: bool,
+    /// Add a page that verifies every kernel in the browser, as verify does here: 300 files, 110 MB.
+    #[arg(long, requires = "web")]
+    verification: bool,
 }
+
+/// What the inputs of the verification page are drawn from.
+const SEED: u64 = 1;
 
 impl Export {
     pub fn run(&self) -> Result<()> {
-        let checkpoint = model::open(self.model.path())?;
-        check_output(&self.out, [&self.model.path().to_owned()])?;
-        let input = if self.with_features { Input::Samples } else { Input::LogMel };
-        let bytes = export(&checkpoint, input)
-            .map_err(|error| error.context(self.model.path().display()))?;
-        write_atomically(&self.out, &bytes)?;
-        output::line(self.out.display());
+        let progress = Progress::new(false);
+        let given = self.place.as_deref().or(self.model.as_deref());
+        let path = given.unwrap_or(Path::new(builtin::DEFAULT));
+        let checkpoint = model::open(path)?;
+        if let Some(out) = &self.out {
+            check_output(out, [path])?;
+        }
+        if let Some(folder) = &self.web {
+            let precision = if self.float16 { Precision::Float16 } else { Precision::Float32 };
+            let Size { page, weights } =
+                site::write(folder, &path.display().to_string(), &checkpoint, precision)
+                    .map_err(|error| error.context(path.display()))?;
+            if self.verification {
+                let mut bar = None;
+                site::write_verification(folder, SEED, |done, all| {
+                    bar.get_or_insert_with(|| progress.bar("verification cases", all)).at(done);
+                })?;
+            }
+            output::line(folder.join("index.html").display());
+            progress.note(&format!(
+                "a page of {} kB and weights of {:.1} MB; open index.html, or serve the folder: python3 -m \
+                 http.server --directory {}",
+                page.div_ceil(1000),
+                weights as f64 / 1e6,
+                folder.display()
+            ));
+        }
+        if let Some(out) = &self.out {
+            let input = if self.with_features { Input::Samples } else { Input::LogMel };
+            let bytes =
+                export(&checkpoint, input).map_err(|error| error.context(path.display()))?;
+            write_atomically(out, &bytes)?;
+            output::line(out.display());
+        }
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ use crate::model::preset::{self, Preset, Scale};
 use crate::plan::{Plan, TensorId};
 use crate::{Error, Result};
 
-/// Clips that are transformed together where there are enough.
+/// Clips that are transformed together at most.
 const GROUP: usize = 4;
 
 /// Elements that a tensor of a group may have: half of the smallest binding that an adapter must
@@ -101,6 +101,11 @@ impl FeatureRecipe {
         self.clip_samples().max(self.frames().saturating_mul(spectrum))
     }
 
+    /// Clips that are transformed together where there are enough.
+    fn group(&self) -> usize {
+        (GROUP_LIMIT / self.largest()).clamp(1, GROUP)
+    }
+
     /// Refuses what no features can be made by.
     fn check(&self) -> Result<()> {
         self.audio.validate()?;
@@ -175,14 +180,62 @@ struct Tables {
     weights: Vec<f32>,
 }
 
-/// A plan's tensors that the host touches.
-struct Handles {
-    samples: TensorId,
-    twiddles: TensorId,
-    bands: TensorId,
-    weights: TensorId,
-    log_mel: TensorId,
-    handcrafted: Option<TensorId>,
+impl Tables {
+    /// Computed in f64 and rounded.
+    fn of(recipe: &FeatureRecipe) -> Self {
+        let preset::Audio { sample_rate, .. } = recipe.audio;
+        let preset::Features { n_fft, mels, fmin, fmax, .. } = recipe.features;
+        let rounded = |table: Vec<f64>| table.into_iter().map(|x| x as f32).collect::<Vec<_>>();
+        let filters = MelFilters::slaney(sample_rate, n_fft, mels, fmin, fmax);
+        Self {
+            twiddles: rounded(twiddles(n_fft)),
+            bands: filters.bands,
+            weights: rounded(filters.weights),
+        }
+    }
+}
+
+/// A plan for features, with the tensors that the host writes and reads.
+pub struct Program {
+    /// Clips that it takes.
+    pub clips: usize,
+    /// The steps.
+    pub plan: Plan,
+    /// What the host writes and reads.
+    pub handles: Handles,
+}
+
+/// The tensors of a plan for features that the host writes and reads.
+#[derive(Clone, Copy)]
+pub struct Handles {
+    /// Input: [clips, samples].
+    pub samples: TensorId,
+    /// Output: [clips, mels, frames].
+    pub log_mel: TensorId,
+    /// Output where the recipe has a `rolloff`: [clips, 6].
+    pub handcrafted: Option<TensorId>,
+}
+
+/// Plans by this recipe, on an adapter of which this is known: for groups of clips, where they can be
+/// transformed together, and last for one.
+///
+/// # Errors
+/// The recipe has a number that no spectrogram can be made with.
+pub fn programs(recipe: &FeatureRecipe, facts: &Facts) -> Result<Vec<Program>> {
+    recipe.check()?;
+    let tables = Tables::of(recipe);
+    let mut programs: Vec<Program> = Vec::new();
+    for clips in [recipe.group(), 1] {
+        if programs.iter().any(|program| program.clips == clips) {
+            continue;
+        }
+        let (mut plan, handles) = plan(recipe, clips, &tables, facts);
+        if let Some(before) = programs.last() {
+            plan.share_constants(&before.plan);
+        }
+        programs.push(Program { clips, plan, handles });
+    }
+    Ok(programs)
 }
 
 /// The features of `clips` clips.
@@ -192,17 +245,17 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables, facts: &Facts) ->
     let mut plan = Plan::new(facts);
     let handles = Handles {
         samples: plan.input("samples", clips * recipe.clip_samples(), Element::F32),
-        twiddles: plan.input("twiddles", tables.twiddles.len(), Element::F32),
-        bands: plan.input("bands", tables.bands.len(), Element::U32),
-        weights: plan.input("weights", tables.weights.len(), Element::F32),
         log_mel: plan.output("log-mel", clips * size),
         handcrafted: recipe.rolloff.map(|_| plan.output("hand-crafted", clips * HANDCRAFTED)),
     };
+    let twiddles = plan.constant_numbers("twiddles", &tables.twiddles);
+    let bands = plan.constant("bands", &tables.bands);
+    let weights = plan.constant_numbers("weights", &tables.weights);
     let power = plan.scratch("power", clips * frames * bins);
     let energies = plan.scratch("energies", clips * size);
 
     let [clips, size] = [clips, size].map(|n| n as u32);
-    let (samples, twiddles) = (handles.samples, handles.twiddles);
+    let samples = handles.samples;
     let preset::Features { n_fft, hop, top_db, scale, .. } = recipe.features;
     let [length, hop, padding] = [recipe.clip_samples(), hop, recipe.padding()].map(|n| n as u32);
     if n_fft == stft_power_2048::N_FFT {
@@ -224,7 +277,7 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables, facts: &Facts) ->
             mels: mels as u32,
             weights: tables.weights.len() as u32,
         },
-        mel::Tensors { power, bands: handles.bands, weights: handles.weights, energies },
+        mel::Tensors { power, bands, weights, energies },
     );
     match scale {
         Scale::Decibels => {
@@ -245,7 +298,7 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables, facts: &Facts) ->
             .map(|name| plan.scratch(name, clips as usize * frames));
         plan.step(
             zero_crossings::Params { clips, samples: length, n_fft: n_fft as u32, hop },
-            zero_crossings::Tensors { samples: handles.samples, rates },
+            zero_crossings::Tensors { samples, rates },
         );
         plan.step(
             spectral_shape::Params {
@@ -263,12 +316,6 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables, facts: &Facts) ->
         );
     }
     (plan, handles)
-}
-
-/// A loaded plan, for groups of this many clips.
-struct Program {
-    clips: usize,
-    handles: Handles,
 }
 
 /// The features of a group, on their way to the host.
@@ -292,10 +339,9 @@ impl Arriving {
 /// Computes features by one recipe.
 pub struct Extractor {
     recipe: FeatureRecipe,
-    tables: Tables,
     executor: Box<dyn Executor>,
-    /// Largest groups first; the last takes single clips.
-    programs: Vec<Program>,
+    /// Clips that a plan takes, the most first; the last takes single clips.
+    programs: Vec<(usize, Handles)>,
     /// Samples of the group under way.
     group: Vec<f32>,
 }
@@ -308,32 +354,19 @@ impl Extractor {
     /// clip's spectra.
     pub fn new(device: &Device, recipe: FeatureRecipe) -> Result<Self> {
         recipe.check_fits(device)?;
-        let preset::Audio { sample_rate, .. } = recipe.audio;
-        let preset::Features { n_fft, mels, fmin, fmax, .. } = recipe.features;
-        let rounded = |table: Vec<f64>| table.into_iter().map(|x| x as f32).collect::<Vec<_>>();
-        let filters = MelFilters::slaney(sample_rate, n_fft, mels, fmin, fmax);
-        let tables = Tables {
-            twiddles: rounded(twiddles(n_fft)),
-            bands: filters.bands,
-            weights: rounded(filters.weights),
+        let planned = programs(&recipe, device.facts())?;
+        let load = |planned: Vec<Program>| -> Result<Self> {
+            let programs = planned.iter().map(|program| (program.clips, program.handles)).collect();
+            let plans = planned.into_iter().map(|program| Arc::new(program.plan)).collect();
+            Ok(Self { recipe, executor: device.load(plans)?, programs, group: Vec::new() })
         };
-        let group = (GROUP_LIMIT / recipe.largest()).clamp(1, GROUP);
-        let load = |sizes: &[usize]| -> Result<(Box<dyn Executor>, Vec<Program>)> {
-            let planned = sizes.iter().map(|&clips| {
-                let (plan, handles) = plan(&recipe, clips, &tables, device.facts());
-                (Arc::new(plan), Program { clips, handles })
-            });
-            let (plans, programs) = planned.unzip();
-            Ok((device.load(plans)?, programs))
-        };
-        let (executor, programs) = match group {
-            1 => load(&[1])?,
-            _ => match load(&[group, 1]) {
-                Err(error) if error.kind.asks_for_less() => load(&[1])?,
-                loaded => loaded?,
-            },
-        };
-        Ok(Self { recipe, tables, executor, programs, group: Vec::new() })
+        let single = planned.len() == 1;
+        match load(planned) {
+            Err(error) if error.kind.asks_for_less() && !single => {
+                load(programs(&recipe, device.facts())?.split_off(1))
+            }
+            loaded => loaded,
+        }
     }
 
     /// What the spectrograms are computed by.
@@ -355,18 +388,12 @@ impl Extractor {
         let mut rest = clips;
         // The host takes a group in while the device computes the next one.
         let mut under_way: Option<Arriving> = None;
-        for (index, program) in self.programs.iter().enumerate() {
-            let Program { clips, handles } = program;
+        for (index, (clips, handles)) in self.programs.iter().enumerate() {
             while let Some((group, others)) = rest.split_at_checked(*clips) {
                 rest = others;
                 self.group.clear();
                 self.group.extend(group.iter().copied().flatten());
-                let inputs = [
-                    (handles.samples, Input::F32(&self.group)),
-                    (handles.twiddles, Input::F32(&self.tables.twiddles)),
-                    (handles.bands, Input::U32(&self.tables.bands)),
-                    (handles.weights, Input::F32(&self.tables.weights)),
-                ];
+                let inputs = [(handles.samples, Input::F32(&self.group))];
                 self.executor.run(index, &inputs)?;
                 let log_mel = self.executor.send(index, handles.log_mel)?;
                 let handcrafted = handles.handcrafted.map(|id| self.executor.send(index, id));

@@ -115,7 +115,12 @@ impl<T: Reference> CpuPrograms<T> {
                     .map(|tensor| match tensor.home {
                         Home::Storage(..) | Home::Part(..) => Data::new(tensor.element, 0),
                         Home::Constant(start) => {
-                            Data::Words(plan.constants()[start..start + tensor.length].to_vec())
+                            let words = &plan.constants()[start..start + tensor.length];
+                            let number = |&word| T::of(f64::from(f32::from_bits(word)));
+                            match tensor.element {
+                                Element::F32 => Data::Numbers(words.iter().map(number).collect()),
+                                Element::U32 => Data::Words(words.to_vec()),
+                            }
                         }
                         _ => Data::new(tensor.element, tensor.length),
                     })

@@ -10,12 +10,8 @@ use super::pipelines::Pipelines;
 use super::watch::{Owned, Watch};
 use crate::kernels::{Access, AnyKernel, Facts, Launch, UNIFORM_WINDOW};
 use crate::panics::caught;
-use crate::plan::Plan;
+use crate::plan::{Plan, WINDOW};
 use crate::{Error, Result};
-
-/// Elements behind the last tensor of a buffer, so that a uniform window that begins in the buffer
-/// also ends in it.
-pub(super) const WINDOW: usize = UNIFORM_WINDOW as usize / 4;
 
 /// How shaders are compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,17 +149,6 @@ impl Gpu {
             compilation.result?;
         }
         Ok(())
-    }
-
-    /// A buffer with a plan's constants, where it has any.
-    pub(super) fn constants(&self, plan: &Plan) -> Result<Option<Owned<wgpu::Buffer>>> {
-        let words = plan.constants();
-        if words.is_empty() {
-            return Ok(None);
-        }
-        let buffer = self.tensor_buffer("constants", words.len())?;
-        self.write(&buffer, 0, bytemuck::cast_slice(words))?;
-        Ok(Some(buffer))
     }
 
     pub(super) fn tensor_buffer(

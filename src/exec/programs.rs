@@ -1,15 +1,14 @@
 //! Replays plans on a GPU: bind groups are made once, a replay is one submit.
 
-use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::gpu::{Gpu, WINDOW, bound_range};
+use super::gpu::Gpu;
 use super::watch::Owned;
 use super::{Arrival, Executor, Input, ProgramIndex};
 use crate::error::Kind;
 use crate::kernels::Element;
-use crate::plan::{Arena, Home, Placement, Plan, STATUS_CLEAR, Storage, TensorId};
+use crate::plan::{Allocation, Memory, Plan, STATUS_CLEAR, Step, Storage, TensorId};
 use crate::{Error, Result};
 
 /// Replays that may be under way before the host waits: enough to hide recording and uploads,
@@ -32,22 +31,16 @@ impl Recorded {
     }
 }
 
-struct Program {
-    plan: Arc<Plan>,
-    placement: Placement,
-    /// What the plan's constants hold, where it has any; programs may share it.
-    constants: Option<Arc<Owned<wgpu::Buffer>>>,
-    steps: Vec<Recorded>,
-    /// Size of the buffer with the steps' parameters.
-    parameter_bytes: u64,
-}
-
 /// Plans on a GPU over shared storages and arenas.
 pub struct GpuPrograms {
     gpu: Arc<Gpu>,
-    storages: HashMap<Storage, Owned<wgpu::Buffer>>,
-    arenas: HashMap<Arena, Owned<wgpu::Buffer>>,
-    programs: Vec<Program>,
+    allocation: Allocation,
+    /// Those of the allocation.
+    buffers: Vec<Owned<wgpu::Buffer>>,
+    /// The steps of each plan.
+    programs: Vec<Vec<Recorded>>,
+    /// Bytes of the buffers with the steps' parameters.
+    parameter_bytes: u64,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
 }
 
@@ -62,72 +55,42 @@ impl GpuPrograms {
             fits(plan, &limits, &gpu.summary.name)?;
         }
         gpu.prepare(&plans)?;
-
-        let mut storages = HashMap::new();
-        for storage in Storage::ALL {
-            let length = plans.iter().map(|plan| plan.storage_length(storage)).max().unwrap_or(0);
-            if length > 0 {
-                storages.insert(storage, gpu.tensor_buffer(&format!("{storage:?}"), length)?);
-            }
-        }
-        if let Some(status) = storages.get(&Storage::Status) {
-            let words = vec![STATUS_CLEAR; status.size() as usize / 4];
-            gpu.write(status, 0, bytemuck::cast_slice(&words))?;
-        }
-
-        // The plan that needs most first: the others then find room in its arenas.
-        let mut order: Vec<usize> = (0..plans.len()).collect();
-        let needs = |&index: &usize| -> usize {
-            let tensors = plans[index].tensors().iter();
-            tensors.filter(|tensor| tensor.home == Home::Scratch).map(|tensor| tensor.length).sum()
-        };
-        order.sort_by_key(|index| Reverse(needs(index)));
-        let mut lengths: HashMap<Arena, usize> = HashMap::new();
-        let mut placements = vec![Placement::default(); plans.len()];
-        for index in order {
-            let limit = limits.max_buffer_size as usize / 4 - WINDOW;
-            placements[index] = Placement::new(&plans[index], limit, &lengths);
-            for (arena, length) in placements[index].arenas() {
-                let longest = lengths.entry(arena).or_default();
-                *longest = (*longest).max(length);
-            }
-        }
-        let mut arenas = HashMap::new();
-        for (arena, length) in lengths {
-            arenas.insert(arena, gpu.tensor_buffer(&format!("{arena:?}"), length + WINDOW)?);
-        }
-
-        let mut this =
-            Self { gpu, storages, arenas, programs: Vec::new(), in_flight: VecDeque::new() };
-        for (plan, placement) in plans.into_iter().zip(placements) {
-            // Batches of different sizes are computed with the same tables.
-            let twin =
-                this.programs.iter().find(|other| other.plan.constants() == plan.constants());
-            let constants = match twin {
-                Some(twin) => twin.constants.clone(),
-                None => this.gpu.constants(&plan)?.map(Arc::new),
+        let allocation = Allocation::new(plans, limits.max_buffer_size as usize / 4);
+        let buffers = allocation.buffers().iter().map(|buffer| {
+            let made = gpu.tensor_buffer(&format!("{:?}", buffer.memory), buffer.elements)?;
+            let words = match buffer.memory {
+                Memory::Constants(plan) => allocation.plans()[plan].constants(),
+                Memory::Storage(Storage::Status) => &vec![STATUS_CLEAR; buffer.elements],
+                Memory::Storage(_) | Memory::Arena(_) => return Ok(made),
             };
-            let (steps, parameter_bytes) = (Vec::new(), 0);
-            let mut program = Program { plan, placement, constants, steps, parameter_bytes };
-            (program.steps, program.parameter_bytes) = this.bind(&program)?;
-            this.programs.push(program);
+            gpu.write(&made, 0, bytemuck::cast_slice(words))?;
+            Ok(made)
+        });
+        let buffers = buffers.collect::<Result<_>>()?;
+        let mut this = Self {
+            gpu,
+            allocation,
+            buffers,
+            programs: Vec::new(),
+            parameter_bytes: 0,
+            in_flight: VecDeque::new(),
+        };
+        for index in 0..this.allocation.plans().len() {
+            let (steps, bytes) = this.bind(index)?;
+            this.programs.push(steps);
+            this.parameter_bytes += bytes;
         }
         Ok(this)
     }
 
     /// Bytes of all buffers that live as long as the programs.
     pub fn device_bytes(&self) -> u64 {
-        let constants = self.programs.iter().filter_map(|program| program.constants.as_ref());
-        let constants: HashMap<_, _> =
-            constants.map(|buffer| (Arc::as_ptr(buffer), buffer.size())).collect();
-        let buffers = self.storages.values().chain(self.arenas.values());
-        let parameters = self.programs.iter().map(|program| program.parameter_bytes);
-        buffers.map(|buffer| buffer.size()).chain(constants.into_values()).chain(parameters).sum()
+        self.parameter_bytes + self.buffers.iter().map(|buffer| buffer.size()).sum::<u64>()
     }
 
-    /// The steps, and the size of the buffer with their parameters.
-    fn bind(&self, program: &Program) -> Result<(Vec<Recorded>, u64)> {
-        let plan = &program.plan;
+    /// The steps of a plan, and the size of the buffer with their parameters.
+    fn bind(&self, program: ProgramIndex) -> Result<(Vec<Recorded>, u64)> {
+        let plan = &self.allocation.plans()[program];
         // All parameter blocks of a plan lie in one uniform buffer.
         let stride = self.gpu.limits().min_uniform_buffer_offset_alignment.max(256) as usize;
         let mut blocks = vec![0; stride * plan.steps().len().max(1)];
@@ -137,7 +100,7 @@ impl GpuPrograms {
         }
         let uniforms = self.gpu.uniforms("parameters of the steps", &blocks)?;
 
-        let bind = |index: usize, step: &crate::plan::Step| {
+        let bind = |index: usize, step: &Step| {
             let pipeline = self.gpu.pipelines.get(&step.launch).expect("`prepare` made it");
             let kernel = &*step.launch.kernel;
             let mut entries = vec![wgpu::BindGroupEntry {
@@ -148,12 +111,14 @@ impl GpuPrograms {
                     size: wgpu::BufferSize::new(kernel.params().len().next_multiple_of(16) as u64),
                 }),
             }];
-            for (number, (id, access)) in (1..).zip(step.uses()) {
-                let (buffer, offset) = self.locate(program, id);
-                let bytes = 4 * plan.tensor(id).length as u64;
+            for (number, range) in (1..).zip(self.allocation.bindings(program, step)) {
                 entries.push(wgpu::BindGroupEntry {
                     binding: number,
-                    resource: bound_range(kernel, access, buffer, offset, bytes),
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &self.buffers[range.buffer],
+                        offset: range.offset,
+                        size: wgpu::BufferSize::new(range.size),
+                    }),
                 });
             }
             let (name, layout) = (step.launch.shader.name, &pipeline.bind_group_layout);
@@ -172,15 +137,14 @@ impl GpuPrograms {
         program: ProgramIndex,
         inputs: &[(TensorId, Input<'_>)],
     ) -> Result<()> {
-        let program = &self.programs[program];
         for &(id, input) in inputs {
-            let (buffer, offset) = self.locate(program, id);
+            let range = self.allocation.range(program, id);
             let bytes: &[u8] = match input {
                 Input::F32(values) => bytemuck::cast_slice(values),
                 Input::U32(words) => bytemuck::cast_slice(words),
             };
-            assert_eq!(bytes.len(), 4 * program.plan.tensor(id).length);
-            self.gpu.write(buffer, offset, bytes)?;
+            assert_eq!(bytes.len() as u64, range.size);
+            self.gpu.write(&self.buffers[range.buffer], range.offset, bytes)?;
         }
         Ok(())
     }
@@ -190,21 +154,12 @@ impl GpuPrograms {
     }
 
     pub(super) fn recorded(&self, program: ProgramIndex) -> &[Recorded] {
-        &self.programs[program].steps
+        &self.programs[program]
     }
 
-    /// The buffer and byte offset of a tensor.
-    fn locate<'a>(&'a self, program: &'a Program, id: TensorId) -> (&'a wgpu::Buffer, u64) {
-        match (program.plan.tensor(id).home, &program.constants) {
-            (Home::Storage(storage, offset), _) => (&self.storages[&storage], 4 * offset as u64),
-            (Home::Constant(offset), Some(constants)) => (constants, 4 * offset as u64),
-            _ => {
-                let (root, start) = program.plan.root(id);
-                let (arena, offset) =
-                    program.placement.get(root).expect("a tensor that a step binds has a place");
-                (&self.arenas[&arena], 4 * (offset + start) as u64)
-            }
-        }
+    fn storage(&self, storage: Storage) -> Option<&wgpu::Buffer> {
+        let place = self.allocation.place(Memory::Storage(storage))?;
+        Some(&self.buffers[place])
     }
 }
 
@@ -252,10 +207,10 @@ impl Executor for GpuPrograms {
         // Before the inputs are copied: a replay that is over gives its staging memory back.
         self.wait_until_ready()?;
         self.write(program, inputs)?;
-        let program = &self.programs[program];
+        let steps = &self.programs[program];
         let submission = self.gpu.submit(|encoder| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            for step in &program.steps {
+            for step in steps {
                 step.record(&mut pass);
             }
         })?;
@@ -264,16 +219,16 @@ impl Executor for GpuPrograms {
     }
 
     fn send(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Arrival> {
-        let program = &self.programs[program];
-        let (buffer, offset) = self.locate(program, tensor);
-        let bytes = 4 * program.plan.tensor(tensor).length as u64;
-        let (gpu, download) = (Arc::clone(&self.gpu), self.gpu.send(buffer, offset, bytes)?);
+        let range = self.allocation.range(program, tensor);
+        let buffer = &self.buffers[range.buffer];
+        let download = self.gpu.send(buffer, range.offset, range.size)?;
+        let gpu = Arc::clone(&self.gpu);
         Ok(Box::new(move || gpu.receive(download)))
     }
 
     fn upload(&mut self, storage: Storage, values: &[f32]) -> Result<()> {
         assert_eq!(storage.element(), Element::F32);
-        if let Some(buffer) = self.storages.get(&storage) {
+        if let Some(buffer) = self.storage(storage) {
             self.gpu.write(buffer, 0, bytemuck::cast_slice(values))?;
         }
         // Copied now, the staging memory is free for the inputs.
@@ -283,14 +238,14 @@ impl Executor for GpuPrograms {
 
     fn download(&mut self, storage: Storage) -> Result<Vec<f32>> {
         assert_eq!(storage.element(), Element::F32);
-        match self.storages.get(&storage) {
+        match self.storage(storage) {
             None => Ok(Vec::new()),
             Some(buffer) => self.gpu.download(buffer, 0, buffer.size()),
         }
     }
 
     fn status(&mut self) -> Result<Vec<u32>> {
-        match self.storages.get(&Storage::Status) {
+        match self.storage(Storage::Status) {
             None => Ok(Vec::new()),
             Some(buffer) => self.gpu.download(buffer, 0, buffer.size()),
         }

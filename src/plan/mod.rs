@@ -4,9 +4,12 @@
 //! tensors it binds. Shapes are static, the backward pass is planned like the forward pass, and
 //! both executors replay the same list.
 
+mod allocation;
 mod layout;
 mod placement;
+pub mod script;
 
+pub use allocation::{Allocation, Buffer, Memory, Range, WINDOW};
 pub use layout::Layout;
 pub use placement::{Arena, Placement};
 
@@ -139,11 +142,20 @@ impl Plan {
 
     /// A tensor of words that never change.
     pub fn constant(&mut self, name: impl Into<String>, words: &[u32]) -> TensorId {
+        self.add_constant(name.into(), words, Element::U32)
+    }
+
+    /// A tensor of numbers that never change.
+    pub fn constant_numbers(&mut self, name: impl Into<String>, numbers: &[f32]) -> TensorId {
+        self.add_constant(name.into(), bytemuck::cast_slice(numbers), Element::F32)
+    }
+
+    fn add_constant(&mut self, name: String, words: &[u32], element: Element) -> TensorId {
         let constants = Arc::make_mut(&mut self.constants);
         let start = constants.len().next_multiple_of(ALIGNMENT);
         constants.resize(start, 0);
         constants.extend_from_slice(words);
-        self.add(name.into(), words.len(), Element::U32, Home::Constant(start))
+        self.add(name, words.len(), element, Home::Constant(start))
     }
 
     /// A tensor that the host writes before a replay.
@@ -257,6 +269,11 @@ impl Plan {
     /// All tensors, by [`TensorId::index`].
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
+    }
+
+    /// All tensors with what they are known by.
+    pub fn named(&self) -> impl Iterator<Item = (TensorId, &Tensor)> {
+        self.tensors.iter().enumerate().map(|(index, tensor)| (TensorId(index), tensor))
     }
 
     /// One of this plan's tensors.

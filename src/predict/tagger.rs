@@ -12,7 +12,7 @@ use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::{Purpose, Session, builtin};
 use crate::{Error, Result};
 
-/// Clips that are predicted at a time where there are enough; the rest goes in smaller batches. An
+/// Clips that are predicted at a time where there are enough; the rest goes in smaller batches. A
 /// device that cannot do the largest, for its limits or its memory, does without it.
 const BATCHES: [usize; 3] = [16, 4, 1];
 

@@ -37,11 +37,12 @@ impl Test {
         }
         let browser = ensure_browser(agreed)?;
         eprintln!("browser: {}", browser.display());
-        let pages = ["--test", "report", "--test", "library_page", "--", "--ignored"];
+        let pages = ["--test", "report", "--test", "library_page", "--test", "site"];
         let mut command = Command::new(&cargo);
         Ok(exit_code(run(command
             .args(["test", "--release"])
             .args(pages)
+            .args(["--", "--ignored"])
             .env("MOODSHADER_BROWSER", browser))?))
     }
 }

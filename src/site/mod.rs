@@ -1,0 +1,294 @@
+//! A static site that names the moods of songs in a browser: the plans as data, the WGSL that they
+//! launch, the weights, and a page that replays them on WebGPU. Nothing of it is computed twice: what
+//! the page replays is what [`crate::exec::GpuPrograms`] replays.
+
+mod json;
+mod verification;
+mod weights;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::audio::INAUDIBLE;
+use crate::dataset::features::{self, FeatureRecipe};
+use crate::exec::{Limits, fits};
+use crate::files::write_atomically;
+use crate::kernels::Facts;
+use crate::kernels::features::{hz_to_mel, mel_to_hz};
+use crate::model::checkpoint::{Checkpoint, Description};
+use crate::model::preset::{Output, Preset, Scale};
+use crate::model::{self, Network, Purpose};
+use crate::plan::script::{Ends, Script};
+use crate::plan::{Allocation, Plan};
+use crate::{Error, Result};
+use weights::{Weights, Written};
+
+pub use verification::write as write_verification;
+pub use weights::Precision;
+
+/// Files of the page, which are the same for every model.
+const PAGE: [(&str, &str); 3] = [
+    ("index.html", include_str!("../../assets/web/index.html")),
+    ("moodshader.css", include_str!("../../assets/web/moodshader.css")),
+    (
+        "moodshader.js",
+        concat!(
+            include_str!("../../assets/web/replay.js"),
+            include_str!("../../assets/web/recording.js"),
+            include_str!("../../assets/web/page.js"),
+            include_str!("../../assets/web/verification.js"),
+        ),
+    ),
+];
+
+/// The file that says what is to be replayed; a folder that has it holds a site.
+const PLAN: &str = "plan.json";
+/// The file with the weights.
+const WEIGHTS: &str = "weights.bin";
+/// Everything once more as a script, for a page that is opened as a file: browsers give such a page no
+/// other file of its folder.
+const DATA: &str = "data.js";
+
+/// Clips that are predicted at a time, fewer than the program does: a phone has less memory, and a plan
+/// for each size is downloaded.
+const BATCHES: [usize; 2] = [8, 1];
+
+/// What is written.
+#[derive(Debug)]
+pub struct Size {
+    /// Bytes of what a visitor loads beside the weights.
+    pub page: usize,
+    /// Bytes of the weights.
+    pub weights: usize,
+}
+
+/// Plans with what their buffers hold at first.
+#[derive(Serialize)]
+struct Programs {
+    #[serde(flatten)]
+    script: Script,
+    contents: Vec<Written>,
+}
+
+/// Refuses a folder that holds other things than a site, in which its files would be scattered.
+///
+/// # Errors
+/// It is a file, or has something in it and is no site.
+pub fn check_folder(folder: &Path) -> Result<()> {
+    if folder.join(PLAN).is_file() {
+        return Ok(());
+    }
+    match fs::read_dir(folder) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(Error::input(format!(
+                "{} is not empty and no site of moodshader; name a folder that is not there yet",
+                folder.display()
+            ))),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("look into", folder, &error)),
+    }
+}
+
+/// Writes the site of a model of this name. A site that was there is replaced.
+///
+/// # Errors
+/// As [`check_folder`]; the model does not fit WebGPU's default limits; a file cannot be written.
+pub fn write(
+    folder: &Path,
+    name: &str,
+    checkpoint: &Checkpoint,
+    precision: Precision,
+) -> Result<Size> {
+    check_folder(folder)?;
+    let description = checkpoint.description()?;
+    let mut shaders = BTreeMap::new();
+    let mut weights = Weights::default();
+    let features = features(&description, &mut weights, &mut shaders)?;
+    let prediction = prediction(checkpoint, &description, precision, &mut weights, &mut shaders)?;
+    let paths: BTreeMap<_, _> =
+        shaders.keys().map(|name| (*name, format!("shaders/{name}.wgsl"))).collect();
+    let plan = json!({
+        "format": "moodshader site",
+        "version": 1,
+        "made_by": concat!("moodshader ", env!("CARGO_PKG_VERSION")),
+        "model": about(name, &description),
+        "audio": audio(&description.preset),
+        "spectrogram": spectrogram(&description.preset),
+        "shaders": paths,
+        "weights": {"file": WEIGHTS, "bytes": weights.bytes.len()},
+        "features": value(&features)?,
+        "prediction": value(&prediction)?,
+    });
+    let plan_text = json::lines(&plan, 6);
+
+    // The plan first: what comes after it is replaced if this is done again.
+    make(folder)?;
+    write_atomically(&folder.join(PLAN), plan_text.as_bytes())?;
+    for old in ["shaders", verification::FOLDER] {
+        remove(&folder.join(old))?;
+    }
+    let mut size = Size { page: plan_text.len(), weights: weights.bytes.len() };
+    for (name, source) in &shaders {
+        size.page += source.len();
+        let path = folder.join(&paths[name]);
+        make(path.parent().unwrap_or(folder))?;
+        write_atomically(&path, source.as_bytes())?;
+    }
+    write_atomically(&folder.join(WEIGHTS), &weights.bytes)?;
+    let data = json!({
+        "plan": plan,
+        "shaders": shaders,
+        "weights": BASE64_STANDARD.encode(&weights.bytes),
+    });
+    write_atomically(&folder.join(DATA), format!("var MOODSHADER_DATA = {data};\n").as_bytes())?;
+    for (name, text) in PAGE {
+        size.page += text.len();
+        write_atomically(&folder.join(name), text.as_bytes())?;
+    }
+    Ok(size)
+}
+
+/// The plans from samples to features.
+fn features(
+    description: &Description,
+    weights: &mut Weights,
+    shaders: &mut BTreeMap<&'static str, &'static str>,
+) -> Result<Programs> {
+    let planned = features::programs(&FeatureRecipe::of(&description.preset), &Facts::PORTABLE)?;
+    let planned = planned.into_iter().map(|features::Program { clips, plan, handles }| {
+        let mut outputs = vec![("log_mel", handles.log_mel)];
+        outputs.extend(handles.handcrafted.map(|id| ("handcrafted", id)));
+        (plan, Ends { clips, inputs: vec![("samples", handles.samples)], outputs })
+    });
+    let (allocation, ends) = allocate(planned.collect(), shaders)?;
+    let contents = weights.put_constants(&allocation);
+    Ok(Programs { script: Script::of(&allocation, &ends), contents })
+}
+
+/// The plans from features to probabilities.
+fn prediction(
+    checkpoint: &Checkpoint,
+    description: &Description,
+    precision: Precision,
+    weights: &mut Weights,
+    shaders: &mut BTreeMap<&'static str, &'static str>,
+) -> Result<Programs> {
+    let network = Network::new(&description.preset, description.normalization);
+    let planned = BATCHES.into_iter().map(|clips| {
+        let model::Program { plan, handles } =
+            network.program(clips, Purpose::Inference, &Facts::PORTABLE);
+        let mut inputs = vec![("log_mel", handles.input)];
+        inputs.extend(handles.handcrafted.map(|id| ("handcrafted", id)));
+        (plan, Ends { clips, inputs, outputs: vec![("probabilities", handles.output)] })
+    });
+    let (allocation, ends) = allocate(planned.collect(), shaders)?;
+    let mut contents = weights.put_model(&allocation, &network, checkpoint, precision)?;
+    contents.extend(weights.put_constants(&allocation));
+    Ok(Programs { script: Script::of(&allocation, &ends), contents })
+}
+
+/// Lays out those of the plans that every adapter with WebGPU takes, and collects what they launch.
+///
+/// # Errors
+/// The last plan, which is for one clip, is too large.
+fn allocate(
+    planned: Vec<(Plan, Ends)>,
+    shaders: &mut BTreeMap<&'static str, &'static str>,
+) -> Result<(Allocation, Vec<Ends>)> {
+    let limits = Limits::default();
+    let fits = |plan: &Plan| fits(plan, &limits, "a browser with WebGPU's default limits");
+    let last = planned.len() - 1;
+    let (mut plans, mut ends) = (Vec::new(), Vec::new());
+    for (index, (plan, of_plan)) in planned.into_iter().enumerate() {
+        match fits(&plan) {
+            Err(error) if index == last => return Err(error),
+            Err(_) => continue,
+            Ok(()) => {}
+        }
+        for step in plan.steps() {
+            shaders.insert(step.launch.shader.name, step.launch.shader.source);
+        }
+        plans.push(Arc::new(plan));
+        ends.push(of_plan);
+    }
+    Ok((Allocation::new(plans, limits.max_buffer_size as usize / 4), ends))
+}
+
+/// What the page says of the model.
+fn about(name: &str, description: &Description) -> Value {
+    let Description { labels, source, preset, .. } = description;
+    let thresholds: Option<Vec<Option<f64>>> = description
+        .thresholds
+        .as_ref()
+        .map(|_| labels.iter().map(|label| description.threshold(label)).collect());
+    json!({
+        "name": name,
+        "about": source,
+        "outputs": labels,
+        "moods": description.moods(),
+        "thresholds": thresholds,
+        // As [`crate::predict::Choice`] has it.
+        "one_at_least": description.moods.is_none(),
+        "exclusive": preset.model.output == Output::Softmax,
+    })
+}
+
+/// How clips are cut from a recording: [`crate::audio::Cut`].
+fn audio(preset: &Preset) -> Value {
+    let cut = preset.cut();
+    json!({
+        "sample_rate": preset.audio.sample_rate,
+        "step": cut.step,
+        "before": cut.before,
+        "samples": cut.samples,
+        "slack": cut.slack,
+        "windows": preset.audio.windows,
+        "inaudible": INAUDIBLE,
+    })
+}
+
+/// What the axes of a spectrogram are.
+fn spectrogram(preset: &Preset) -> Value {
+    let features = &preset.features;
+    let [low, high] = [features.fmin, features.fmax].map(hz_to_mel);
+    let bands = (features.mels + 1) as f64;
+    let centre = |band: usize| mel_to_hz(low + (high - low) * (band + 1) as f64 / bands);
+    json!({
+        "mels": features.mels,
+        "frames": preset.frames(),
+        "hop": features.hop,
+        "hz": (0..features.mels).map(centre).collect::<Vec<_>>(),
+        "unit": match features.scale {
+            Scale::Decibels => "dB",
+            Scale::Log10 => "log10",
+        },
+    })
+}
+
+fn value(of: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(of)
+        .map_err(|error| Error::failure(format!("no JSON can be made: {error}")))
+}
+
+fn make(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|error| Error::io("make", folder, &error))
+}
+
+/// Removes a folder of an earlier site.
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("replace", folder, &error))
+        }
+        _ => Ok(()),
+    }
+}
