@@ -5,6 +5,7 @@ mod browser;
 mod device;
 mod fuzz;
 mod import_musicnn;
+mod inspect;
 mod mutate;
 mod output;
 mod test;
@@ -27,6 +28,10 @@ struct Cli {
 enum Command {
     VerifyKernels(verify_kernels::VerifyKernels),
     Bench(bench::Bench),
+    Inspect(inspect::Inspect),
+    /// One family's compiler.
+    #[command(hide = true)]
+    InspectFamily(inspect::InspectFamily),
     Mutate(mutate::Mutate),
     Fuzz(fuzz::Fuzz),
     ImportMusicnn(import_musicnn::ImportMusicnn),
@@ -44,6 +49,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::VerifyKernels(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::InspectFamily(command) => command.run(),
         Command::Mutate(command) => command.run(),
         Command::Fuzz(command) => command.run(),
         Command::ImportMusicnn(command) => command.run(),

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast an adapter runs the kernels, against its own ceilings.
 
 mod compare;
+pub mod facts;
 mod growth;
 mod measure;
 mod predict;
