@@ -12,7 +12,7 @@ use moodshader::model::checkpoint::{
 };
 use moodshader::model::parameters::{initialise, initialise_buffers};
 use moodshader::model::preset::Preset;
-use moodshader::site::{Precision, write};
+use moodshader::site::{Options, Precision, write};
 use serde_json::Value;
 
 #[path = "support/browser.rs"]
@@ -24,6 +24,8 @@ mod support;
 
 use browser::probed;
 use place::Place;
+
+const FULL: Options = Options { precision: Precision::Float32, verification: false };
 
 /// An untrained checkpoint of a preset.
 fn checkpoint(preset: &Preset) -> Checkpoint {
@@ -62,7 +64,7 @@ fn every_preset_becomes_a_site_that_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let preset = Preset::named(name).unwrap();
         let site = folder.path().join("a/site");
-        let size = write(&site, name, &checkpoint(&preset), Precision::Float32).unwrap();
+        let size = write(&site, name, &checkpoint(&preset), FULL).unwrap();
         assert!(size.page < 300_000, "{name}: {} bytes beside the weights", size.page);
         let plan = plan(&site);
         assert_eq!(plan["model"]["outputs"].as_array().unwrap().len(), preset.moods.len());
@@ -132,7 +134,7 @@ fn float16_halves_the_trained_tensors_and_no_other() {
     let model = checkpoint(&Preset::named("demo").unwrap());
     let [full, half] = [Precision::Float32, Precision::Float16].map(|precision| {
         let site = folder.path().join(format!("{precision:?}"));
-        write(&site, "demo", &model, precision).unwrap();
+        write(&site, "demo", &model, Options { precision, verification: false }).unwrap();
         (plan(&site), fs::read(site.join("weights.bin")).unwrap())
     });
     let mut halved = 0;
@@ -246,7 +248,7 @@ fn a_browser_computes_what_the_program_computes() {
     for model in [built_in, checkpoint(&small)] {
         let folder = tempfile::tempdir().unwrap();
         let site = folder.path().join("site");
-        write(&site, "a model", &model, Precision::Float32).unwrap();
+        write(&site, "a model", &model, FULL).unwrap();
         let preset = model.description().unwrap().preset;
         let rate = preset.audio.sample_rate;
         let path = folder.path().join("song.wav");

@@ -1,11 +1,11 @@
 "use strict";
 // The page that tells the moods of recordings.
 
-/** @template {HTMLElement} T @param {string} id @param {new () => T} kind @returns {T} */
+/** @template {HTMLElement} [T=HTMLElement] @param {string} id @param {new () => T} [kind] @returns {T} */
 function part(id, kind) {
     const found = document.getElementById(id);
-    if (!(found instanceof kind)) throw new Error(`the page has no ${id}`);
-    return found;
+    if (!(found instanceof (kind ?? HTMLElement))) throw new Error(`the page has no ${id}`);
+    return /** @type {T} */ (found);
 }
 
 /** @param {string} words @param {string} name @param {string} type */
@@ -21,11 +21,15 @@ const moodsPage = () => {
     // Lines that can still be told apart, and their dashes for those who cannot tell the colours.
     const LINES = [[], [7, 3], [2, 3], [9, 3, 2, 3], [12, 4]];
     const BARS = 10;
+    // Points of a line at most: more would be a thicket.
+    const POINTS = 150;
     // From quiet to loud, with evenly rising lightness.
     const COLOURS = [[4, 4, 16], [62, 18, 104], [142, 41, 122], [217, 73, 88], [252, 151, 95], [252, 246, 190]];
     // What lies further below the loudest is shown as silence.
     const RANGE = 80;
     const FONT = "12px system-ui, sans-serif";
+    const player = part("player", HTMLAudioElement);
+    const slider = part("slider");
 
     const state = {
         /** @type {Entry[]} */
@@ -48,7 +52,7 @@ const moodsPage = () => {
         microphone: null,
     };
 
-    // Small things ------------------------------------------------------------------------------
+    // Small things -----------------------------------------
 
     /** @param {string} id @param {string} words */
     const text = (id, words) => (part(id, HTMLElement).textContent = words);
@@ -63,6 +67,14 @@ const moodsPage = () => {
         element.textContent = words;
         if (kind) element.className = kind;
         return element;
+    }
+
+    /** @param {string} words @param {string} kind @param {() => void} pressed */
+    function pressable(words, kind, pressed) {
+        const button = made("button", words, kind);
+        button.type = "button";
+        button.addEventListener("click", pressed);
+        return button;
     }
 
     /** @param {number} seconds */
@@ -89,7 +101,7 @@ const moodsPage = () => {
         return new Trouble(`${replay.said(error)}.`, "Reload the page and try again.");
     }
 
-    // The model ---------------------------------------------------------------------------------
+    // The model --------------------------------------------
 
     /** Opened once, and again after the GPU was lost. @returns {Promise<Listener>} */
     function listener() {
@@ -105,7 +117,7 @@ const moodsPage = () => {
         const opened = await replay.listener();
         state.listener = opened;
         opened.machine.device.lost.then(() => (state.opening = null));
-        part("trouble", HTMLElement).hidden = true;
+        part("trouble").hidden = true;
         showModel(opened);
         return opened;
     }
@@ -115,11 +127,11 @@ const moodsPage = () => {
         const { model, audio } = plan;
         const where = machine.software ? "processor" : "GPU";
         const told = `, which runs here, on this computer's ${where}. Nothing leaves this computer.`;
-        part("about", HTMLElement).replaceChildren("Told by ", made("strong", model.name), told);
+        part("about").replaceChildren("Told by ", made("strong", model.name), told);
         const slow = machine.software ? ": no GPU can be used, so it takes its time" : "";
         text("state", `Ready, on ${machine.adapter}${slow}.`);
         part("which", HTMLFieldSetElement).hidden = model.moods.length === model.outputs.length;
-        const footer = part("footer", HTMLElement);
+        const footer = part("footer");
         const about = model.about ? `${model.name}: ${model.about.replace(/\.?$/, ".")} ` : "";
         const clip = (audio.step / audio.sample_rate).toFixed(1);
         const heard = `It hears mono at ${audio.sample_rate / 1000} kHz, in clips of ${clip} s.`;
@@ -135,12 +147,12 @@ const moodsPage = () => {
     function showTrouble(trouble) {
         text("trouble-title", trouble.message);
         text("trouble-advice", trouble.advice);
-        part("browsers", HTMLElement).hidden = trouble.about !== "webgpu";
-        part("trouble", HTMLElement).hidden = false;
+        part("browsers").hidden = trouble.about !== "webgpu";
+        part("trouble").hidden = false;
         text("state", "The model is not ready.");
     }
 
-    // What is shown of the outputs --------------------------------------------------------------
+    // What is shown of the outputs -------------------------
 
     // Asked for only where there are results, so that there is a model too.
     const plan = () => /** @type {Listener} */ (state.listener).plan;
@@ -176,7 +188,7 @@ const moodsPage = () => {
         return outputs.map(output => `${outputName(output)} ${percent(probabilities[output])}`).join(", ");
     }
 
-    // The queue ---------------------------------------------------------------------------------
+    // The queue --------------------------------------------
 
     /** @param {Iterable<File>} files */
     function add(files) {
@@ -187,12 +199,12 @@ const moodsPage = () => {
                 ...{ stage: "waiting", share: 0, trouble: null, result: null, picture: null },
             };
             state.entries.push(entry);
-            part("list", HTMLElement).append(entry.row);
+            part("list").append(entry.row);
             showRow(entry);
         }
         if (!state.entries.length) return;
-        part("open", HTMLElement).classList.add("slim");
-        part("recordings", HTMLElement).hidden = false;
+        part("open").classList.add("slim");
+        part("recordings").hidden = false;
         if (!state.chosen) choose(state.entries[0]);
         work();
     }
@@ -258,9 +270,7 @@ const moodsPage = () => {
         const { row, name, result, stage } = entry;
         let button = row.querySelector("button");
         if (!button) {
-            button = made("button", "", "row");
-            button.type = "button";
-            button.addEventListener("click", () => choose(entry));
+            button = pressable("", "row", () => choose(entry));
             row.append(button);
         }
         const found = made("span", "", "found");
@@ -278,7 +288,7 @@ const moodsPage = () => {
         button.replaceChildren(title, " ", seconds, " ", found, " ", told);
         markChosen(entry);
         row.querySelector(".retry")?.remove();
-        if (stage === "error") row.append(retryButton(entry));
+        if (stage === "error") row.append(pressable("Try again", "retry", () => wait(entry)));
         showButtons();
     }
 
@@ -287,14 +297,6 @@ const moodsPage = () => {
         const button = entry.row.querySelector("button");
         if (entry === state.chosen) button?.setAttribute("aria-current", "true");
         else button?.removeAttribute("aria-current");
-    }
-
-    /** @param {Entry} entry */
-    function retryButton(entry) {
-        const button = made("button", "Try again", "retry");
-        button.type = "button";
-        button.addEventListener("click", () => wait(entry));
-        return button;
     }
 
     /** Puts a recording into the queue once more. @param {Entry} entry */
@@ -311,14 +313,14 @@ const moodsPage = () => {
     function clear() {
         state.entries = [];
         moodshader.results.length = 0;
-        part("list", HTMLElement).replaceChildren();
-        part("recordings", HTMLElement).hidden = true;
-        part("open", HTMLElement).classList.remove("slim");
+        part("list").replaceChildren();
+        part("recordings").hidden = true;
+        part("open").classList.remove("slim");
         choose(null);
         part("files", HTMLInputElement).focus();
     }
 
-    // CSV ---------------------------------------------------------------------------------------
+    // CSV --------------------------------------------------
 
     /** A spreadsheet runs text that starts like a formula. @param {string} words */
     function cell(words) {
@@ -326,33 +328,26 @@ const moodsPage = () => {
         return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
     }
 
-    /** The fewest digits that give the same float32. @param {number} value */
-    function digits(value) {
-        for (let most = 6; ; most++) {
-            const short = Number(value.toPrecision(most));
-            if (most === 9 || Math.fround(short) === value) return String(short);
-        }
-    }
-
     function csv() {
         const { outputs } = model();
         const rows = [["file", "seconds", ...outputs].map(cell)];
         for (const { name, seconds, silent, probabilities } of state.entries.flatMap(({ result }) => result ?? [])) {
-            const numbers = silent ? outputs.map(() => "") : probabilities.map(digits);
+            // Nine digits tell every float32 from the next.
+            const digits = probabilities.map(value => String(Number(value.toPrecision(9))));
+            const numbers = silent ? outputs.map(() => "") : digits;
             rows.push([cell(name), String(Number(seconds.toFixed(3))), ...numbers]);
         }
         return rows.map(cells => `${cells.join(",")}\r\n`).join("");
     }
 
-    // The chosen recording ----------------------------------------------------------------------
+    // The chosen recording ---------------------------------
 
     /** @param {Entry | null} entry */
     function choose(entry) {
         const before = state.chosen;
         state.chosen = entry;
         for (const one of [before, entry]) if (one) markChosen(one);
-        part("recording", HTMLElement).hidden = !entry;
-        const player = part("player", HTMLAudioElement);
+        part("recording").hidden = !entry;
         if (player.src) URL.revokeObjectURL(player.src);
         player.removeAttribute("src");
         player.hidden = false;
@@ -370,7 +365,7 @@ const moodsPage = () => {
         if (entry) text("name", entry.name);
         showFacts();
         const heard = !!result && !result.silent;
-        part("pictures", HTMLElement).hidden = !heard;
+        part("pictures").hidden = !heard;
         state.image = null;
         if (!heard) return;
         state.image = entry.picture && spectrogramImage(entry.picture);
@@ -404,10 +399,10 @@ const moodsPage = () => {
     function showBars(result) {
         const order = ranked(result);
         const outputs = state.everyBar ? order : order.slice(0, BARS);
-        const bars = part("bars", HTMLElement);
+        const bars = part("bars");
         bars.classList.toggle("marked", !!model().thresholds);
         bars.replaceChildren(...outputs.map((output, place) => bar(result, output, place)));
-        const marks = model().thresholds ? "From the mark on its bar on, a recording is tagged with a mood. " : "";
+        const marks = model().thresholds ? "A mood is tagged from the mark on its bar on. " : "";
         const sum = model().exclusive
             ? "All moods together make 100 %."
             : "Each is a probability of its own: together they may make more or less than 100 %.";
@@ -461,7 +456,7 @@ const moodsPage = () => {
         }
     }
 
-    // Pictures ----------------------------------------------------------------------------------
+    // Pictures ---------------------------------------------
 
     /** @param {string} name of a variable of the style sheet */
     const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -471,7 +466,7 @@ const moodsPage = () => {
         const { clientWidth: width, clientHeight: height } = canvas;
         canvas.width = Math.round(width * devicePixelRatio);
         canvas.height = Math.round(height * devicePixelRatio);
-        const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+        const context = /** @type {Pen} */ (canvas.getContext("2d"));
         context.scale(canvas.width / width, canvas.height / height);
         context.font = FONT;
         context.textBaseline = "middle";
@@ -488,9 +483,8 @@ const moodsPage = () => {
         const wide = canvas.clientWidth > 620;
         const across = { left: 52, right: wide ? 150 : 8, width: canvas.clientWidth, seconds: result.seconds };
         showLegend(outputs, wide);
-        drawMoods(canvas, across, result, picture, outputs, wide);
+        drawMoods(canvas, across, result, outputs, wide);
         drawSpectrogram(part("spectrogram", HTMLCanvasElement), across, picture);
-        const slider = part("slider", HTMLElement);
         slider.style.left = `${across.left}px`;
         slider.style.right = `${across.right}px`;
         showPosition();
@@ -501,7 +495,7 @@ const moodsPage = () => {
 
     /** Beside the lines where there is room, above them where not. @param {number[]} outputs @param {boolean} wide */
     function showLegend(outputs, wide) {
-        const legend = part("legend", HTMLElement);
+        const legend = part("legend");
         legend.hidden = wide;
         legend.replaceChildren(...outputs.map((output, line) => {
             const item = made("li");
@@ -514,13 +508,14 @@ const moodsPage = () => {
     }
 
     /**
-     * @param {HTMLCanvasElement} canvas @param {Across} across @param {Result} result @param {Picture} picture
-     * @param {number[]} outputs @param {boolean} labelled
+     * @param {HTMLCanvasElement} canvas @param {Across} across @param {Result} result @param {number[]} outputs
+     * @param {boolean} labelled
      */
-    function drawMoods(canvas, across, result, picture, outputs, labelled) {
+    function drawMoods(canvas, across, result, outputs, labelled) {
         const { context, height } = sheet(canvas);
         const [top, bottom] = [10, height - 12];
-        const highest = result.clips
+        const clips = thinned(result.clips);
+        const highest = clips
             .flatMap(({ probabilities }) => outputs.map(output => probabilities[output]))
             .reduce((a, b) => Math.max(a, b));
         const ceiling = [0.02, 0.05, 0.1, 0.2, 0.5, 1].find(step => highest <= step) ?? 1;
@@ -541,27 +536,39 @@ const moodsPage = () => {
         for (let line = outputs.length - 1; line >= 0; line--) {
             context.strokeStyle = colour(`--s${line}`);
             context.setLineDash(LINES[line]);
-            const clips = result.clips.map(({ start, end, probabilities }) => ({
+            const points = clips.map(({ start, end, probabilities }) => ({
                 start: place(across, start),
                 end: place(across, end),
                 y: level(probabilities[outputs[line]]),
             }));
-            drawLine(context, clips, picture.places);
+            drawLine(context, points);
         }
         context.setLineDash([]);
-        if (labelled) drawLabels(context, across, outputs, result, level, [top, bottom]);
+        if (labelled) drawLabels(context, across, outputs, clips[clips.length - 1], level, [top, bottom]);
         const whole = inWords(outputs, result.probabilities);
         const over = length(result.seconds);
         canvas.ariaLabel = `Moods over ${over}. On the whole ${whole}. The table below has all clips.`;
     }
 
+    /** Means of neighbours, where there are too many clips to be told apart. @param {HeardClip[]} clips */
+    function thinned(clips) {
+        const size = Math.ceil(clips.length / POINTS);
+        text("thinned", size > 1 ? `, the mean of ${size} clips a point` : "");
+        return Array.from({ length: Math.ceil(clips.length / size) }, (_, point) => {
+            const group = clips.slice(point * size, (point + 1) * size);
+            const probabilities = group[0].probabilities.map((_, output) => {
+                return group.reduce((sum, clip) => sum + clip.probabilities[output], 0) / group.length;
+            });
+            return { start: group[0].start, end: group[group.length - 1].end, probabilities };
+        });
+    }
+
     /**
      * From clip to clip; fainter across what was not heard.
-     * @param {CanvasRenderingContext2D} context @param {{start: number, end: number, y: number}[]} clips
-     * @param {number[]} places
+     * @param {Pen} context @param {{start: number, end: number, y: number}[]} clips
      */
-    function drawLine(context, clips, places) {
-        const gaps = clips.map((_, clip) => clip > 0 && places[clip] !== places[clip - 1] + 1);
+    function drawLine(context, clips) {
+        const gaps = clips.map(({ start }, clip) => clip > 0 && start > clips[clip - 1].end + 0.01);
         const apart = gaps.includes(true);
         context.lineJoin = "round";
         context.lineCap = "round";
@@ -589,13 +596,12 @@ const moodsPage = () => {
 
     /**
      * Names at the ends of the lines, moved apart.
-     * @param {CanvasRenderingContext2D} context @param {Across} across @param {number[]} outputs
-     * @param {Result} result @param {(share: number) => number} level @param {[number, number]} limits
+     * @param {Pen} context @param {Across} across @param {number[]} outputs
+     * @param {HeardClip} last @param {(share: number) => number} level @param {[number, number]} limits
      */
-    function drawLabels(context, across, outputs, result, level, [top, bottom]) {
-        const last = result.clips[result.clips.length - 1].probabilities;
+    function drawLabels(context, across, outputs, last, level, [top, bottom]) {
         const labels = outputs
-            .map((output, line) => ({ line, name: outputName(output), from: level(last[output]), y: 0 }))
+            .map((output, line) => ({ line, name: outputName(output), from: level(last.probabilities[output]), y: 0 }))
             .sort((a, b) => a.from - b.from);
         const gap = 16;
         let least = top - gap;
@@ -611,16 +617,8 @@ const moodsPage = () => {
             context.moveTo(end + 3, from);
             context.lineTo(end + 13, y);
             context.stroke();
-            context.fillText(fitting(context, name, across.right - 20), end + 17, y);
+            context.fillText(name, end + 17, y, across.right - 20);
         }
-    }
-
-    /** @param {CanvasRenderingContext2D} context @param {string} words @param {number} width */
-    function fitting(context, words, width) {
-        if (context.measureText(words).width <= width) return words;
-        let short = words;
-        while (short && context.measureText(`${short}…`).width > width) short = short.slice(0, -1);
-        return `${short}…`;
     }
 
     /** What is quiet and what is loud in it. @param {Picture} picture */
@@ -643,7 +641,7 @@ const moodsPage = () => {
         const canvas = made("canvas");
         canvas.width = width;
         canvas.height = mels;
-        const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+        const context = /** @type {Pen} */ (canvas.getContext("2d"));
         const image = context.createImageData(width, mels);
         const pixels = new Uint32Array(image.data.buffer);
         const palette = Uint32Array.from({ length: 256 }, (_, level) => rgba(level / 255));
@@ -705,7 +703,7 @@ const moodsPage = () => {
         return found;
     }
 
-    /** @param {CanvasRenderingContext2D} context @param {number} left @param {number} bottom @param {number[]} hz */
+    /** @param {Pen} context @param {number} left @param {number} bottom @param {number[]} hz */
     function drawFrequencies(context, left, bottom, hz) {
         context.textAlign = "right";
         let last = Infinity;
@@ -721,7 +719,7 @@ const moodsPage = () => {
         }
     }
 
-    /** @param {CanvasRenderingContext2D} context @param {Across} across @param {number} bottom */
+    /** @param {Pen} context @param {Across} across @param {number} bottom */
     function drawTimes(context, across, bottom) {
         const room = across.width - across.left - across.right;
         const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
@@ -735,7 +733,7 @@ const moodsPage = () => {
         }
     }
 
-    // The position ------------------------------------------------------------------------------
+    // The position -----------------------------------------
 
     /** What was heard at a time, or nearest to it. @param {Result} result @param {number} seconds */
     function clipAt({ clips }, seconds) {
@@ -751,9 +749,8 @@ const moodsPage = () => {
     function showPosition() {
         const result = state.chosen?.result;
         if (!result?.clips.length) return;
-        const slider = part("slider", HTMLElement);
         const share = Math.min(1, state.position / result.seconds);
-        part("playhead", HTMLElement).style.left = `${100 * share}%`;
+        part("playhead").style.left = `${100 * share}%`;
         const clip = clipAt(result, state.position);
         const heard = clip.start <= state.position;
         const lines = ranked(result).slice(0, LINES.length);
@@ -761,7 +758,7 @@ const moodsPage = () => {
         const words = heard ? inWords(moods, clip.probabilities) : "not heard here";
         const now = `${clock(state.position)}  ${words}`;
         // While it plays not with every picture of the screen: screen readers read it out.
-        if (part("now", HTMLElement).textContent === now && !part("player", HTMLAudioElement).paused) return;
+        if (part("now").textContent === now && !player.paused) return;
         text("now", now);
         slider.setAttribute("aria-valuemax", result.seconds.toFixed(1));
         slider.setAttribute("aria-valuenow", state.position.toFixed(1));
@@ -772,14 +769,12 @@ const moodsPage = () => {
     function jump(seconds) {
         const all = state.chosen?.result?.seconds ?? 0;
         state.position = Math.max(0, Math.min(seconds, all));
-        const player = part("player", HTMLAudioElement);
         if (player.readyState > 0) player.currentTime = state.position;
         showPosition();
     }
 
     /** While it plays the playhead moves with every picture of the screen. */
     function follow() {
-        const player = part("player", HTMLAudioElement);
         state.position = player.currentTime;
         showPosition();
         cancelAnimationFrame(state.frame);
@@ -802,7 +797,6 @@ const moodsPage = () => {
             Home: 0,
             End: result.seconds,
         };
-        const player = part("player", HTMLAudioElement);
         if (event.key in goals) jump(goals[event.key]);
         else if (event.key === " ") player.paused ? player.play() : player.pause();
         else return;
@@ -810,7 +804,6 @@ const moodsPage = () => {
     }
 
     function listenToSlider() {
-        const slider = part("slider", HTMLElement);
         const point = (/** @type {PointerEvent} */ event) => {
             const { left, width } = slider.getBoundingClientRect();
             jump(((event.clientX - left) / width) * (state.chosen?.result?.seconds ?? 0));
@@ -822,7 +815,6 @@ const moodsPage = () => {
         });
         slider.addEventListener("pointermove", event => slider.hasPointerCapture(event.pointerId) && point(event));
         slider.addEventListener("keydown", steer);
-        const player = part("player", HTMLAudioElement);
         player.addEventListener("play", follow);
         player.addEventListener("seeked", follow);
         // What can be decoded but not played has its pictures all the same.
@@ -836,7 +828,7 @@ const moodsPage = () => {
         });
     }
 
-    // Ways in -----------------------------------------------------------------------------------
+    // Ways in ----------------------------------------------
 
     /**
      * Files of what was dropped, those of folders too as far as they say that they are sound.
@@ -876,7 +868,7 @@ const moodsPage = () => {
 
     function listenToDrops() {
         const hasFiles = (/** @type {DragEvent} */ event) => !!event.dataTransfer?.types.includes("Files");
-        const show = (/** @type {boolean} */ on) => (part("drop", HTMLElement).hidden = !on);
+        const show = (/** @type {boolean} */ on) => (part("drop").hidden = !on);
         addEventListener("dragover", event => {
             if (!hasFiles(event)) return;
             event.preventDefault();
@@ -891,7 +883,7 @@ const moodsPage = () => {
         });
     }
 
-    // The microphone ----------------------------------------------------------------------------
+    // The microphone ---------------------------------------
 
     async function startMicrophone() {
         // What a browser does for calls is harm to music.
@@ -932,7 +924,7 @@ const moodsPage = () => {
     function showMicrophone() {
         const on = state.microphone !== null;
         text("record", on ? "Stop recording" : "Record");
-        part("recorder", HTMLElement).hidden = !on;
+        part("recorder").hidden = !on;
         text("elapsed", "0:00");
     }
 
@@ -957,7 +949,7 @@ const moodsPage = () => {
         button.disabled = false;
     }
 
-    // The start ---------------------------------------------------------------------------------
+    // The start --------------------------------------------
 
     function listenToButtons() {
         const input = part("files", HTMLInputElement);
@@ -966,23 +958,23 @@ const moodsPage = () => {
             // So that the same file can be chosen again.
             input.value = "";
         });
-        part("record", HTMLElement).addEventListener("click", toggleMicrophone);
-        part("save", HTMLElement).addEventListener("click", () => saveFile(csv(), "moods.csv", "text/csv"));
-        part("clear", HTMLElement).addEventListener("click", clear);
-        part("again", HTMLElement).addEventListener("click", () => {
+        part("record").addEventListener("click", toggleMicrophone);
+        part("save").addEventListener("click", () => saveFile(csv(), "moods.csv", "text/csv"));
+        part("clear").addEventListener("click", clear);
+        part("again").addEventListener("click", () => {
             if (!state.chosen) return;
             state.chosen.all = true;
             wait(state.chosen);
             showFacts();
         });
-        part("more", HTMLElement).addEventListener("click", () => {
+        part("more").addEventListener("click", () => {
             state.everyBar = !state.everyBar;
             if (state.chosen?.result) showBars(state.chosen.result);
         });
-        part("table-details", HTMLElement).addEventListener("toggle", () => {
+        part("table-details").addEventListener("toggle", () => {
             if (state.chosen?.result) showTable(state.chosen.result);
         });
-        part("which", HTMLElement).addEventListener("change", () => {
+        part("which").addEventListener("change", () => {
             state.entries.forEach(showRow);
             showChosen();
         });
@@ -991,7 +983,7 @@ const moodsPage = () => {
     listenToButtons();
     listenToSlider();
     listenToDrops();
-    new ResizeObserver(draw).observe(part("moods", HTMLElement));
+    new ResizeObserver(draw).observe(part("moods"));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
     // Made ready before it is asked for; a failure is shown, and told again with every recording.
     listener().catch(() => {});

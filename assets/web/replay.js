@@ -31,7 +31,7 @@ const replay = (() => {
     const AGAIN = "If it is lost again, reload the page, or close others that use the GPU.";
     const RELOAD = "Reload the page. If that does not help, close others that use the GPU, or update its driver.";
 
-    // The site's files --------------------------------------------------------------------------
+    // The site's files -------------------------------------
 
     /** @param {string} path @returns {Promise<Response>} */
     async function fetched(path) {
@@ -92,7 +92,7 @@ const replay = (() => {
         return site;
     }
 
-    // The device --------------------------------------------------------------------------------
+    // The device -------------------------------------------
 
     /**
      * With default limits and no features, so that what runs on one adapter runs on all.
@@ -108,11 +108,13 @@ const replay = (() => {
         const device = await adapter.requestDevice().catch(error => {
             throw new Trouble(`The GPU cannot be opened: ${error.message}`, RELOAD, "webgpu");
         });
-        const { description, vendor, architecture } = adapter.info;
+        // The first browsers with WebGPU do not tell.
+        /** @type {Partial<GPUAdapterInfo>} */
+        const { description, vendor, architecture, isFallbackAdapter } = adapter.info ?? {};
         return {
             device,
             adapter: description || [vendor, architecture].filter(Boolean).join(" ") || "a GPU without a name",
-            software: adapter.info.isFallbackAdapter || architecture === "swiftshader",
+            software: isFallbackAdapter || architecture === "swiftshader",
             sources: {},
             modules: new Map(),
             pipelines: new Map(),
@@ -128,9 +130,16 @@ const replay = (() => {
         const { device } = machine;
         const kinds = /** @type {const} */ (["internal", "validation", "out-of-memory"]);
         for (const kind of kinds) device.pushErrorScope(kind);
-        const done = work();
-        const errors = await Promise.all(kinds.map(() => device.popErrorScope()));
-        const error = errors.find(Boolean);
+        /** @type {T} */
+        let done;
+        /** @type {Promise<GPUError | null>[]} */
+        let errors;
+        try {
+            done = work();
+        } finally {
+            errors = kinds.map(() => device.popErrorScope());
+        }
+        const error = (await Promise.all(errors)).find(Boolean);
         if (!error) return done;
         if (error instanceof GPUOutOfMemoryError) {
             throw new Trouble(`The GPU has no memory for ${what}.`, "Close what else uses it and reload the page.");
@@ -155,7 +164,7 @@ const replay = (() => {
         }
     }
 
-    // Pipelines and bind groups -----------------------------------------------------------------
+    // Pipelines and bind groups ----------------------------
 
     /**
      * Compiled once for all steps that share shader, constants and accesses.
@@ -229,7 +238,7 @@ const replay = (() => {
         return device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
     }
 
-    // Programs ----------------------------------------------------------------------------------
+    // Programs ---------------------------------------------
 
     /** float16 as float32. @param {Uint16Array} halves @returns {Float32Array<ArrayBuffer>} */
     function widened(halves) {
@@ -323,14 +332,18 @@ const replay = (() => {
             }
             device.queue.submit([encoder.finish()]);
         });
-        await unlessLost(machine, Promise.all([submitted, staging.mapAsync(GPUMapMode.READ)]));
-        let end = 0;
-        const outputs = Object.entries(program.outputs).map(([name, { size }]) => {
-            end += size;
-            return [name, new Float32Array(staging.getMappedRange(end - size, size).slice(0))];
-        });
-        staging.unmap();
-        return Object.fromEntries(outputs);
+        try {
+            await unlessLost(machine, Promise.all([submitted, staging.mapAsync(GPUMapMode.READ)]));
+            let end = 0;
+            const outputs = Object.entries(program.outputs).map(([name, { size }]) => {
+                end += size;
+                return [name, new Float32Array(staging.getMappedRange(end - size, size).slice(0))];
+            });
+            return Object.fromEntries(outputs);
+        } finally {
+            // After a failure too, so that the next run can map it.
+            staging.unmap();
+        }
     }
 
     /**

@@ -128,6 +128,7 @@ type Entry = {
     picture: Picture | null;
     row: HTMLLIElement;
 };
+type Pen = CanvasRenderingContext2D;
 /** Where time lies in the pictures, in CSS pixels. */
 type Across = { left: number; right: number; width: number; seconds: number };
 

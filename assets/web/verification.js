@@ -5,7 +5,7 @@ const verificationPage = () => {
     // Bytes of a uniform binding's window.
     const WINDOW = 65536;
 
-    // One case ----------------------------------------------------------------------------------
+    // One case ---------------------------------------------
 
     /**
      * The words of a tensor before the launch.
@@ -118,7 +118,7 @@ const verificationPage = () => {
         return { kernel, case: one.case, shape, error, tolerance, passed: error <= tolerance, milliseconds, reason };
     }
 
-    // The page ----------------------------------------------------------------------------------
+    // The page ---------------------------------------------
 
     /** @param {number} value */
     function short(value) {
@@ -137,19 +137,19 @@ const verificationPage = () => {
         head.textContent = kernel;
         row.append(head, ...texts.map(text => Object.assign(document.createElement("td"), { textContent: text })));
         row.title = shape;
-        part("cases", HTMLElement).append(row);
+        part("cases").append(row);
     }
 
     /** @param {string} words @param {string} advice @param {boolean} bad */
     function summarise(words, advice, bad) {
-        part("summary", HTMLElement).textContent = words;
-        part("summary", HTMLElement).classList.toggle("bad", bad);
-        part("advice", HTMLElement).textContent = advice;
+        part("summary").textContent = words;
+        part("summary").classList.toggle("bad", bad);
+        part("advice").textContent = advice;
     }
 
     /** @param {Machine} machine @param {number} seed */
     function showSave(machine, seed) {
-        const button = part("save", HTMLElement);
+        const button = part("save");
         button.hidden = false;
         button.addEventListener("click", () => {
             const cases = moodshader.verification;
@@ -170,9 +170,9 @@ const verificationPage = () => {
         machine.sources = shaders;
         const progress = part("progress", HTMLProgressElement);
         progress.max = cases.length;
-        progress.hidden = part("facts", HTMLElement).hidden = part("scroll", HTMLElement).hidden = false;
-        part("adapter", HTMLElement).textContent = machine.adapter;
-        part("seed", HTMLElement).textContent = String(seed);
+        progress.hidden = part("facts").hidden = part("scroll").hidden = false;
+        part("adapter").textContent = machine.adapter;
+        part("seed").textContent = String(seed);
         const start = performance.now();
         const passed = () => moodshader.verification.filter(one => one.passed).length;
         for (const one of cases) {
@@ -183,7 +183,7 @@ const verificationPage = () => {
             const failed = progress.value - passed();
             const seconds = ((performance.now() - start) / 1000).toFixed(1);
             const told = `${seconds} s, ${progress.value} of ${cases.length} cases`;
-            part("time", HTMLElement).textContent = failed ? `${told}, ${failed} failed` : told;
+            part("time").textContent = failed ? `${told}, ${failed} failed` : told;
         }
         const all = passed() === cases.length;
         const advice = all ? "" : "What failed computes something else than its reference. Try a newer driver.";
@@ -193,7 +193,7 @@ const verificationPage = () => {
     }
 
     document.body.dataset.state = "busy";
-    part("summary", HTMLElement).textContent = "Running …";
+    part("summary").textContent = "Running …";
     verifyAll()
         .catch(error => {
             const advice = error instanceof Trouble ? error.advice : "Reload the page.";

@@ -11,7 +11,7 @@ use crate::model::builtin;
 use crate::model::onnx::{Input, export};
 use crate::output;
 use crate::report::Progress;
-use crate::site::{self, Precision, Size};
+use crate::site::{self, Options, Precision, Size};
 
 /// Write a model as ONNX, for onnxruntime and others, or as a site that names moods in a browser.
 ///
@@ -63,9 +63,12 @@ impl Export {
             check_output(out, [path])?;
         }
         if let Some(folder) = &self.web {
-            let precision = if self.float16 { Precision::Float16 } else { Precision::Float32 };
+            let options = Options {
+                precision: if self.float16 { Precision::Float16 } else { Precision::Float32 },
+                verification: self.verification,
+            };
             let Size { page, weights } =
-                site::write(folder, &path.display().to_string(), &checkpoint, precision)
+                site::write(folder, &path.display().to_string(), &checkpoint, options)
                     .map_err(|error| error.context(path.display()))?;
             if self.verification {
                 let mut bar = None;

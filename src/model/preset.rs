@@ -3,7 +3,7 @@
 //!
 //! The structs mirror the file key by key, so `train.batch` in a file, in `--set train.batch=16`
 //! and in Rust is one thing, and a key is said once: `keys!` takes its name, its type, its meaning as
-//! `--help` and the README show it, and the limit of its value. [`validate`] has the limits that hold
+//! `--help` and docs/presets.md show it, and the limit of its value. [`validate`] has the limits that hold
 //! between keys, and [`shapes`] the sizes that follow.
 
 #[macro_use]

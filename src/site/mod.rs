@@ -98,22 +98,27 @@ pub fn check_folder(folder: &Path) -> Result<()> {
     }
 }
 
+/// What a site is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Of the trained weights.
+    pub precision: Precision,
+    /// Whether [`write_verification`] adds its page, to which the other then has a link.
+    pub verification: bool,
+}
+
 /// Writes the site of a model of this name. A site that was there is replaced.
 ///
 /// # Errors
 /// As [`check_folder`]; the model does not fit WebGPU's default limits; a file cannot be written.
-pub fn write(
-    folder: &Path,
-    name: &str,
-    checkpoint: &Checkpoint,
-    precision: Precision,
-) -> Result<Size> {
+pub fn write(folder: &Path, name: &str, checkpoint: &Checkpoint, options: Options) -> Result<Size> {
     check_folder(folder)?;
     let description = checkpoint.description()?;
     let mut shaders = BTreeMap::new();
     let mut weights = Weights::default();
     let features = features(&description, &mut weights, &mut shaders)?;
-    let prediction = prediction(checkpoint, &description, precision, &mut weights, &mut shaders)?;
+    let prediction =
+        prediction(checkpoint, &description, options.precision, &mut weights, &mut shaders)?;
     let paths: BTreeMap<_, _> =
         shaders.keys().map(|name| (*name, format!("shaders/{name}.wgsl"))).collect();
     let plan = json!({
@@ -127,6 +132,7 @@ pub fn write(
         "weights": {"file": WEIGHTS, "bytes": weights.bytes.len()},
         "features": value(&features)?,
         "prediction": value(&prediction)?,
+        "verification": options.verification,
     });
     let plan_text = json::lines(&plan, 6);
 
