@@ -10,7 +10,9 @@ use moodshader::dataset::features::{Extractor, FeatureRecipe};
 use moodshader::model::checkpoint::{
     Checkpoint, Description, HandcraftedNormalization, Normalization,
 };
-use moodshader::model::parameters::{initialise, initialise_buffers};
+use moodshader::model::parameters::{
+    buffer_shapes, initialise, initialise_buffers, parameter_shapes,
+};
 use moodshader::model::preset::Preset;
 use moodshader::site::{Options, Precision, write};
 use serde_json::Value;
@@ -43,6 +45,33 @@ fn plan(folder: &Path) -> Value {
     serde_json::from_slice(&fs::read(folder.join("plan.json")).unwrap()).unwrap()
 }
 
+fn weights(folder: &Path) -> Vec<u8> {
+    fs::read(folder.join(plan(folder)["weights"]["file"].as_str().unwrap())).unwrap()
+}
+
+/// Every file below a folder but the plan, as its plan would list it.
+fn files(folder: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    found.insert(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned());
+                }
+            }
+        }
+    }
+    found.remove("plan.json");
+    found
+}
+
+fn listed(folder: &Path) -> BTreeSet<String> {
+    items(&plan(folder)["files"]).iter().map(|file| file.as_str().unwrap().to_owned()).collect()
+}
+
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no whole number"))
 }
@@ -64,11 +93,11 @@ fn every_preset_becomes_a_site_that_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let preset = Preset::named(name).unwrap();
         let site = folder.path().join("a/site");
-        let size = write(&site, name, &checkpoint(&preset), FULL).unwrap();
+        let size = write(&site, name, &checkpoint(&preset), FULL, |_, _| {}).unwrap();
         assert!(size.page < 300_000, "{name}: {} bytes beside the weights", size.page);
         let plan = plan(&site);
         assert_eq!(plan["model"]["outputs"].as_array().unwrap().len(), preset.moods.len());
-        let weights = fs::read(site.join(plan["weights"]["file"].as_str().unwrap())).unwrap();
+        let weights = weights(&site);
         assert_eq!(
             (weights.len() as u64, size.weights),
             (number(&plan["weights"]["bytes"]), weights.len())
@@ -134,8 +163,9 @@ fn float16_halves_the_trained_tensors_and_no_other() {
     let model = checkpoint(&Preset::named("demo").unwrap());
     let [full, half] = [Precision::Float32, Precision::Float16].map(|precision| {
         let site = folder.path().join(format!("{precision:?}"));
-        write(&site, "demo", &model, Options { precision, verification: false }).unwrap();
-        (plan(&site), fs::read(site.join("weights.bin")).unwrap())
+        let options = Options { precision, verification: false };
+        write(&site, "demo", &model, options, |_, _| {}).unwrap();
+        (plan(&site), weights(&site))
     });
     let mut halved = 0;
     for (a, b) in items(&full.0["prediction"]["contents"])
@@ -169,19 +199,31 @@ fn a_site_is_replaced_and_nothing_else_is() {
     let place = Place::new();
     let (out, told) = place.ok("export --web site");
     assert_eq!(out.trim(), "site/index.html");
-    assert!(told.contains("python3 -m http.server --directory site"), "{told}");
-    assert_eq!(plan(&place.path("site"))["model"]["name"], "musicnn-msd");
-    let stale = place.path("site/shaders/stale.wgsl");
-    fs::write(&stale, "").unwrap();
+    assert!(told.contains("python3 -m http.server"), "{told}");
+    let site = place.path("site");
+    assert_eq!(plan(&site)["model"]["name"], "musicnn-msd");
+    let licence = plan(&site)["model"]["licence"].as_str().unwrap().to_owned();
+    assert!(fs::read_to_string(site.join(licence)).unwrap().contains("Permission to use, copy"));
+    let first = listed(&site);
+    assert_eq!(files(&site), first);
+    // Somebody's own file in it.
+    fs::write(site.join("shaders/notes.txt"), "mine").unwrap();
     place.ok("export --web site musicnn-mtt");
-    assert_eq!(plan(&place.path("site"))["model"]["name"], "musicnn-mtt");
-    assert!(!stale.exists());
+    assert_eq!(plan(&site)["model"]["name"], "musicnn-mtt");
+    let mut second = listed(&site);
+    assert_ne!(first, second);
+    second.insert("shaders/notes.txt".to_owned());
+    assert_eq!(files(&site), second);
 
     fs::create_dir(place.path("music")).unwrap();
     fs::write(place.path("music/song.mp3"), "song").unwrap();
+    // Another program's plan.
+    fs::create_dir(place.path("cloud")).unwrap();
+    fs::write(place.path("cloud/plan.json"), r#"{"format_version": "1.2"}"#).unwrap();
     for (arguments, reason) in [
         ("export --web music", "music is not empty and no site"),
-        ("export --web music/song.mp3", "song.mp3"),
+        ("export --web music/song.mp3", "name a folder"),
+        ("export --web cloud", "cloud is not empty and no site"),
         ("export", "MODEL"),
         ("export musicnn-msd", "--out"),
         ("export --web new gone.safetensors", "gone.safetensors"),
@@ -194,6 +236,36 @@ fn a_site_is_replaced_and_nothing_else_is() {
     }
     assert_eq!(fs::read_dir(place.path("music")).unwrap().count(), 1);
     assert!(!place.path("new").exists());
+}
+
+/// A disk that is full, or a kill: whatever is written of the new site, the old one's plan finds its own files.
+#[test]
+fn a_site_that_cannot_be_finished_leaves_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().join("site");
+    let [model, other] = ["musicnn-msd", "musicnn-mtt"]
+        .map(|name| moodshader::model::builtin::checkpoint(name).unwrap());
+    write(&site, "first", &model, FULL, |_, _| {}).unwrap();
+    let (before, heard) = (plan(&site), weights(&site));
+    fs::remove_file(site.join("data.js")).unwrap();
+    fs::create_dir(site.join("data.js")).unwrap();
+    write(&site, "second", &other, FULL, |_, _| {}).unwrap_err();
+    assert_eq!(plan(&site), before);
+    assert_eq!(weights(&site), heard);
+
+    fs::remove_dir(site.join("data.js")).unwrap();
+    write(&site, "second", &other, FULL, |_, _| {}).unwrap();
+    assert_eq!(files(&site), listed(&site));
+
+    // The very first one.
+    let site = folder.path().join("new");
+    fs::create_dir_all(site.join("data.js")).unwrap();
+    let unfinished = r#"{"format": "moodshader site", "version": 1, "unfinished": true}"#;
+    fs::write(site.join("plan.json"), unfinished).unwrap();
+    write(&site, "first", &model, FULL, |_, _| {}).unwrap_err();
+    fs::remove_dir(site.join("data.js")).unwrap();
+    write(&site, "first", &model, FULL, |_, _| {}).unwrap();
+    assert_eq!(plan(&site)["model"]["name"], "first");
 }
 
 /// Gives the page a file as a person would, and waits for its moods.
@@ -235,6 +307,19 @@ fn song(path: &Path, rate: u32) {
     writer.finalize().unwrap();
 }
 
+/// The checkpoint with its trained tensors as float16 has them.
+fn rounded(model: &Checkpoint) -> Checkpoint {
+    let description = model.description().unwrap();
+    let mut shapes = parameter_shapes(&description.preset);
+    let mut tensors = model.values(&shapes).unwrap();
+    for value in tensors.iter_mut().flat_map(|(_, values)| values) {
+        *value = half::f16::from_f32(*value).to_f32();
+    }
+    shapes = buffer_shapes(&description.preset);
+    tensors.extend(model.values(&shapes).unwrap());
+    Checkpoint::new(&description, tensors).unwrap()
+}
+
 fn floats(value: &Value) -> Vec<f32> {
     items(value).iter().map(|number| number.as_f64().unwrap_or(f64::NAN) as f32).collect()
 }
@@ -245,10 +330,13 @@ fn a_browser_computes_what_the_program_computes() {
     let mut small = Preset::named("paper-handcrafted").unwrap();
     small.set("audio.clip_seconds", "2").unwrap();
     let built_in = moodshader::model::builtin::checkpoint("musicnn-msd").unwrap();
-    for model in [built_in, checkpoint(&small)] {
+    let [full, short] = [Precision::Float32, Precision::Float16];
+    for (model, precision) in [(built_in, full), (checkpoint(&small), short)] {
         let folder = tempfile::tempdir().unwrap();
         let site = folder.path().join("site");
-        write(&site, "a model", &model, FULL).unwrap();
+        let options = Options { precision, verification: false };
+        write(&site, "a model", &model, options, |_, _| {}).unwrap();
+        let model = if precision == short { rounded(&model) } else { model };
         let preset = model.description().unwrap().preset;
         let rate = preset.audio.sample_rate;
         let path = folder.path().join("song.wav");
@@ -304,7 +392,9 @@ fn every_kernel_is_verified_in_a_browser() {
         return moodshader.verification;
     "#;
     let cases = probed(&place.path("site"), &place.path("site"), "verification.html", probe);
-    assert!(items(&cases).len() > 250);
+    let exported = fs::read(place.path("site/verification/cases.json")).unwrap();
+    let exported: Value = serde_json::from_slice(&exported).unwrap();
+    assert_eq!(items(&cases).len(), items(&exported["cases"]).len());
     let failed: Vec<_> = items(&cases).iter().filter(|case| case["passed"] != true).collect();
     assert!(failed.is_empty(), "{failed:?}");
 }

@@ -6,11 +6,12 @@ use clap::Args;
 
 use super::model;
 use crate::Result;
-use crate::files::{check_output, write_atomically};
+use crate::files::{check_output, path_text, write_atomically};
 use crate::model::builtin;
 use crate::model::onnx::{Input, export};
 use crate::output;
 use crate::report::Progress;
+use crate::run::RunFolder;
 use crate::site::{self, Options, Precision, Size};
 
 /// Write a model as ONNX, for onnxruntime and others, or as a site that names moods in a browser.
@@ -41,7 +42,7 @@ pub struct Export {
     /// Write a site into this folder; one that is there is replaced.
     #[arg(long, value_name = "DIR")]
     web: Option<PathBuf>,
-    /// Write the site's weights with two bytes a number: half to download, and each rounded to 11
+    /// Write the site's weights with two bytes a number: 3.9 MB instead of 5.5, and each rounded to 11
     /// bits, by which probabilities of musicnn-msd moved by 0.0023 at most on 40 songs.
     #[arg(long, requires = "web")]
     float16: bool,
@@ -49,9 +50,6 @@ pub struct Export {
     #[arg(long, requires = "web")]
     verification: bool,
 }
-
-/// What the inputs of the verification page are drawn from.
-const SEED: u64 = 1;
 
 impl Export {
     pub fn run(&self) -> Result<()> {
@@ -67,22 +65,19 @@ impl Export {
                 precision: if self.float16 { Precision::Float16 } else { Precision::Float32 },
                 verification: self.verification,
             };
+            let mut bar = None;
+            let name = named(path);
             let Size { page, weights } =
-                site::write(folder, &path.display().to_string(), &checkpoint, options)
-                    .map_err(|error| error.context(path.display()))?;
-            if self.verification {
-                let mut bar = None;
-                site::write_verification(folder, SEED, |done, all| {
+                site::write(folder, &name, &checkpoint, options, |done, all| {
                     bar.get_or_insert_with(|| progress.bar("verification cases", all)).at(done);
                 })?;
-            }
-            output::line(folder.join("index.html").display());
+            drop(bar);
+            output::line(path_text(&folder.join("index.html")));
             progress.note(&format!(
-                "a page of {} kB and weights of {:.1} MB; open index.html, or serve the folder: python3 -m \
-                 http.server --directory {}",
+                "a page of {} kB and {:.1} MB of weights and tables; open index.html, or serve the folder: \
+                 python3 -m http.server, started in it",
                 page.div_ceil(1000),
-                weights as f64 / 1e6,
-                folder.display()
+                weights as f64 / 1e6
             ));
         }
         if let Some(out) = &self.out {
@@ -94,4 +89,17 @@ impl Export {
         }
         Ok(())
     }
+}
+
+/// What visitors are told that the model is called: the path to it is nobody's business.
+fn named(model: &Path) -> String {
+    let file = match model.file_name() {
+        Some(name) if RunFolder::at(model.parent().unwrap_or(model)).best() == model => {
+            model.parent().and_then(Path::file_name).unwrap_or(name)
+        }
+        Some(name) => name,
+        None => return "a model".to_owned(),
+    };
+    let name = path_text(Path::new(file));
+    name.strip_suffix(".safetensors").unwrap_or(&name).to_owned()
 }

@@ -41,7 +41,7 @@ impl Buffer {
 
 /// Bytes of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Range {
+pub struct Extent {
     /// In [`Allocation::buffers`].
     pub buffer: usize,
     /// Bytes from its start.
@@ -125,7 +125,7 @@ impl Allocation {
     ///
     /// # Panics
     /// When no step uses the tensor and the host neither writes nor reads it.
-    pub fn range(&self, plan: usize, id: TensorId) -> Range {
+    pub fn range(&self, plan: usize, id: TensorId) -> Extent {
         let tensor = self.plans[plan].tensor(id);
         let (memory, offset) = match tensor.home {
             Home::Storage(storage, offset) => (Memory::Storage(storage), offset),
@@ -140,17 +140,17 @@ impl Allocation {
             }
         };
         let buffer = self.places[&memory];
-        Range { buffer, offset: 4 * offset as u64, size: 4 * tensor.length as u64 }
+        Extent { buffer, offset: 4 * offset as u64, size: 4 * tensor.length as u64 }
     }
 
     /// What a step of the plan of this place binds, from binding 1 on.
-    pub fn bindings(&self, plan: usize, step: &Step) -> impl Iterator<Item = Range> {
+    pub fn bindings(&self, plan: usize, step: &Step) -> impl Iterator<Item = Extent> {
         let start = 4 * step.launch.kernel.uniform_start() as u64;
         step.uses().map(move |(id, access)| {
             let range = self.range(plan, id);
             match access {
                 Access::Uniform => {
-                    Range { offset: range.offset + start, size: UNIFORM_WINDOW, ..range }
+                    Extent { offset: range.offset + start, size: UNIFORM_WINDOW, ..range }
                 }
                 _ => range,
             }

@@ -9,7 +9,7 @@ mod layout;
 mod placement;
 pub mod script;
 
-pub use allocation::{Allocation, Buffer, Memory, Range, WINDOW};
+pub use allocation::{Allocation, Buffer, Extent, Memory, WINDOW};
 pub use layout::Layout;
 pub use placement::{Arena, Placement};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Allocation, Memory, Range, Step, TensorId};
+use super::{Allocation, Extent, Memory, Step, TensorId};
 use crate::kernels::{Access, Launch};
 
 /// Plans over shared buffers, as [`Allocation`] has laid them out.
@@ -31,9 +31,9 @@ pub struct Replay {
     /// How many it takes.
     pub clips: usize,
     /// What is written before.
-    pub inputs: BTreeMap<&'static str, Range>,
+    pub inputs: BTreeMap<&'static str, Extent>,
     /// What can be read after.
-    pub outputs: BTreeMap<&'static str, Range>,
+    pub outputs: BTreeMap<&'static str, Extent>,
     /// Dispatches, in order.
     pub steps: Vec<ScriptStep>,
 }
@@ -72,7 +72,7 @@ pub struct ScriptBinding {
     pub access: &'static str,
     /// Where it lies.
     #[serde(flatten)]
-    pub range: Range,
+    pub range: Extent,
 }
 
 /// The ends of a plan: how many clips it takes, what the host writes and what it reads.
@@ -118,7 +118,7 @@ impl ScriptStep {
         let uses = step.uses().zip(allocation.bindings(plan, step));
         let bindings = uses.map(|((id, access), range)| ScriptBinding {
             tensor: allocation.plans()[plan].tensor(id).name.clone(),
-            access: name(access),
+            access: access_name(access),
             range,
         });
         Self { launch: ScriptLaunch::of(&step.launch), bindings: bindings.collect() }
@@ -139,7 +139,7 @@ impl ScriptLaunch {
 }
 
 /// How a kernel uses a tensor, in a word.
-pub const fn name(access: Access) -> &'static str {
+pub const fn access_name(access: Access) -> &'static str {
     match access {
         Access::Read => "read",
         Access::Uniform => "uniform",

@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// Down to a step, a buffer and a tensor.
+pub const DEPTH: usize = 6;
+
 /// Objects and lists down to `depth` have a line for each of their members; what lies deeper stands in
 /// one.
 pub fn lines(value: &Value, depth: usize) -> String {

@@ -2,12 +2,12 @@
 //! launch, the weights, and a page that replays them on WebGPU. Nothing of it is computed twice: what
 //! the page replays is what [`crate::exec::GpuPrograms`] replays.
 
+mod folder;
 mod json;
 mod verification;
 mod weights;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +19,6 @@ use serde_json::{Value, json};
 use crate::audio::INAUDIBLE;
 use crate::dataset::features::{self, FeatureRecipe};
 use crate::exec::{Limits, fits};
-use crate::files::write_atomically;
 use crate::kernels::Facts;
 use crate::kernels::features::{hz_to_mel, mel_to_hz};
 use crate::model::checkpoint::{Checkpoint, Description};
@@ -28,9 +27,9 @@ use crate::model::{self, Network, Purpose};
 use crate::plan::script::{Ends, Script};
 use crate::plan::{Allocation, Plan};
 use crate::{Error, Result};
+use folder::{FORMAT, Folder, digest};
 use weights::{Weights, Written};
 
-pub use verification::write as write_verification;
 pub use weights::Precision;
 
 /// Files of the page, which are the same for every model.
@@ -48,13 +47,11 @@ const PAGE: [(&str, &str); 3] = [
     ),
 ];
 
-/// The file that says what is to be replayed; a folder that has it holds a site.
-const PLAN: &str = "plan.json";
-/// The file with the weights.
-const WEIGHTS: &str = "weights.bin";
 /// Everything once more as a script, for a page that is opened as a file: browsers give such a page no
 /// other file of its folder.
 const DATA: &str = "data.js";
+/// The notice that goes with weights of others.
+const LICENCE: &str = "LICENSE-model.txt";
 
 /// Clips that are predicted at a time, fewer than the program does: a phone has less memory, and a plan
 /// for each size is downloaded.
@@ -77,89 +74,82 @@ struct Programs {
     contents: Vec<Written>,
 }
 
-/// Refuses a folder that holds other things than a site, in which its files would be scattered.
-///
-/// # Errors
-/// It is a file, or has something in it and is no site.
-pub fn check_folder(folder: &Path) -> Result<()> {
-    if folder.join(PLAN).is_file() {
-        return Ok(());
-    }
-    match fs::read_dir(folder) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(Error::input(format!(
-                "{} is not empty and no site of moodshader; name a folder that is not there yet",
-                folder.display()
-            ))),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io("look into", folder, &error)),
-    }
-}
-
 /// What a site is to be like.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Of the trained weights.
     pub precision: Precision,
-    /// Whether [`write_verification`] adds its page, to which the other then has a link.
+    /// Adds a page that replays the cases of `moodshader verify`.
     pub verification: bool,
 }
 
-/// Writes the site of a model of this name. A site that was there is replaced.
+/// Writes the site of a model of this name. A site that was there is replaced: until the new one is whole, a
+/// page finds the old one. `done` is told how many of how many cases of the verification are written.
 ///
 /// # Errors
-/// As [`check_folder`]; the model does not fit WebGPU's default limits; a file cannot be written.
-pub fn write(folder: &Path, name: &str, checkpoint: &Checkpoint, options: Options) -> Result<Size> {
-    check_folder(folder)?;
+/// The folder holds something else, in which files would be scattered; the model does not fit WebGPU's
+/// default limits; a file cannot be written.
+pub fn write(
+    folder: &Path,
+    name: &str,
+    checkpoint: &Checkpoint,
+    options: Options,
+    done: impl FnMut(usize, usize),
+) -> Result<Size> {
+    let mut folder = Folder::open(folder)?;
     let description = checkpoint.description()?;
     let mut shaders = BTreeMap::new();
     let mut weights = Weights::default();
     let features = features(&description, &mut weights, &mut shaders)?;
     let prediction =
         prediction(checkpoint, &description, options.precision, &mut weights, &mut shaders)?;
+
+    folder.begin()?;
+    let sources: Vec<u8> = shaders.values().flat_map(|source| source.bytes()).collect();
+    let below = format!("shaders/{}", digest(&sources));
     let paths: BTreeMap<_, _> =
-        shaders.keys().map(|name| (*name, format!("shaders/{name}.wgsl"))).collect();
+        shaders.keys().map(|name| (*name, format!("{below}/{name}.wgsl"))).collect();
+    for (name, source) in &shaders {
+        folder.put(&paths[name], source.as_bytes())?;
+    }
+    let weights_file = format!("weights-{}.bin", digest(&weights.bytes));
+    folder.put(&weights_file, &weights.bytes)?;
+    if let Some(notice) = &description.notice {
+        folder.put(LICENCE, notice.as_bytes())?;
+    }
+    for (name, text) in PAGE {
+        folder.put(name, text.as_bytes())?;
+    }
+    if options.verification {
+        verification::write(&mut folder, done)?;
+    }
+    let files: Vec<&str> = folder.written().iter().map(String::as_str).chain([DATA]).collect();
     let plan = json!({
-        "format": "moodshader site",
+        "format": FORMAT,
         "version": 1,
         "made_by": concat!("moodshader ", env!("CARGO_PKG_VERSION")),
         "model": about(name, &description),
         "audio": audio(&description.preset),
         "spectrogram": spectrogram(&description.preset),
         "shaders": paths,
-        "weights": {"file": WEIGHTS, "bytes": weights.bytes.len()},
+        "weights": {"file": weights_file, "bytes": weights.bytes.len()},
         "features": value(&features)?,
         "prediction": value(&prediction)?,
         "verification": options.verification,
+        "files": files,
     });
-    let plan_text = json::lines(&plan, 6);
-
-    // The plan first: what comes after it is replaced if this is done again.
-    make(folder)?;
-    write_atomically(&folder.join(PLAN), plan_text.as_bytes())?;
-    for old in ["shaders", verification::FOLDER] {
-        remove(&folder.join(old))?;
-    }
-    let mut size = Size { page: plan_text.len(), weights: weights.bytes.len() };
-    for (name, source) in &shaders {
-        size.page += source.len();
-        let path = folder.join(&paths[name]);
-        make(path.parent().unwrap_or(folder))?;
-        write_atomically(&path, source.as_bytes())?;
-    }
-    write_atomically(&folder.join(WEIGHTS), &weights.bytes)?;
+    let page: usize = PAGE.iter().map(|(_, text)| text.len()).sum();
+    let size = Size {
+        page: page + sources.len() + json::lines(&plan, json::DEPTH).len(),
+        weights: weights.bytes.len(),
+    };
     let data = json!({
         "plan": plan,
         "shaders": shaders,
         "weights": BASE64_STANDARD.encode(&weights.bytes),
     });
-    write_atomically(&folder.join(DATA), format!("var MOODSHADER_DATA = {data};\n").as_bytes())?;
-    for (name, text) in PAGE {
-        size.page += text.len();
-        write_atomically(&folder.join(name), text.as_bytes())?;
-    }
+    folder.put(DATA, format!("var MOODSHADER_DATA = {data};\n").as_bytes())?;
+    folder.finish(&plan)?;
     Ok(size)
 }
 
@@ -216,9 +206,8 @@ fn allocate(
     let (mut plans, mut ends) = (Vec::new(), Vec::new());
     for (index, (plan, of_plan)) in planned.into_iter().enumerate() {
         match fits(&plan) {
-            Err(error) if index == last => return Err(error),
-            Err(_) => continue,
-            Ok(()) => {}
+            Err(error) if error.kind.asks_for_less() && index < last => continue,
+            fits => fits?,
         }
         for step in plan.steps() {
             shaders.insert(step.launch.shader.name, step.launch.shader.source);
@@ -245,6 +234,7 @@ fn about(name: &str, description: &Description) -> Value {
         // As [`crate::predict::Choice`] has it.
         "one_at_least": description.moods.is_none(),
         "exclusive": preset.model.output == Output::Softmax,
+        "licence": description.notice.as_ref().map(|_| LICENCE),
     })
 }
 
@@ -283,18 +273,4 @@ fn spectrogram(preset: &Preset) -> Value {
 fn value(of: &impl Serialize) -> Result<Value> {
     serde_json::to_value(of)
         .map_err(|error| Error::failure(format!("no JSON can be made: {error}")))
-}
-
-fn make(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).map_err(|error| Error::io("make", folder, &error))
-}
-
-/// Removes a folder of an earlier site.
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("replace", folder, &error))
-        }
-        _ => Ok(()),
-    }
 }

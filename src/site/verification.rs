@@ -2,22 +2,20 @@
 //! them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::Serialize;
 use serde_json::json;
 
-use super::{json as text, make, remove, value};
+use super::folder::{Folder, digest};
+use super::{json as text, value};
 use crate::Result;
 use crate::exec::verification::{Expected, cases, reference, shape};
-use crate::files::write_atomically;
 use crate::kernels::verify::{AnyCase, Values};
 use crate::kernels::{Element, Facts};
-use crate::plan::script::{ScriptLaunch, name};
+use crate::plan::script::{ScriptLaunch, access_name};
 
-/// The folder with the cases, in that of the site.
-pub const FOLDER: &str = "verification";
-const PAGE: &str = "verification.html";
+/// What inputs are drawn from.
+const SEED: u64 = 1;
 
 /// A case without its numbers.
 #[derive(Serialize)]
@@ -59,22 +57,19 @@ enum Before {
     At(usize),
 }
 
-/// Writes the page and the cases of every schedule that a browser's adapter may be given, on inputs drawn
-/// from `seed`, beside a site in `folder`. `done` is told how many of how many cases are written.
+/// Writes the page and the cases of every schedule that a browser's adapter may be given. `done` is told how
+/// many of how many cases are written.
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn write(folder: &Path, seed: u64, mut done: impl FnMut(usize, usize)) -> Result<()> {
-    let below = folder.join(FOLDER);
-    remove(&below)?;
-    make(&below)?;
+pub fn write(folder: &mut Folder, mut done: impl FnMut(usize, usize)) -> Result<()> {
     let all = cases("", &Facts::PORTABLE)?;
     let mut listed = Vec::with_capacity(all.len());
     let mut shaders = BTreeMap::new();
     for (index, case) in all.iter().enumerate() {
-        let file = format!("{index:03}.bin");
-        let (tensors, bytes) = tensors(case, seed);
-        write_atomically(&below.join(&file), &bytes)?;
+        let (tensors, bytes) = tensors(case, SEED);
+        let file = format!("{index:03}-{}.bin", digest(&bytes));
+        folder.put(&format!("verification/{file}"), &bytes)?;
         let shader = case.launch.shader;
         shaders.insert(shader.name, shader.source);
         listed.push(Case {
@@ -88,10 +83,10 @@ pub fn write(folder: &Path, seed: u64, mut done: impl FnMut(usize, usize)) -> Re
         });
         done(index + 1, all.len());
     }
-    let document = json!({"seed": seed, "cases": value(&listed)?, "shaders": shaders});
-    write_atomically(&below.join("cases.json"), text::lines(&document, 2).as_bytes())?;
+    let document = json!({"seed": SEED, "cases": value(&listed)?, "shaders": shaders});
+    folder.put("verification/cases.json", text::lines(&document, 2).as_bytes())?;
     let page = include_str!("../../assets/web/verification.html");
-    write_atomically(&folder.join(PAGE), page.as_bytes())
+    folder.put("verification.html", page.as_bytes())
 }
 
 /// The tensors of a case, and the file with their numbers.
@@ -122,7 +117,7 @@ fn tensors(case: &AnyCase, seed: u64) -> (Vec<Tensor>, Vec<u8>) {
         });
         Tensor {
             name: binding.name,
-            access: name(binding.access),
+            access: access_name(binding.access),
             kind: match binding.element {
                 Element::F32 => "float32",
                 Element::U32 => "uint32",

@@ -7,7 +7,7 @@ use crate::kernels::Element;
 use crate::model::Network;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::parameters::shapes;
-use crate::plan::{Allocation, Home, Memory, Range, Storage};
+use crate::plan::{Allocation, Extent, Home, Memory, Storage};
 use crate::{Error, Result};
 
 /// How trained tensors are written; tables and running statistics are float32 in any case.
@@ -30,7 +30,7 @@ pub struct Written {
     kind: &'static str,
     /// The bytes of the buffer.
     #[serde(flatten)]
-    pub range: Range,
+    pub range: Extent,
     /// The first of its bytes in the file.
     at: usize,
 }
@@ -68,7 +68,7 @@ impl Weights {
                 let (offset, length) = layout
                     .get(&name)
                     .ok_or_else(|| Error::failure(format!("{name} has no place in the model")))?;
-                let range = Range { buffer, offset: 4 * offset as u64, size: 4 * length as u64 };
+                let range = Extent { buffer, offset: 4 * offset as u64, size: 4 * length as u64 };
                 written.push(self.put(name, shape, range, &values, precision));
             }
         }
@@ -106,7 +106,7 @@ impl Weights {
         &mut self,
         name: String,
         shape: Vec<usize>,
-        range: Range,
+        range: Extent,
         values: &[f32],
         precision: Precision,
     ) -> Written {
@@ -124,7 +124,7 @@ impl Weights {
         name: String,
         shape: Vec<usize>,
         kind: &'static str,
-        range: Range,
+        range: Extent,
         bytes: &[u8],
     ) -> Written {
         let at = self.bytes.len();
