@@ -19,6 +19,7 @@ pub mod output;
 pub mod panics;
 pub mod plan;
 pub mod predict;
+pub mod ranks;
 pub mod report;
 pub mod run;
 pub mod site;

@@ -33,6 +33,7 @@ use crate::audio::{Found, unread};
 use crate::error::Kind;
 use crate::exec::{DRIVERS, Device, DeviceChoice, GpuOptions};
 use crate::output;
+use crate::ranks::{Ending, Ranks};
 use crate::report::Progress;
 use crate::{Error, Result};
 use interrupt::stop_on_interrupt;
@@ -82,8 +83,12 @@ struct Common {
 }
 
 impl Common {
+    /// Of several ranks, the first tells what happens.
     fn progress(&self) -> Progress {
-        Progress::new(self.quiet)
+        match Ranks::this().is_first() {
+            true => Progress::new(self.quiet),
+            false => Progress::silent(),
+        }
     }
 
     /// Whether a certain device was asked for, so that what another has computed will not do.
@@ -125,13 +130,34 @@ impl Strictness {
     }
 }
 
-/// Opens a device and says which one it is.
+/// What `--device` says for this rank: one name is for all, several are for the ranks of a host in their
+/// order.
+fn device_of_rank(given: &str) -> Result<&str> {
+    let ranks = Ranks::this();
+    let [rank, count] = ranks.local();
+    let names: Vec<&str> = given.split(',').map(str::trim).collect();
+    match names.len() {
+        1 => Ok(given),
+        _ if !ranks.has_others() => Ok(given),
+        several if several == count => Ok(names[rank]),
+        several => Err(Error::input(format!(
+            "--device names {several} devices, and this host has {count} ranks: name one for each, or one \
+             for all"
+        ))),
+    }
+}
+
+/// Opens a device and says which one it is; of several ranks, the first says which each has.
 fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
-    let choice: DeviceChoice = choice.parse().unwrap_or_else(|never| match never {});
+    let ranks = Ranks::this();
+    let choice: DeviceChoice =
+        device_of_rank(choice)?.parse().unwrap_or_else(|never| match never {});
     let (device, passed_over) =
-        Device::open(&choice, GpuOptions::default()).map_err(|error| match error.kind {
-            Kind::Failure => error.followed_by("choose another with --device, such as cpu"),
-            _ => error,
+        Device::open_for(&choice, GpuOptions::default(), ranks.local()[0]).map_err(|error| {
+            match error.kind {
+                Kind::Failure => error.followed_by("choose another with --device, such as cpu"),
+                _ => error,
+            }
         })?;
     for error in &passed_over {
         progress.note(&format!("warning: {error}: going on to the next device"));
@@ -149,7 +175,14 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
             "warning: {missing}: computing on the CPU reference, which is slower{remedy}"
         ));
     }
-    progress.note(&format!("device: {}", device.describe()));
+    if ranks.has_others() {
+        let devices = ranks.gather(device.describe().as_bytes())?;
+        for (rank, device) in devices.iter().enumerate() {
+            progress.note(&format!("rank {rank}: {}", String::from_utf8_lossy(device)));
+        }
+    } else {
+        progress.note(&format!("device: {}", device.describe()));
+    }
     if device.facts().software && choice == DeviceChoice::Auto {
         progress.note(&format!(
             "no GPU was found, and that is this CPU through Mesa, which takes many times as long; \
@@ -169,7 +202,7 @@ pub fn main() -> ExitCode {
 /// As [`main`], with other arguments than the process has; the first is the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli.command.run(),
+        Ok(cli) => Ranks::begin().and_then(|ranks| cli.command.run(ranks)),
         Err(usage) if usage.use_stderr() => usage.exit(),
         // Help and version were asked for.
         Err(help) => {
@@ -177,28 +210,60 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(())
         }
     };
+    let failed = match (output::failure(), &result) {
+        // What the others compute has nowhere to go.
+        (Some(failure), _) => Some(failure.to_string()),
+        (None, Err(error)) => Some(error.to_string()),
+        (None, Ok(())) => None,
+    };
+    let ranks = Ranks::this();
+    let ending = ranks.end(failed.as_deref());
     match (output::failure(), result) {
         // Who closed the pipe has what they want.
-        (Some(failure), _) if output::is_closed(failure) => ExitCode::SUCCESS,
+        (Some(failure), _) if output::is_closed(failure) => {
+            if ending == Ending::Alone {
+                ranks.abort(0);
+            }
+            ExitCode::SUCCESS
+        }
         (Some(failure), _) => {
             let _ = writeln!(
                 std::io::stderr(),
                 "error: standard output cannot take the results: {failure}; write them elsewhere"
             );
+            if ending == Ending::Alone {
+                ranks.abort(1);
+            }
             ExitCode::FAILURE
         }
         (None, Ok(())) => ExitCode::SUCCESS,
         (None, Err(error)) => {
             let prefix = if error.kind == Kind::Stopped { "" } else { "error: " };
-            // Who closed standard error does not want to know.
-            let _ = writeln!(std::io::stderr(), "{prefix}{error}");
+            let rank = match ranks.rank() {
+                0 => String::new(),
+                rank => format!("rank {rank}: "),
+            };
+            if ending != (Ending::Together { tells: false }) {
+                // Who closed standard error does not want to know.
+                let _ = writeln!(std::io::stderr(), "{prefix}{rank}{error}");
+            }
+            if ending == Ending::Alone {
+                ranks.abort(status(error.kind));
+            }
             end_with(&error)
         }
     }
 }
 
 impl Command {
-    fn run(self) -> Result<()> {
+    fn run(self, ranks: Ranks) -> Result<()> {
+        if ranks.has_others() && !self.may_have_ranks() {
+            return Err(Error::input(format!(
+                "train and predict share their work among processes, and of this command each of {} would \
+                 do all: start it without mpirun",
+                ranks.count()
+            )));
+        }
         match self {
             Self::Train(train) => train.run(),
             Self::Evaluate(evaluate) => evaluate.run(),
@@ -217,6 +282,19 @@ impl Command {
             Self::Completions(completions) => completions.run(),
             Self::Man(man) => man.run(),
         }
+    }
+
+    /// Whether several processes share its work, or each may do it for itself.
+    fn may_have_ranks(&self) -> bool {
+        matches!(
+            self,
+            Self::Train(_)
+                | Self::Predict(_)
+                | Self::Info(_)
+                | Self::Devices(_)
+                | Self::Completions(_)
+                | Self::Man(_)
+        )
     }
 }
 
@@ -276,11 +354,15 @@ pub fn end_with(error: &Error) -> ExitCode {
         // SAFETY: nothing runs after it.
         unsafe { libc::_exit(1) };
     }
-    match error.kind {
-        Kind::Input | Kind::Unread | Kind::TooLarge => ExitCode::from(2),
-        Kind::Failure | Kind::OutOfMemory | Kind::DeviceLost => ExitCode::from(1),
+    ExitCode::from(status(error.kind))
+}
+
+fn status(kind: Kind) -> u8 {
+    match kind {
+        Kind::Input | Kind::Unread | Kind::TooLarge => 2,
+        Kind::Failure | Kind::OutOfMemory | Kind::DeviceLost => 1,
         // As a shell says of what Ctrl-C ended, so that nothing is done after it.
-        Kind::Stopped => ExitCode::from(130),
+        Kind::Stopped => 130,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::model::builtin;
 use crate::model::checkpoint::Description;
 use crate::predict::library::{Counts, Options};
 use crate::predict::{Amount, Choice, tags, together};
+use crate::ranks::Ranks;
 use crate::report::{Progress, audio_files, clock};
 use crate::{Error, Result};
 use answers::Answers;
@@ -143,6 +144,9 @@ enum Format {
 impl Predict {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
+        if Ranks::this().has_others() {
+            return Err(Error::input("predict runs in one process: start it without mpirun"));
+        }
         if let Some(log) = &self.undo {
             return tagging::undo(log, self.dry_run, &progress);
         }

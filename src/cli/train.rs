@@ -14,9 +14,12 @@ use crate::model::builtin;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::preset::{Preset, Train as TrainKeys, Trainable};
 use crate::output;
+use crate::ranks::Ranks;
 use crate::report::Progress;
 use crate::run::{Config, Learning, RunFolder, best, read_predictions, seed_folder};
-use crate::train::{Changes, Outcome, Until, finished, resume, start, start_or_resume};
+use crate::train::{
+    Changes, Outcome, Until, finished, resume, start, start_or_resume, take_part,
+};
 use crate::{Error, Result};
 
 /// Train a model; without data, on a synthetic corpus.
@@ -104,12 +107,25 @@ impl Train {
         let progress = self.common.progress();
         let stop = stop_on_interrupt(&progress, "as soon as the state is saved")?;
         let until = Until { stop: &stop, max_steps: self.max_steps };
+        let ranks = Ranks::this();
+        if ranks.has_others() && self.seeds > 1 {
+            return Err(Error::input(
+                "--seeds trains one model after the other; with several processes train each seed by a \
+                 command of its own (--seed N --out DIR/seed-N)",
+            ));
+        }
         let outcome = match &self.resume {
+            _ if !ranks.is_first() => {
+                // Rank 0 knows what is asked for, or that nothing is left to do.
+                let Some(asked) = ranks.hand_out::<Option<String>>(None)? else { return Ok(()) };
+                take_part(&open_device(&asked, &progress)?, until, &progress)?
+            }
             Some(path) => {
                 self.check_resumable()?;
                 let root = self.source.audio_root()?;
                 let changes = self.changes(root.as_deref())?;
                 if let Some(outcome) = finished(path, changes)? {
+                    ranks.hand_out(Some(None::<String>))?;
                     progress.note(&format!("{} is finished", path.display()));
                     report(&outcome, &progress);
                     return Ok(());
@@ -118,6 +134,7 @@ impl Train {
                 // --device may name another one than the run began on.
                 let asked =
                     if self.common.device == "auto" { &config.device } else { &self.common.device };
+                ranks.hand_out(Some(Some(asked.clone())))?;
                 let device = open_device(asked, &progress)?;
                 resume(path, changes, &device, until, &progress)?
             }
@@ -125,11 +142,14 @@ impl Train {
             None => {
                 let (config, out) = self.config(&progress)?;
                 RunFolder::check_free(&out)?;
+                ranks.hand_out(Some(Some(config.device.clone())))?;
                 let device = open_device(&config.device, &progress)?;
                 start(config, &out, &device, until, &progress)?
             }
         };
-        report(&outcome, &progress);
+        if ranks.is_first() {
+            report(&outcome, &progress);
+        }
         match outcome.interrupted {
             false => Ok(()),
             true => {

@@ -4,6 +4,7 @@
 //! batch, the next one is read into the same memory.
 
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -149,10 +150,10 @@ pub struct Window {
     pub window: usize,
 }
 
-/// Every window of every clip, in batches of so many.
-pub fn all_windows(clips: &[Prepared], batch: usize) -> Vec<Vec<Window>> {
+/// Every window of some of the clips, in batches of so many.
+pub fn all_windows(clips: &[Prepared], of: Range<usize>, batch: usize) -> Vec<Vec<Window>> {
     let of_clip = |clip: usize| (0..clips[clip].windows).map(move |window| Window { clip, window });
-    let windows: Vec<Window> = (0..clips.len()).flat_map(of_clip).collect();
+    let windows: Vec<Window> = of.flat_map(of_clip).collect();
     windows.chunks(batch).map(<[_]>::to_vec).collect()
 }
 

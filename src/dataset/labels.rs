@@ -4,6 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::manifest::Track;
 use crate::error::{Error, Result};
 use crate::model::preset::Output;
@@ -89,7 +91,7 @@ impl MoodChoice {
 }
 
 /// A track that takes part.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LabelledTrack {
     /// As the manifest has it.
     pub track: Track,

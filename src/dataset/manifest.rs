@@ -16,6 +16,8 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::synthetic;
 use crate::audio::{Unlisted, names_somebody, walk_each};
 use crate::error::{Error, Result};
@@ -50,7 +52,7 @@ const ALBUMS: [&str; 4] = ["album", "album_id", "albums", "album_title"];
 const BETWEEN_TAGS: [char; 3] = ['|', ',', ';'];
 
 /// One row of a manifest.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Track {
     /// Unique in its manifest. Where the manifest has no ids, the same as `listed`.
     pub id: String,

@@ -154,6 +154,18 @@ pub(super) fn candidates(choice: &DeviceChoice) -> Result<Vec<wgpu::Adapter>> {
     }
 }
 
+/// Puts the adapter first that process `process` of this host takes, of those of the kind and the backend
+/// of the best one.
+pub(super) fn go_round(candidates: &mut [wgpu::Adapter], process: usize) {
+    let like = |adapter: &wgpu::Adapter| {
+        let info = adapter.get_info();
+        (info.device_type, info.backend)
+    };
+    let Some(best) = candidates.first().map(like) else { return };
+    let equals = candidates.iter().take_while(|adapter| like(adapter) == best).count();
+    candidates[..equals].rotate_left(process % equals);
+}
+
 /// The first adapter to try, or none for the CPU references.
 ///
 /// # Errors

@@ -82,8 +82,23 @@ impl Device {
     /// # Errors
     /// There is no such adapter, or none that can be opened.
     pub fn open(choice: &DeviceChoice, options: GpuOptions) -> Result<(Self, Vec<Error>)> {
+        Self::open_for(choice, options, 0)
+    }
+
+    /// As [`Self::open`], for one of several processes of this host, counted from 0: they go round the
+    /// adapters that are as good as the first.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(
+        choice: &DeviceChoice,
+        options: GpuOptions,
+        process: usize,
+    ) -> Result<(Self, Vec<Error>)> {
         let open = |adapter| Gpu::open(adapter, options);
-        let (gpu, passed_over) = adapter::open_first(choice, adapter::candidates(choice)?, open)?;
+        let mut candidates = adapter::candidates(choice)?;
+        adapter::go_round(&mut candidates, process);
+        let (gpu, passed_over) = adapter::open_first(choice, candidates, open)?;
         Ok((gpu.map_or(Self::Cpu, |gpu| Self::Gpu(Arc::new(gpu))), passed_over))
     }
 

@@ -62,6 +62,13 @@ pub fn draw(
     (0..clips).map(change).collect()
 }
 
+/// The changes of some clips of a batch, which are not mixed with clips that are elsewhere: partners are
+/// counted from the first of them.
+pub fn of_share(changes: Vec<Change>, clips: Range<usize>) -> Vec<Change> {
+    let among = |change: Change| Change { partner: change.partner % clips.len(), ..change };
+    changes.into_iter().skip(clips.start).take(clips.len()).map(among).collect()
+}
+
 /// As the kernel reads them.
 pub fn words(changes: &[Change]) -> Vec<u32> {
     let words = |change: &Change| -> [u32; CHANGE_WORDS] {

@@ -243,8 +243,16 @@ impl Checkpoint {
     /// # Errors
     /// A folder that does not exist or cannot be written; a tensor whose shape is not its length.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let bytes = file::encode(self).map_err(|error| error.context(path.display()))?;
+        let bytes = self.to_bytes().map_err(|error| error.context(path.display()))?;
         write_atomically(path, &bytes)
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// A tensor whose shape is not its length.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        file::encode(self)
     }
 
     /// Copies of the tensors named in `shapes` ([`parameter_shapes`], [`buffer_shapes`],

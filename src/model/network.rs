@@ -1,11 +1,12 @@
 //! A preset's model with its normalisation, and the plans that it compiles into.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::checkpoint::Normalization;
 use super::graph::Graph;
 use super::layers::Parameter;
-use super::planning::{Builder, Limits, Purpose};
+use super::planning::{self, Builder, Limits, Purpose};
 use super::preset::Preset;
 use crate::kernels::Facts;
 use crate::plan::{Layout, Plan, Storage, TensorId};
@@ -136,29 +137,49 @@ impl Network {
 
     /// A plan for a batch of so many clips, on an adapter of which this is known.
     pub fn program(&self, batch: usize, purpose: Purpose, facts: &Facts) -> Program {
-        self.program_within(batch, purpose, Limits::PORTABLE, facts)
+        self.program_within(0..batch, purpose, Limits::PORTABLE, facts)
+    }
+
+    /// As [`Self::program`], for some clips of a batch, by their places in it.
+    pub fn program_of_share(
+        &self,
+        clips: Range<usize>,
+        purpose: Purpose,
+        facts: &Facts,
+    ) -> Program {
+        self.program_within(clips, purpose, Limits::PORTABLE, facts)
+    }
+
+    /// A plan of Adam alone, over gradients that are there, and its input: see
+    /// [`adam::control`](crate::kernels::optim::adam::control).
+    pub fn optimizer(&self, facts: &Facts) -> (Plan, TensorId) {
+        let mut plan = Plan::new(facts);
+        let control = planning::control(&mut plan);
+        planning::adam(&mut plan, self, control);
+        (plan, control)
     }
 
     fn program_within(
         &self,
-        batch: usize,
+        clips: Range<usize>,
         purpose: Purpose,
         limits: Limits,
         facts: &Facts,
     ) -> Program {
-        let mut b = Builder::new(self, batch, purpose, limits, facts);
+        let batch = clips.len();
+        let mut b = Builder::new(self, clips, purpose, limits, facts);
         let values = self.graph.plan(&mut b);
         let output = values[values.len() - 1].whole_vector();
         let embedding = match purpose {
             Purpose::Inference => Some(values[self.graph.embedding()].whole_vector()),
             Purpose::Embedding => Some(output),
-            Purpose::Training | Purpose::Evaluation => None,
+            Purpose::Training | Purpose::Gradients | Purpose::Evaluation => None,
         };
         if let Some(embedding) = embedding {
             b.plan.keep(embedding);
         }
-        if let Some(control) = b.control() {
-            b.adam(control);
+        if let Some(control) = b.control().filter(|_| purpose == Purpose::Training) {
+            planning::adam(&mut b.plan, self, control);
         }
         let handles = Handles {
             batch,
@@ -250,7 +271,7 @@ mod tests {
     ) -> (Vec<f64>, Arc<Plan>) {
         let preset = &network.preset;
         let Program { plan, handles } =
-            network.program_within(batch, Purpose::Training, limits, &Facts::PORTABLE);
+            network.program_within(0..batch, Purpose::Training, limits, &Facts::PORTABLE);
         let plan = Arc::new(plan);
         let mut programs = CpuPrograms::<f64>::new(vec![Arc::clone(&plan)]);
         programs.upload(Storage::Parameters, parameters).unwrap();

@@ -1,6 +1,7 @@
 //! A plan in the making: what layers append their steps to, and what they hand to one another.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::layers::Map;
 use super::network::Network;
@@ -17,12 +18,21 @@ use crate::plan::{Plan, Storage, Tensor, TensorId};
 pub enum Purpose {
     /// Forward, backward and Adam on a batch.
     Training,
+    /// Forward and backward on a share of a batch, whose other clips other processes have.
+    Gradients,
     /// Probabilities and their loss, with the running statistics and without dropout.
     Evaluation,
     /// Probabilities alone.
     Inference,
     /// What the last dense layer would read.
     Embedding,
+}
+
+impl Purpose {
+    /// Whether the plan goes back through the model.
+    pub fn trains(self) -> bool {
+        matches!(self, Self::Training | Self::Gradients)
+    }
 }
 
 /// How large the pieces are that large batches and long LSTMs are worked on in.
@@ -179,6 +189,8 @@ pub struct Builder<'a> {
     pub network: &'a Network,
     pub plan: Plan,
     pub batch: u32,
+    /// Clips of the batch before the first one, where the plan is for a share of it.
+    pub first_clip: u32,
     pub limits: Limits,
     /// Input: [batch, mels, frames] before standardisation, or [batch, features] of layers after a cut.
     pub input: TensorId,
@@ -201,20 +213,20 @@ pub struct Builder<'a> {
 impl<'a> Builder<'a> {
     pub fn new(
         network: &'a Network,
-        batch: usize,
+        clips: Range<usize>,
         purpose: Purpose,
         limits: Limits,
         facts: &Facts,
     ) -> Self {
+        let batch = clips.len();
         let mut plan = Plan::new(facts);
         let length = batch * network.graph().input_size();
         let input = plan.input("input", length, Element::F32);
-        let control = (purpose == Purpose::Training)
-            .then(|| plan.input("control", CONTROL_WORDS, Element::U32));
+        let control = purpose.trains().then(|| control(&mut plan));
         let mut packing = Packing::default();
         let layout = network.layout(Storage::Parameters);
         for layer in network.graph().layers() {
-            for packed in layer.packing(purpose == Purpose::Training) {
+            for packed in layer.packing(purpose.trains()) {
                 packing.add(layout, packed);
             }
         }
@@ -223,6 +235,7 @@ impl<'a> Builder<'a> {
             network,
             plan,
             batch: batch as u32,
+            first_clip: clips.start as u32,
             limits,
             input,
             handcrafted: None,
@@ -265,12 +278,12 @@ impl<'a> Builder<'a> {
 
     /// Whether the batch is trained on.
     pub fn trains(&self) -> bool {
-        self.purpose == Purpose::Training
+        self.purpose.trains()
     }
 
     /// Whether the probabilities are compared with targets.
     pub fn judges(&self) -> bool {
-        matches!(self.purpose, Purpose::Training | Purpose::Evaluation)
+        self.trains() || self.purpose == Purpose::Evaluation
     }
 
     /// What dropout and the optimiser read; none outside training.
@@ -423,24 +436,29 @@ impl<'a> Builder<'a> {
         }
         Some(sum)
     }
+}
 
-    /// One update of every parameter.
-    pub fn adam(&mut self, control: TensorId) {
-        let train = &self.network.preset().train;
-        let length = self.network.layout(Storage::Parameters).length();
-        let mut whole = |storage| self.plan.stored(format!("{storage:?}"), storage, 0, length);
-        let tensors = optim::adam::Tensors {
-            control,
-            gradient: whole(Storage::Gradients),
-            exp_avg: whole(Storage::ExpAvg),
-            exp_avg_sq: whole(Storage::ExpAvgSq),
-            parameter: whole(Storage::Parameters),
-            status: self.plan.stored("status", Storage::Status, 0, 1),
-        };
-        let quads = (length / 4) as u32;
-        self.step(
-            optim::adam::Params::new(quads, train.betas, train.epsilon, train.weight_decay),
-            tensors,
-        );
-    }
+/// The input of a plan that trains: see [`optim::adam::control`].
+pub fn control(plan: &mut Plan) -> TensorId {
+    plan.input("control", CONTROL_WORDS, Element::U32)
+}
+
+/// Appends one update of every parameter.
+pub fn adam(plan: &mut Plan, network: &Network, control: TensorId) {
+    let train = &network.preset().train;
+    let length = network.layout(Storage::Parameters).length();
+    let mut whole = |storage| plan.stored(format!("{storage:?}"), storage, 0, length);
+    let tensors = optim::adam::Tensors {
+        control,
+        gradient: whole(Storage::Gradients),
+        exp_avg: whole(Storage::ExpAvg),
+        exp_avg_sq: whole(Storage::ExpAvgSq),
+        parameter: whole(Storage::Parameters),
+        status: plan.stored("status", Storage::Status, 0, 1),
+    };
+    let quads = (length / 4) as u32;
+    plan.step(
+        optim::adam::Params::new(quads, train.betas, train.epsilon, train.weight_decay),
+        tensors,
+    );
 }

@@ -1,5 +1,6 @@
 //! A model on a device: its plans, made ready, and its tensors, by name.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::augmentation;
@@ -9,6 +10,7 @@ use super::parameters::{optimizer_shapes, shapes};
 use super::planning::Purpose;
 use super::preset::Preset;
 use crate::exec::{Arrival, Device, Executor, Input, ProgramIndex, fits};
+use crate::kernels::layers::dropout::CONTROL_WORDS;
 use crate::kernels::optim::adam;
 use crate::plan::{Plan, STATUS_CLEAR, Storage, TensorId};
 use crate::{Error, Result};
@@ -37,10 +39,23 @@ pub struct Judgement {
     pub loss: Arrival,
 }
 
+/// What a share of a batch says of an update.
+#[derive(Clone, Debug, Default)]
+pub struct Contribution {
+    /// Of the mean loss over the share's clips; laid out as the parameters.
+    pub gradient: Vec<f32>,
+    /// The running statistics, moved by the share's clips.
+    pub buffers: Vec<f32>,
+    /// Each clip's loss.
+    pub loss: Vec<f32>,
+}
+
 /// A plan that the device has.
 struct Loaded {
     index: ProgramIndex,
     handles: Handles,
+    /// Places of its clips in the batch.
+    clips: Range<usize>,
 }
 
 impl Loaded {
@@ -58,6 +73,8 @@ pub struct Session {
     training: Vec<Loaded>,
     evaluation: Vec<Loaded>,
     inference: Vec<Loaded>,
+    /// Adam alone, and what it is told: where other processes have shares of the batches.
+    optimizer: Option<(ProgramIndex, TensorId)>,
     /// \[moods\], for plans that ask for them.
     class_weights: Vec<f32>,
 }
@@ -112,15 +129,45 @@ impl Session {
         training: usize,
         evaluation: &[usize],
     ) -> Result<Self> {
+        let trained = sizes(training, network.preset().train.batch);
+        let trained = trained.into_iter().map(|size| (Purpose::Training, 0..size)).collect();
+        Self::to_train(device, network, trained, evaluation, false)
+    }
+
+    /// As [`Self::new`], where a batch is shared with others: `share` says which clips of a batch of
+    /// some size are this session's, and [`Self::contribute`] and [`Self::apply`] make an update.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn sharing(
+        device: &Device,
+        network: Network,
+        training: usize,
+        share: impl Fn(usize) -> Range<usize>,
+        evaluation: &[usize],
+    ) -> Result<Self> {
+        let shares = sizes(training, network.preset().train.batch).into_iter().map(share);
+        let shares = shares.filter(|clips| !clips.is_empty());
+        let trained = shares.map(|clips| (Purpose::Gradients, clips)).collect();
+        Self::to_train(device, network, trained, evaluation, true)
+    }
+
+    fn to_train(
+        device: &Device,
+        network: Network,
+        trained: Vec<(Purpose, Range<usize>)>,
+        evaluation: &[usize],
+        shares: bool,
+    ) -> Result<Self> {
         let batch = network.preset().train.batch;
         let mut evaluated: Vec<usize> =
             evaluation.iter().flat_map(|&clips| sizes(clips, batch)).collect();
         evaluated.sort_unstable();
         evaluated.dedup();
-        let smallest = evaluated.first().map(|&size| (Purpose::Inference, size));
-        let evaluated = evaluated.iter().map(|&size| (Purpose::Evaluation, size));
-        let trained = sizes(training, batch).into_iter().map(|size| (Purpose::Training, size));
-        Self::load(device, network, trained.chain(evaluated).chain(smallest))
+        let smallest = evaluated.first().map(|&size| (Purpose::Inference, 0..size));
+        let evaluated = evaluated.iter().map(|&size| (Purpose::Evaluation, 0..size));
+        let wanted = trained.into_iter().chain(evaluated).chain(smallest);
+        Self::load(device, network, wanted, shares)
     }
 
     /// Layers with a checkpoint's weights, to compute what they make of batches of exactly these sizes
@@ -134,8 +181,8 @@ impl Session {
         checkpoint: &Checkpoint,
         batches: &[usize],
     ) -> Result<Self> {
-        let batches = batches.iter().map(|&size| (Purpose::Embedding, size));
-        let mut session = Self::load(device, network, batches)?;
+        let batches = batches.iter().map(|&size| (Purpose::Embedding, 0..size));
+        let mut session = Self::load(device, network, batches, false)?;
         session.put(checkpoint)?;
         Ok(session)
     }
@@ -152,7 +199,8 @@ impl Session {
     ) -> Result<Self> {
         let description = checkpoint.description()?;
         let network = Network::new(&description.preset, description.normalization);
-        let mut session = Self::load(device, network, batches.iter().map(|&size| (purpose, size)))?;
+        let batches = batches.iter().map(|&size| (purpose, 0..size));
+        let mut session = Self::load(device, network, batches, false)?;
         session.put(checkpoint)?;
         Ok(session)
     }
@@ -160,27 +208,34 @@ impl Session {
     fn load(
         device: &Device,
         network: Network,
-        wanted: impl Iterator<Item = (Purpose, usize)>,
+        wanted: impl Iterator<Item = (Purpose, Range<usize>)>,
+        shares: bool,
     ) -> Result<Self> {
         let facts = device.facts();
         let mut plans: Vec<Arc<Plan>> = Vec::new();
         let [mut training, mut evaluation, mut inference] = [(); 3].map(|()| Vec::new());
-        for (index, (purpose, size)) in wanted.enumerate() {
-            let Program { mut plan, handles } = network.program(size, purpose, facts);
+        for (index, (purpose, clips)) in wanted.enumerate() {
+            let program = network.program_of_share(clips.clone(), purpose, facts);
+            let Program { mut plan, handles } = program;
             if let Some(before) = plans.last() {
                 plan.share_constants(before);
             }
             plans.push(Arc::new(plan));
             match purpose {
-                Purpose::Training => &mut training,
+                Purpose::Training | Purpose::Gradients => &mut training,
                 Purpose::Evaluation => &mut evaluation,
                 Purpose::Inference | Purpose::Embedding => &mut inference,
             }
-            .push(Loaded { index, handles });
+            .push(Loaded { index, handles, clips });
         }
+        let optimizer = shares.then(|| {
+            let (plan, control) = network.optimizer(facts);
+            plans.push(Arc::new(plan));
+            (plans.len() - 1, control)
+        });
         let executor = device.load(plans)?;
         let class_weights = vec![1.0; network.preset().moods.len()];
-        Ok(Self { network, executor, training, evaluation, inference, class_weights })
+        Ok(Self { network, executor, training, evaluation, inference, optimizer, class_weights })
     }
 
     /// What the positive term of each mood is multiplied with, for a preset with
@@ -277,17 +332,95 @@ impl Session {
         seed: u64,
         rate: f64,
     ) -> Result<()> {
-        let loaded = find(&self.training, inputs.clips)?;
-        let Loaded { index, handles } = loaded;
-        let betas = self.network.preset().train.betas;
-        let control = adam::control(update, seed, rate, betas);
+        let control = adam::control(update, seed, rate, self.network.preset().train.betas);
+        let of = inputs.clips;
+        self.train(inputs, targets, 0..of, of, [update, seed], control)?;
+        Ok(())
+    }
+
+    /// What the clips at these places of a batch of `of` say of update `update`, from the parameters as
+    /// they are: [`Self::apply`] changes them.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn contribute(
+        &mut self,
+        inputs: Inputs<'_>,
+        targets: &[f32],
+        clips: Range<usize>,
+        of: usize,
+        update: u64,
+        seed: u64,
+    ) -> Result<Contribution> {
+        let control = adam::control(update, seed, 0.0, self.network.preset().train.betas);
+        let (index, loss) = self.train(inputs, targets, clips, of, [update, seed], control)?;
+        let loss = self.executor.send(index, loss)?;
+        Ok(Contribution {
+            gradient: self.all_of(Storage::Gradients)?,
+            buffers: self.all_of(Storage::Buffers)?,
+            loss: loss()?,
+        })
+    }
+
+    /// Numbers that are laid out as a storage is.
+    pub fn length_of(&self, storage: Storage) -> usize {
+        self.network.layout(storage).length()
+    }
+
+    /// A storage's numbers as they lie; those that no plan uses are 0.
+    fn all_of(&mut self, storage: Storage) -> Result<Vec<f32>> {
+        let mut numbers = self.executor.download(storage)?;
+        numbers.resize(self.length_of(storage), 0.0);
+        Ok(numbers)
+    }
+
+    /// Makes update `update` with the gradient of a whole batch, and puts the running statistics in their
+    /// place; both are laid out as [`Self::contribute`] gives them.
+    ///
+    /// # Errors
+    /// The session shares no batches; the device fails.
+    pub fn apply(
+        &mut self,
+        gradient: &[f32],
+        buffers: &[f32],
+        update: u64,
+        seed: u64,
+        rate: f64,
+    ) -> Result<()> {
+        let (index, control) = self
+            .optimizer
+            .ok_or_else(|| Error::failure("no plan was made to apply gradients alone"))?;
+        let words = adam::control(update, seed, rate, self.network.preset().train.betas);
+        self.executor.upload(Storage::Gradients, gradient)?;
+        self.executor.upload(Storage::Buffers, buffers)?;
+        self.executor.run(index, &[(control, Input::U32(&words))])
+    }
+
+    /// Starts to train on the clips at these places of a batch of `of`; which plan does, and the tensor
+    /// with the clips' losses.
+    fn train(
+        &mut self,
+        inputs: Inputs<'_>,
+        targets: &[f32],
+        clips: Range<usize>,
+        of: usize,
+        [update, seed]: [u64; 2],
+        control: [u32; CONTROL_WORDS],
+    ) -> Result<(ProgramIndex, TensorId)> {
+        let loaded = self
+            .training
+            .iter()
+            .find(|loaded| loaded.clips == clips)
+            .ok_or_else(|| no_plan(inputs.clips))?;
+        let Loaded { index, handles, .. } = loaded;
         let mut all = loaded.inputs(inputs);
         let preset = self.network.preset();
         let train = &preset.train;
         let changes = match handles.changes {
             Some(_) => {
                 let plane = [preset.features.mels, preset.frames()].map(|n| n as u32);
-                augmentation::draw(train, inputs.clips, plane, seed, update)
+                let changes = augmentation::draw(train, of, plane, seed, update);
+                augmentation::of_share(changes, clips)
             }
             None => Vec::new(),
         };
@@ -298,7 +431,9 @@ impl Session {
         all.extend(handles.targets.map(|id| (id, Input::F32(&targets))));
         all.extend(handles.control.map(|id| (id, Input::U32(&control))));
         all.extend(handles.class_weights.map(|id| (id, Input::F32(&self.class_weights))));
-        self.executor.run(*index, &all)
+        self.executor.run(*index, &all)?;
+        let loss = handles.loss.unwrap_or_else(|| unreachable!("a training has a loss"));
+        Ok((*index, loss))
     }
 
     /// Clips of the smallest batch that a plan predicts.
@@ -335,7 +470,7 @@ impl Session {
     /// As [`Self::update`].
     pub fn evaluate(&mut self, inputs: Inputs<'_>, targets: &[f32]) -> Result<Judgement> {
         let loaded = find(&self.evaluation, inputs.clips)?;
-        let Loaded { index, handles } = loaded;
+        let Loaded { index, handles, .. } = loaded;
         let mut all = loaded.inputs(inputs);
         all.extend(handles.targets.map(|id| (id, Input::F32(targets))));
         self.executor.run(*index, &all)?;
@@ -365,5 +500,9 @@ fn find(programs: &[Loaded], clips: usize) -> Result<&Loaded> {
     programs
         .iter()
         .find(|loaded| loaded.handles.batch == clips)
-        .ok_or_else(|| Error::failure(format!("no plan was made for a batch of {clips}")))
+        .ok_or_else(|| no_plan(clips))
+}
+
+fn no_plan(clips: usize) -> Error {
+    Error::failure(format!("no plan was made for a batch of {clips}"))
 }

@@ -134,7 +134,7 @@ pub fn evaluate(
         Err(error) if error.kind.asks_for_less() && batch > 1 => (load(1)?, 1),
         session => (session?, batch),
     };
-    let order = all_windows(&clips, batch);
+    let order = all_windows(&clips, 0..clips.len(), batch);
     let bar = progress.bar("predicting", windows);
     let predictions =
         Batches::new(cache, Arc::clone(&clips), order).judge(&mut session, &|done| bar.at(done))?;

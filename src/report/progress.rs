@@ -18,6 +18,8 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 pub struct Progress {
     bars: MultiProgress,
     quiet: bool,
+    /// Another process tells all that there is to tell.
+    silent: bool,
     /// Bars are drawn; else they are a line now and then.
     terminal: bool,
 }
@@ -39,12 +41,17 @@ impl Progress {
         let target =
             if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let terminal = std::io::stderr().is_terminal();
-        Self { bars: MultiProgress::with_draw_target(target), quiet, terminal }
+        Self { bars: MultiProgress::with_draw_target(target), quiet, silent: false, terminal }
+    }
+
+    /// Keeps warnings back, too: of several ranks, the first tells.
+    pub fn silent() -> Self {
+        Self { silent: true, ..Self::new(true) }
     }
 
     /// A line for people. Warnings show even when quiet.
     pub fn note(&self, text: &str) {
-        if !self.quiet || text.starts_with("warning") {
+        if !self.silent && (!self.quiet || text.starts_with("warning")) {
             self.always(text);
         }
     }

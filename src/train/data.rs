@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use crate::dataset::artists::{self, Artists};
 use crate::dataset::cache::{CACHE_VARIABLE, FeatureCache, default_root};
 use crate::dataset::copies;
@@ -22,11 +24,13 @@ use crate::exec::Device;
 use crate::model::Embedder;
 use crate::model::checkpoint::{HandcraftedNormalization, Normalization};
 use crate::model::preset::Preset;
+use crate::ranks::Ranks;
 use crate::report::{Progress, audio_files};
 use crate::run::{Config, Data};
 use crate::{Error, Result};
 
 /// Labelled tracks of a run, before any audio is read.
+#[derive(Serialize, Deserialize)]
 pub struct Tracks {
     pub train: Vec<LabelledTrack>,
     pub validation: Vec<LabelledTrack>,
@@ -264,6 +268,26 @@ impl Clips {
         }
     }
 
+    /// Refuses clips that are others than those of another rank.
+    pub fn agree(&self) -> Result<()> {
+        let mut hasher = blake3::Hasher::new();
+        for clip in self.parts().into_iter().flatten() {
+            hasher.update(clip.track.track.listed.as_bytes());
+            hasher.update(clip.content.as_bytes());
+        }
+        let differing = Ranks::this().differing(hasher.finalize().as_bytes())?;
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let ranks: Vec<String> = differing.iter().map(usize::to_string).collect();
+        Err(Error::input(format!(
+            "ranks {} read other audio than rank 0, or cannot read some of it: every host needs all \
+             files of the manifests, the same and under the same paths, as a shared file system has \
+             them",
+            ranks.join(", ")
+        )))
+    }
+
     /// Computes what is missing in the cache and measures the normalisation.
     pub fn prepare(
         tracks: Tracks,
@@ -276,6 +300,22 @@ impl Clips {
     ) -> Result<Self> {
         let Tracks { train, validation, test } = tracks;
         let recipe = FeatureRecipe::of(&config.preset);
+        let ranks = Ranks::this();
+        // What a rank computes, others find in the cache; first among all ranks and then, for hosts that
+        // have a cache each, among those of a host.
+        let mut shares = vec![[ranks.rank(), ranks.count()], ranks.local()];
+        // All on one host: once is enough; alone: not even that.
+        shares.dedup();
+        shares.retain(|_| ranks.has_others());
+        for [rank, count] in shares {
+            let all = train.iter().chain(&validation).chain(&test);
+            let own: Vec<LabelledTrack> = all.skip(rank).step_by(count).cloned().collect();
+            let bar = progress.bar("features of this rank's clips", own.len());
+            let frozen = frozen.as_deref_mut();
+            prepare(own, device, &recipe, frozen, cache, stop, &|done| bar.at(done))?;
+            drop(bar);
+            ranks.meet();
+        }
         let mut broken = Vec::new();
         let mut one = |name: &str, tracks: Vec<LabelledTrack>| -> Result<Vec<Prepared>> {
             if tracks.is_empty() {

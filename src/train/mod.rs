@@ -5,9 +5,11 @@ mod report;
 mod run;
 mod state;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
 
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::labels::shortened;
@@ -18,11 +20,13 @@ use crate::exec::Device;
 use crate::metrics::Measured;
 use crate::model::checkpoint::Weights;
 use crate::model::preset::Schedule;
+use crate::ranks::Ranks;
 use crate::report::Progress;
 use crate::run::{
     Config, EpochMetrics, Pace, RunFolder, differences, is_over, kept_split, read_predictions,
 };
 use crate::{Error, Result};
+use data::Tracks;
 use run::Run;
 use state::{check_same_config, initial_weights};
 
@@ -81,6 +85,7 @@ pub fn start(
     let folder = fresh.folder().clone();
     config.write(&folder.config())?;
     let way_on = folder.clone();
+    let Task { config, tracks, .. } = hand_out(config, tracks, &folder)?;
     match Run::prepare(config, folder, tracks, device, cache, until.stop, progress) {
         Ok(run) => {
             fresh.keep();
@@ -94,6 +99,45 @@ pub fn start(
         }
     }
     .map_err(|error| error_with_way_on(error, &way_on))
+}
+
+/// What rank 0 has found out before any audio is read, and the other ranks learn from it.
+#[derive(Serialize, Deserialize)]
+struct Task {
+    config: Config,
+    tracks: Tracks,
+    /// Where rank 0 writes. The others may have no such folder.
+    folder: PathBuf,
+}
+
+/// Tells the other ranks what there is to do.
+fn hand_out(config: Config, tracks: Tracks, folder: &RunFolder) -> Result<Task> {
+    let ranks = Ranks::this();
+    let batch = config.preset.train.batch;
+    if batch < ranks.count() {
+        return Err(Error::input(format!(
+            "train.batch = {batch}: each of {} ranks takes a share of every batch, so a batch needs as \
+             many clips; start fewer processes, or raise it",
+            ranks.count()
+        )));
+    }
+    ranks.hand_out(Some(Task { config, tracks, folder: folder.path().to_owned() }))
+}
+
+/// Takes part in what rank 0 has started or goes on with. Nothing is written; the outcome tells what was
+/// done and no scores.
+///
+/// # Errors
+/// As [`start`]; rank 0 has other audio.
+pub fn take_part(device: &Device, until: Until<'_>, progress: &Progress) -> Result<Outcome> {
+    let Task { mut config, tracks, folder } = Ranks::this().hand_out(None)?;
+    let folder = RunFolder::at(&folder);
+    let cache = Arc::new(FeatureCache::open(None)?);
+    // Where the cache is another host's than rank 0's.
+    config.synthesise(until.stop, progress)?;
+    Run::prepare(config, folder.clone(), tracks, device, cache, until.stop, progress)
+        .and_then(|run| run.train(until, progress))
+        .map_err(|error| error_with_way_on(error, &folder))
 }
 
 /// Says what of `--init` is used.
@@ -207,6 +251,7 @@ pub fn resume(
             preset.moods.join(", ")
         )));
     }
+    let Task { config, tracks, .. } = hand_out(config, tracks, &folder)?;
     let go_on = || {
         let run =
             Run::prepare(config, folder.clone(), tracks, device, cache, until.stop, progress)?;
@@ -297,6 +342,29 @@ fn error_with_way_on(error: Error, folder: &RunFolder) -> Error {
 }
 
 impl Outcome {
+    /// Of a rank that has no scores to tell.
+    fn unjudged(
+        folder: RunFolder,
+        config: &Config,
+        update: u64,
+        metrics: Vec<EpochMetrics>,
+        broken: Vec<Broken>,
+        interrupted: bool,
+    ) -> Self {
+        let moods = config.preset.moods.clone();
+        Self {
+            folder,
+            update,
+            interrupted,
+            metrics,
+            pace: Vec::new(),
+            moods,
+            validation: None,
+            test: None,
+            broken,
+        }
+    }
+
     fn new(
         folder: RunFolder,
         config: &Config,

@@ -1,5 +1,6 @@
 //! One training: epoch after epoch of updates, validation, checkpoints and the report.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,9 +10,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::data::{Begin, Clips, Tracks};
-use super::state::{goes_along, initial_weights};
+use super::state::{Beginning, goes_along};
 use super::{Outcome, Until};
-use crate::dataset::batches::{Batches, Window, all_windows, window_count};
+use crate::dataset::batches::{Batch, Batches, Window, all_windows, window_count};
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::prepare::Prepared;
@@ -22,6 +23,7 @@ use crate::model::parameters::shapes;
 use crate::model::preset::{ClassWeights, Preset, Trainable};
 use crate::model::{self, Embedder, MOMENTS, Network, Session};
 use crate::plan::Storage;
+use crate::ranks::Ranks;
 use crate::report::{Events, Progress, span, time_left};
 use crate::run::{Config, EpochMetrics, Pace, RunFolder, best, is_over, write_predictions};
 use crate::{Error, Result};
@@ -68,6 +70,7 @@ pub(super) struct Run {
     notice: Option<String>,
     /// When this process began to train, and after which update.
     began: (Instant, u64),
+    pub(super) ranks: Ranks,
 }
 
 impl Run {
@@ -80,24 +83,32 @@ impl Run {
         stop: &AtomicBool,
         progress: &Progress,
     ) -> Result<Self> {
+        let ranks = Ranks::this();
         let batch = config.preset.train.batch.min(tracks.train.len());
+        let batch = ranks.share(batch).len().max(1);
         let preset = &config.preset;
         FeatureRecipe::of(preset).check_fits(device)?;
         if preset.train.trainable == Trainable::All {
             Session::check_fits(device, preset, model::Purpose::Training, batch)?;
         }
-        let begin = beginning(&config, &folder)?;
-        let said = begin.description()?;
+        let begin = Beginning::of(&config, &folder)?;
+        let said = begin.model.description()?;
         let normalization = goes_along(preset) && config.init.is_some();
         let normalization = normalization.then_some(said.normalization);
         let mut embedder = match normalization {
-            Some(normalization) => Embedder::frozen(device, preset, normalization, &begin)?,
+            Some(normalization) => Embedder::frozen(device, preset, normalization, &begin.model)?,
             None => None,
         };
         let known = Begin { frozen: embedder.as_mut(), normalization };
         let mut clips = Clips::prepare(tracks, &config, device, known, &cache, stop, progress)?;
-        if folder.last().exists() {
-            clips.keep_normalization(said.normalization);
+        if let Some(kept) = begin.kept_normalization()? {
+            clips.keep_normalization(kept);
+        }
+        if ranks.has_others() {
+            clips.agree()?;
+            // Other devices may have measured another last digit.
+            let own = ranks.is_first().then_some(clips.normalization);
+            clips.normalization = ranks.hand_out(own)?;
         }
         progress.note(&format!(
             "{} training and {} validation clips of {} s{}",
@@ -111,14 +122,21 @@ impl Run {
         ));
         let network = Network::trained(&config.preset, clips.normalization);
         let started = Instant::now();
-        let predicted = [window_count(&clips.validation), window_count(&clips.test)];
-        let mut session = Session::new(device, network, clips.train.len(), &predicted)?;
+        let validation = &clips.validation[ranks.share(clips.validation.len())];
+        // The best model is tested by rank 0, which has its file.
+        let test = if ranks.is_first() { window_count(&clips.test) } else { 0 };
+        let predicted = [window_count(validation), test];
+        let trained = clips.train.len();
+        let mut session = match ranks.has_others() {
+            false => Session::new(device, network, trained, &predicted)?,
+            true => Session::sharing(device, network, trained, |of| ranks.share(of), &predicted)?,
+        };
         if config.preset.train.class_weights == ClassWeights::Balanced {
             let targets = clips.train.iter().map(|clip| &*clip.track.targets);
             session.set_class_weights(balanced_weights(targets, config.preset.moods.len()));
         }
         progress.note(&format!("shaders ready after {:.1} s", started.elapsed().as_secs_f64()));
-        let frozen = frozen_tensors(&begin, &config.preset)?;
+        let frozen = frozen_tensors(&begin.model, &config.preset)?;
         let mut run = Self {
             config,
             folder,
@@ -133,6 +151,7 @@ impl Run {
             embedder,
             notice: said.notice,
             began: (Instant::now(), 0),
+            ranks,
         };
         run.load(&begin)?;
         Ok(run)
@@ -150,7 +169,7 @@ impl Run {
             progress.note(&format!("going on after update {} of {end}", self.update));
         }
         self.began = (Instant::now(), self.update);
-        let mut events = self.open_events()?;
+        let mut events = if self.ranks.is_first() { Some(self.open_events()?) } else { None };
         let mut interrupted = false;
         loop {
             // The epoch that just ended is judged before the next begins.
@@ -159,13 +178,12 @@ impl Run {
                 && self.update.is_multiple_of(per_epoch)
                 && (self.metrics.len() as u64) < ended
             {
-                self.end_epoch(ended, end, &events, progress)?;
+                self.end_epoch(ended, end, events.as_ref(), progress)?;
             }
             if self.update >= end || is_over(&self.metrics, &self.config.preset.train) {
                 break;
             }
-            self.epoch(end, &mut events, until.stop, progress)?;
-            if until.stop.load(Ordering::Relaxed) {
+            if self.epoch(end, events.as_mut(), until.stop, progress)? {
                 interrupted = true;
                 break;
             }
@@ -173,6 +191,10 @@ impl Run {
         self.save_last()?;
         interrupted |=
             self.update < last_update && !is_over(&self.metrics, &self.config.preset.train);
+        let Some(events) = events else {
+            let Self { config, folder, clips, update, metrics, .. } = self;
+            return Ok(Outcome::unjudged(folder, &config, update, metrics, clips.broken, interrupted));
+        };
         if interrupted {
             self.report(&events, Vec::new(), false)?;
         } else {
@@ -230,23 +252,25 @@ impl Run {
         Ok(f64::from(self.session.epoch_loss()?) / clips as f64)
     }
 
-    /// Trains to the end of the epoch, to `end`, or until told to stop.
+    /// Trains to the end of the epoch, to `end`, or until told to stop; whether that was so, on which
+    /// ranks agree.
     fn epoch(
         &mut self,
         end: u64,
-        events: &mut Events,
+        mut events: Option<&mut Events>,
         stop: &AtomicBool,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let per_epoch = self.updates_per_epoch();
         let epoch = self.update / per_epoch;
         let within = self.update % per_epoch;
         let train = &self.config.preset.train;
+        let (ranks, trained) = (self.ranks, self.clips.train.len());
         let order: Vec<Vec<Window>> = self
             .order(epoch)
             .chunks(train.batch)
             .skip(within as usize)
-            .map(<[_]>::to_vec)
+            .map(|batch| batch[ranks.share(batch.len())].to_vec())
             .collect();
         let mut batches =
             Batches::new(Arc::clone(&self.cache), Arc::clone(&self.clips.train), order);
@@ -257,19 +281,28 @@ impl Run {
         let mut looked = started;
         let event_every = (per_epoch / EVENTS).clamp(1, CHECK_EVERY);
         let (mut clips, mut waited) = (0, 0.0);
+        let mut stopped = false;
         loop {
             self.session.wait_until_ready()?;
             let asked = Instant::now();
             let Some(batch) = batches.next_batch()? else { break };
             waited += asked.elapsed().as_secs_f64();
-            if self.update >= end || stop.load(Ordering::Relaxed) {
+            let told = stop.load(Ordering::Relaxed);
+            if self.update >= end || stopped || (told && !ranks.has_others()) {
                 break;
             }
+            let size = self.config.preset.train.batch;
+            let of = size.min(trained - (self.update - epoch * per_epoch) as usize * size);
             let rate = self.config.preset.train.learning_rate(self.update, per_epoch);
-            let (update, seed) = (self.update, self.config.seed);
-            self.session.update(batch.inputs(), &batch.targets, update, seed, rate)?;
+            match ranks.has_others() {
+                false => {
+                    let (update, seed) = (self.update, self.config.seed);
+                    self.session.update(batch.inputs(), &batch.targets, update, seed, rate)?;
+                }
+                true => stopped = self.update_together(&batch, of, rate, told)?,
+            }
             self.update += 1;
-            clips += batch.clips;
+            clips += of;
             // The device has its copy: the next one is read from now on.
             drop(batch);
             let done = self.update - epoch * per_epoch;
@@ -277,6 +310,7 @@ impl Run {
             if self.update.is_multiple_of(CHECK_EVERY) {
                 self.session.check()?;
             }
+            let Some(events) = &mut events else { continue };
             // The epoch's end has an event of its own.
             if done.is_multiple_of(event_every) && done < per_epoch {
                 let loss = self.mean_loss(done)?;
@@ -299,7 +333,42 @@ impl Run {
             let seconds = started.elapsed().as_secs_f64();
             self.pace.push(Pace { epoch: epoch + 1, clips, seconds, waited });
         }
-        Ok(())
+        Ok(if ranks.has_others() { stopped } else { stop.load(Ordering::Relaxed) })
+    }
+
+    /// One update of a batch of `of` clips, of which `batch` holds this rank's. What the ranks say is
+    /// summed in their order, so that all make the same update; whether one of them was `told` to stop.
+    fn update_together(
+        &mut self,
+        batch: &Batch,
+        of: usize,
+        rate: f64,
+        told: bool,
+    ) -> Result<bool> {
+        let (update, seed) = (self.update, self.config.seed);
+        let [gradients, buffers] =
+            [Storage::Gradients, Storage::Buffers].map(|storage| self.session.length_of(storage));
+        let mut all = vec![0.0; gradients + buffers + 2];
+        // Before the device adds this rank's clips to it.
+        let loss_before = self.session.epoch_loss()?;
+        if batch.clips > 0 {
+            let clips = self.ranks.share(of);
+            let said =
+                self.session.contribute(batch.inputs(), &batch.targets, clips, of, update, seed)?;
+            // A mean over the rank's clips counts as its clips do in the batch.
+            let weight = batch.clips as f32 / of as f32;
+            for (to, from) in all.iter_mut().zip(said.gradient.iter().chain(&said.buffers)) {
+                *to = weight * from;
+            }
+            all[gradients + buffers] = said.loss.iter().sum();
+        }
+        all[gradients + buffers + 1] = f32::from(u8::from(told));
+        self.ranks.sum_in_order(&mut all)?;
+        let (gradient, rest) = all.split_at(gradients);
+        let (statistics, rest) = rest.split_at(buffers);
+        self.session.apply(gradient, statistics, update, seed, rate)?;
+        self.session.set_epoch_loss(loss_before + rest[0])?;
+        Ok(rest[1] > 0.0)
     }
 
     /// Judges the model after an epoch, keeps it if it is the best, and saves the state.
@@ -307,13 +376,17 @@ impl Run {
         &mut self,
         epoch: u64,
         end: u64,
-        events: &Events,
+        events: Option<&Events>,
         progress: &Progress,
     ) -> Result<()> {
         self.session.check()?;
         let train_loss = self.mean_loss(self.updates_per_epoch())?;
-        let predictions =
-            self.predict("validation", &Arc::clone(&self.clips.validation), progress)?;
+        let predictions = self.validate(progress)?;
+        let Some(events) = events else {
+            self.metrics.push(self.ranks.hand_out(None)?);
+            self.session.set_epoch_loss(0.0)?;
+            return self.save_last();
+        };
         let moods = &self.config.preset.moods;
         let diverged = self.config.preset.train.diverged();
         let Measured { scores, intervals } =
@@ -330,7 +403,7 @@ impl Run {
                 .map_err(|error| error.followed_by(&diverged))?,
             ..EpochMetrics::default()
         };
-        let line = line.judged(&scores, &intervals, moods)?;
+        let line = self.ranks.hand_out(Some(line.judged(&scores, &intervals, moods)?))?;
         let epochs = train.epochs;
         self.metrics.push(line.clone());
         let is_best = best(&self.metrics).is_some_and(|best| best.epoch == epoch);
@@ -388,14 +461,36 @@ impl Run {
         Ok(())
     }
 
+    /// Has the model judge the validation clips, of which each rank takes a share.
+    fn validate(&mut self, progress: &Progress) -> Result<Predictions> {
+        let clips = Arc::clone(&self.clips.validation);
+        let share = self.ranks.share(clips.len());
+        let own = self.predict("validation", &clips, share, progress)?;
+        if !self.ranks.has_others() {
+            return Ok(own);
+        }
+        let gather = |numbers: &[f32]| -> Result<Vec<f32>> {
+            let all = self.ranks.gather(bytemuck::cast_slice(numbers))?.concat();
+            let (words, _) = all.as_chunks();
+            Ok(words.iter().map(|word| f32::from_ne_bytes(*word)).collect())
+        };
+        let targets = clips.iter().flat_map(|clip| clip.track.targets.iter().copied());
+        Ok(Predictions {
+            probabilities: gather(&own.probabilities)?,
+            loss: gather(&own.loss)?,
+            targets: targets.collect(),
+        })
+    }
+
     fn predict(
         &mut self,
         what: &str,
         clips: &Arc<Vec<Prepared>>,
+        of: Range<usize>,
         progress: &Progress,
     ) -> Result<Predictions> {
-        let order = all_windows(clips, self.config.preset.train.batch);
-        let bar = progress.bar(what, window_count(clips));
+        let bar = progress.bar(what, window_count(&clips[of.clone()]));
+        let order = all_windows(clips, of, self.config.preset.train.batch);
         Batches::new(Arc::clone(&self.cache), Arc::clone(clips), order)
             .judge(&mut self.session, &|done| bar.at(done))
     }
@@ -411,7 +506,7 @@ impl Run {
             return Ok(());
         }
         let clips = Arc::clone(&self.clips.test);
-        let predictions = self.predict("test", &clips, progress)?;
+        let predictions = self.predict("test", &clips, 0..clips.len(), progress)?;
         let path = self.folder.test_predictions();
         write_predictions(&path, &self.config.preset.moods, &clips, &predictions.probabilities)
     }
@@ -479,26 +574,32 @@ impl Run {
 
     pub(super) fn save_last(&mut self) -> Result<()> {
         self.session.check()?;
-        self.checkpoint(Purpose::GoOn)?.write(&self.folder.last())
+        let checkpoint = self.checkpoint(Purpose::GoOn)?;
+        if self.ranks.has_others() {
+            self.check_same_weights(&checkpoint)?;
+        }
+        match self.ranks.is_first() {
+            true => checkpoint.write(&self.folder.last()),
+            false => Ok(()),
+        }
     }
-}
 
-/// The whole model that a run goes on with or begins with.
-fn beginning(config: &Config, folder: &RunFolder) -> Result<Checkpoint> {
-    if folder.last().exists() {
-        return folder.read_last();
+    /// Refuses to save what is not the state of every rank.
+    fn check_same_weights(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let hash = blake3::hash(&checkpoint.to_bytes()?);
+        let differing = self.ranks.differing(hash.as_bytes())?;
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let ranks: Vec<String> = differing.iter().map(usize::to_string).collect();
+        Err(Error::failure(format!(
+            "after update {} the weights of ranks {} are not those of rank 0, bit for bit: their devices \
+             compute Adam differently; start the ranks on adapters of one kind (--device), and go on \
+             from what was saved before",
+            self.update,
+            ranks.join(", ")
+        )))
     }
-    let weights = initial_weights(config)?;
-    let untrained = Description::untrained(&config.preset);
-    let description = Description {
-        normalization: match weights.normalization {
-            Some(normalization) if goes_along(&config.preset) => normalization,
-            _ => untrained.normalization,
-        },
-        notice: weights.notice,
-        ..untrained
-    };
-    Checkpoint::new(&description, weights.tensors)
 }
 
 /// Those of a model's tensors that training leaves as they are.

@@ -2,32 +2,89 @@
 
 use super::run::Run;
 use crate::model::builtin;
-use crate::model::checkpoint::{Checkpoint, Description, Weights};
+use crate::model::checkpoint::{Checkpoint, Description, Normalization, Weights};
 use crate::model::parameters::{initialise, initialise_buffers};
 use crate::model::preset::{Preset, Trainable};
-use crate::run::{Config, RunFolder, damaged, differences, track_changes, write_tracks};
+use crate::ranks::Ranks;
+use crate::run::{
+    Config, EpochMetrics, RunFolder, damaged, differences, track_changes, write_tracks,
+};
 use crate::{Error, Result};
+
+/// What a run begins or goes on with: of several ranks, what rank 0 has read.
+pub(super) struct Beginning {
+    /// The whole model; with the optimiser's state where the run goes on.
+    pub(super) model: Checkpoint,
+    /// Whether the model is what the run has left.
+    goes_on: bool,
+    /// What the run has left of its epochs.
+    metrics: Vec<EpochMetrics>,
+}
+
+impl Beginning {
+    pub(super) fn of(config: &Config, folder: &RunFolder) -> Result<Self> {
+        let ranks = Ranks::this();
+        if !ranks.is_first() {
+            let (goes_on, metrics) = ranks.hand_out(None)?;
+            let model = Checkpoint::from_bytes(&ranks.hand_out_bytes(Vec::new())?)?;
+            return Ok(Self { model, goes_on, metrics });
+        }
+        let goes_on = folder.last().exists();
+        let (model, metrics) = match goes_on {
+            true => (folder.read_last()?, folder.read_metrics()?),
+            false => (initial_model(config)?, Vec::new()),
+        };
+        let (goes_on, metrics) = ranks.hand_out(Some((goes_on, metrics)))?;
+        if ranks.has_others() {
+            ranks.hand_out_bytes(model.to_bytes()?)?;
+        }
+        Ok(Self { model, goes_on, metrics })
+    }
+
+    /// How features were standardised in what the run goes on with.
+    pub(super) fn kept_normalization(&self) -> Result<Option<Normalization>> {
+        Ok(if self.goes_on { Some(self.model.description()?.normalization) } else { None })
+    }
+}
+
+/// The whole model that a run begins with.
+fn initial_model(config: &Config) -> Result<Checkpoint> {
+    let weights = initial_weights(config)?;
+    let untrained = Description::untrained(&config.preset);
+    let description = Description {
+        normalization: match weights.normalization {
+            Some(normalization) if goes_along(&config.preset) => normalization,
+            _ => untrained.normalization,
+        },
+        notice: weights.notice,
+        ..untrained
+    };
+    Checkpoint::new(&description, weights.tensors)
+}
 
 impl Run {
     /// The state to start from: the run's last checkpoint, or what it begins with.
-    pub(super) fn load(&mut self, begin: &Checkpoint) -> Result<()> {
-        let last = self.folder.last();
-        if last.exists() {
-            let checkpoint = self.folder.read_last()?;
-            let description = checkpoint.description()?;
-            self.check_same(&description)?;
+    pub(super) fn load(&mut self, begin: &Beginning) -> Result<()> {
+        if begin.goes_on {
+            let last = self.folder.last();
+            let description = begin.model.description()?;
+            if self.ranks.is_first() {
+                self.check_same(&description)?;
+            }
             let in_file = |error: Error| damaged(error.context(last.display()));
-            self.session.put(&checkpoint).map_err(in_file)?;
-            self.session.put_moments(&checkpoint).map_err(in_file)?;
+            self.session.put(&begin.model).map_err(in_file)?;
+            self.session.put_moments(&begin.model).map_err(in_file)?;
             self.session.set_epoch_loss(description.epoch_loss.unwrap_or(0.0))?;
             self.update = description.update;
             // An epoch whose line was written but whose state was not runs again.
-            self.metrics = self.folder.read_metrics()?;
+            self.metrics.clone_from(&begin.metrics);
             self.metrics.retain(|line| line.update <= self.update);
             return self.check_metrics();
         }
-        self.session.put(begin)?;
-        write_tracks(&self.folder.tracks(), &self.config.preset.moods, self.clips.parts())?;
+        self.session.put(&begin.model)?;
+        if self.ranks.is_first() {
+            write_tracks(&self.folder.tracks(), &self.config.preset.moods, self.clips.parts())?;
+        }
         self.save_last()
     }
 

@@ -45,7 +45,8 @@ impl Layer for Dropout {
         };
         let input = inputs[0].whole_vector();
         let elements = b.batch * self.features;
-        let first = self.place.wrapping_mul(COUNTERS);
+        let before = b.first_clip.wrapping_mul(self.features);
+        let first = self.place.wrapping_mul(COUNTERS).wrapping_add(before);
         let params = dropout::forward::Params {
             first,
             ..dropout::forward::Params::new(elements, 1.0 - self.rate)

@@ -1,0 +1,225 @@
+//! The processes that compute together, as `mpirun` or `srun` has started them; each is a *rank*.
+//!
+//! Without the feature `mpi`, or started alone, a process is the one rank there is: every exchange
+//! returns at once what it was given. All MPI is in `mpi.rs`.
+//!
+//! Whatever is exchanged, every rank has to ask for it, in the same order. Only the thread that called
+//! [`Ranks::begin`] may.
+
+#[cfg(not(feature = "mpi"))]
+#[path = "alone.rs"]
+mod mpi;
+#[cfg(feature = "mpi")]
+mod mpi;
+
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// This process among those that compute together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ranks {
+    rank: usize,
+    count: usize,
+    /// Among the ranks of this host.
+    local_rank: usize,
+    local_count: usize,
+}
+
+/// How all ranks have come to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All are done, or have failed alike; whether it is this one that tells.
+    Together {
+        /// No rank before has the same to say.
+        tells: bool,
+    },
+    /// This one has failed and others are at work: it tells why and ends them.
+    Alone,
+}
+
+static THIS: OnceLock<Ranks> = OnceLock::new();
+
+/// What a launcher tells its processes: Open MPI, PMI (MPICH, Slurm) and PMIx (Slurm, Open MPI).
+const LAUNCHED: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"];
+
+/// Seconds that a rank waits in an update for the others.
+const PATIENCE: &str = "MOODSHADER_RANK_TIMEOUT";
+
+/// A rank may have to write a report, or read from a slow disk, before it takes part in an update.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(600);
+
+impl Ranks {
+    /// The only rank.
+    pub const ALONE: Self = Self { rank: 0, count: 1, local_rank: 0, local_count: 1 };
+
+    /// Finds the other ranks, once in a process.
+    ///
+    /// # Errors
+    /// There are others and this build has no MPI; MPI cannot be used.
+    pub fn begin() -> Result<Self> {
+        let launched = LAUNCHED.iter().any(|name| std::env::var_os(name).is_some());
+        let ranks = if launched { mpi::begin()? } else { Self::ALONE };
+        Ok(*THIS.get_or_init(|| ranks))
+    }
+
+    /// Those that [`Self::begin`] has found; the only one before.
+    pub fn this() -> Self {
+        THIS.get().copied().unwrap_or(Self::ALONE)
+    }
+
+    /// From 0.
+    pub fn rank(self) -> usize {
+        self.rank
+    }
+
+    /// How many there are.
+    pub fn count(self) -> usize {
+        self.count
+    }
+
+    /// Whether this is rank 0, which alone tells people what happens and writes results.
+    pub fn is_first(self) -> bool {
+        self.rank == 0
+    }
+
+    /// Whether there are others.
+    pub fn has_others(self) -> bool {
+        self.count > 1
+    }
+
+    /// Its place among the ranks of this host, from 0, and how many they are.
+    pub fn local(self) -> [usize; 2] {
+        [self.local_rank, self.local_count]
+    }
+
+    /// Its share of so many items: a range; shares differ by one item at most, and the first ranks have
+    /// the larger ones.
+    pub fn share(self, items: usize) -> Range<usize> {
+        let begin = |rank: usize| (rank * items).div_ceil(self.count);
+        begin(self.rank)..begin(self.rank + 1)
+    }
+
+    /// Replaces numbers by their sums over all ranks, the same bits on every rank.
+    ///
+    /// Every sum is made by one rank, in f64 and in the order of the ranks, and rounded once; a rank
+    /// makes those of its part of the numbers. So a rank sends and receives 2 · (ranks − 1) / ranks
+    /// times the numbers, what a ring would take.
+    ///
+    /// # Errors
+    /// Other ranks keep this one waiting for longer than `MOODSHADER_RANK_TIMEOUT` says.
+    pub fn sum_in_order(self, values: &mut [f32]) -> Result<()> {
+        if !self.has_others() {
+            return Ok(());
+        }
+        let patience = patience()?;
+        if !mpi::meet(Some(patience)) {
+            return Err(Error::failure(format!(
+                "waited {} s for the other ranks to take part in an update: one of them hangs, or \
+                 the network between them is gone; what was saved last is kept ({PATIENCE} sets how \
+                 many seconds a rank waits)",
+                patience.as_secs()
+            )));
+        }
+        let chunk = values.len().div_ceil(self.count);
+        let mut sent = values.to_vec();
+        sent.resize(chunk * self.count, 0.0);
+        let parts = mpi::all_to_all(&sent);
+        let sum = |at: usize| {
+            let of_ranks = parts.iter().skip(at).step_by(chunk);
+            of_ranks.map(|&value| f64::from(value)).sum::<f64>() as f32
+        };
+        let sums: Vec<f32> = (0..chunk).map(sum).collect();
+        values.copy_from_slice(&mpi::all_gather(&sums, self.count)[..values.len()]);
+        Ok(())
+    }
+
+    /// What every rank gives, in their order, on all of them.
+    ///
+    /// # Errors
+    /// MPI cannot hold it.
+    pub fn gather(self, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
+        if !self.has_others() {
+            return Ok(vec![bytes.to_vec()]);
+        }
+        self.meet();
+        mpi::all_gather_bytes(bytes, self.count)
+    }
+
+    /// What rank 0 gives; the others give nothing.
+    ///
+    /// # Errors
+    /// It cannot be made into JSON or read from it.
+    pub fn hand_out<T: Serialize + DeserializeOwned>(self, value: Option<T>) -> Result<T> {
+        let unreadable = |error: serde_json::Error| Error::failure(format!("rank 0: {error}"));
+        match value {
+            Some(value) => {
+                if self.has_others() {
+                    let text = serde_json::to_vec(&value).map_err(unreadable)?;
+                    self.hand_out_bytes(text)?;
+                }
+                Ok(value)
+            }
+            None => serde_json::from_slice(&self.hand_out_bytes(Vec::new())?).map_err(unreadable),
+        }
+    }
+
+    /// What rank 0 gives, as it is.
+    ///
+    /// # Errors
+    /// MPI cannot hold it.
+    pub fn hand_out_bytes(self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        if !self.has_others() {
+            return Ok(bytes);
+        }
+        self.meet();
+        mpi::broadcast(bytes)
+    }
+
+    /// The ranks whose `bytes` are other than rank 0's: none where all have the same.
+    ///
+    /// # Errors
+    /// As [`Self::gather`].
+    pub fn differing(self, bytes: &[u8]) -> Result<Vec<usize>> {
+        let all = self.gather(bytes)?;
+        Ok((0..all.len()).filter(|&rank| all[rank] != all[0]).collect())
+    }
+
+    /// Waits until every rank has come so far, as long as that takes.
+    pub fn meet(self) {
+        if self.has_others() {
+            mpi::meet(None);
+        }
+    }
+
+    /// Comes to an end with the others; `said` is this rank's failure. One that has failed waits a moment
+    /// for others that fail alike, so that the same is not told by each.
+    pub fn end(self, said: Option<&str>) -> Ending {
+        match self.has_others() {
+            true => mpi::end(self.rank, self.count, said),
+            false => {
+                mpi::finish();
+                Ending::Together { tells: true }
+            }
+        }
+    }
+
+    /// Ends all ranks with this exit status.
+    pub fn abort(self, status: u8) -> ! {
+        mpi::abort(status)
+    }
+}
+
+/// How long a rank waits in an update.
+fn patience() -> Result<Duration> {
+    let Some(text) = std::env::var_os(PATIENCE) else { return Ok(DEFAULT_PATIENCE) };
+    let seconds = text.to_str().and_then(|text| text.parse().ok()).filter(|&seconds| seconds > 0);
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        Error::input(format!("{PATIENCE} = {}: expected seconds, 1 or more", text.display()))
+    })
+}
