@@ -113,6 +113,10 @@ fn gathered(among: &SimpleCommunicator, bytes: &[u8], count: usize) -> Result<Ve
     among.all_gather_into(&counted(bytes.len())?, &mut lengths[..]);
     let all: usize = lengths.iter().map(|&length| length as usize).sum();
     counted(all)?;
+    if all == 0 {
+        // Open MPI wants memory to put nothing into.
+        return Ok(vec![Vec::new(); count]);
+    }
     let mut begins: Vec<Count> = Vec::with_capacity(count);
     let mut end = 0;
     for length in &lengths {
