@@ -218,40 +218,40 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let ranks = Ranks::this();
     let ending = ranks.end(failed.as_deref());
-    match (output::failure(), result) {
+    let tells = ending != (Ending::Together { tells: false });
+    let rank = match ranks.rank() {
+        0 => String::new(),
+        rank => format!("rank {rank}: "),
+    };
+    // Who closed standard error does not want to know.
+    let tell = |text: std::fmt::Arguments<'_>| {
+        if tells {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    };
+    let status = match (output::failure(), &result) {
         // Who closed the pipe has what they want.
-        (Some(failure), _) if output::is_closed(failure) => {
-            if ending == Ending::Alone {
-                ranks.abort(0);
-            }
-            ExitCode::SUCCESS
-        }
+        (Some(failure), _) if output::is_closed(failure) => 0,
         (Some(failure), _) => {
-            let _ = writeln!(
-                std::io::stderr(),
+            tell(format_args!(
                 "error: standard output cannot take the results: {failure}; write them elsewhere"
-            );
-            if ending == Ending::Alone {
-                ranks.abort(1);
-            }
-            ExitCode::FAILURE
+            ));
+            1
         }
-        (None, Ok(())) => ExitCode::SUCCESS,
+        (None, Ok(())) => 0,
         (None, Err(error)) => {
             let prefix = if error.kind == Kind::Stopped { "" } else { "error: " };
-            let rank = match ranks.rank() {
-                0 => String::new(),
-                rank => format!("rank {rank}: "),
-            };
-            if ending != (Ending::Together { tells: false }) {
-                // Who closed standard error does not want to know.
-                let _ = writeln!(std::io::stderr(), "{prefix}{rank}{error}");
-            }
-            if ending == Ending::Alone {
-                ranks.abort(status(error.kind));
-            }
-            end_with(&error)
+            tell(format_args!("{prefix}{rank}{error}"));
+            status(error.kind)
         }
+    };
+    if ending == Ending::Alone {
+        ranks.abort(status);
+    }
+    ranks.finish();
+    match (output::failure(), &result) {
+        (None, Err(error)) => end_with(error),
+        _ => ExitCode::from(status),
     }
 }
 

@@ -15,10 +15,11 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::{Common, Strictness, model, open_device, run_again, stop_on_interrupt};
+use crate::exec::Device;
 use crate::model::builtin;
-use crate::model::checkpoint::Description;
+use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::library::{Counts, Options};
-use crate::predict::{Amount, Choice, tags, together};
+use crate::predict::{Amount, Choice, assist, dismiss, tags, together};
 use crate::ranks::Ranks;
 use crate::report::{Progress, audio_files, clock};
 use crate::{Error, Result};
@@ -144,8 +145,9 @@ enum Format {
 impl Predict {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
-        if Ranks::this().has_others() {
-            return Err(Error::input("predict runs in one process: start it without mpirun"));
+        let ranks = Ranks::this();
+        if ranks.has_others() && self.undo.is_some() {
+            return Err(Error::input("--undo hears nothing that could be shared: start it without mpirun"));
         }
         if let Some(log) = &self.undo {
             return tagging::undo(log, self.dry_run, &progress);
@@ -161,6 +163,9 @@ impl Predict {
         if checkpoints.len() > 1 {
             progress.note(&format!("{} models answer together", checkpoints.len()));
         }
+        if !ranks.is_first() {
+            return self.assist(&checkpoints, &progress);
+        }
         let choice = self.choice(&description, &progress)?;
         let mut answers = Answers::new(self, &progress, &description, choice)?;
         let mut asked = Asked::by(self)?;
@@ -171,7 +176,7 @@ impl Predict {
             tags::sweep(files);
         }
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
-        let device = open_device(&self.common.device, &progress)?;
+        let device = self.device(&progress)?;
         let mut tagger = model::tagger(&checkpoints, &self.model[0], self.windows, &device)?;
         let mut library =
             model::library(&self.model, &checkpoints, &mut tagger, &device, &progress);
@@ -187,6 +192,9 @@ impl Predict {
             library.scan(&mut tagger, files, options, &stop, &mut |library, file, outcome| {
                 answers.take(library, file, &files[file], outcome)
             });
+        if ranks.has_others() {
+            dismiss()?;
+        }
         // Should the device fail, what is there is not lost.
         let complete = scanned.is_ok() && !stop.load(Ordering::Relaxed);
         answers.end(&asked, complete)?;
@@ -206,6 +214,26 @@ impl Predict {
         }
         let stopped = stop.load(Ordering::Relaxed);
         answers.problems(files.len(), stopped)
+    }
+
+    /// Hears files for rank 0.
+    fn assist(&self, checkpoints: &[Checkpoint], progress: &Progress) -> Result<()> {
+        let stop = stop_on_interrupt(progress, "with what is complete so far")?;
+        let device = self.device(progress)?;
+        let mut tagger = model::tagger(checkpoints, &self.model[0], self.windows, &device)?;
+        assist(&mut tagger, &stop)
+    }
+
+    fn device(&self, progress: &Progress) -> Result<Device> {
+        let device = open_device(&self.common.device, progress)?;
+        let ranks = Ranks::this();
+        // What is said of a file must not hang on which rank has heard it.
+        match ranks.has_others() && !ranks.differing(device.identity().as_bytes())?.is_empty() {
+            true => Err(Error::input(
+                "the ranks have devices of different kinds: choose one kind with --device",
+            )),
+            false => Ok(device),
+        }
     }
 
     /// Which moods a song has.

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::prediction::{Heard, Prediction};
+use super::shared;
 use super::tagger::Tagger;
 use crate::Result;
 use crate::audio::{AudioFile, Cut, is_silent};
+use crate::ranks::Ranks;
 
 /// Clips that wait for the device, in batches: enough that it need not wait itself, few enough that
 /// they fit in tens of megabytes.
@@ -58,12 +60,26 @@ struct Open {
     end: Option<Result<About>>,
 }
 
-/// Predicts `files` and tells each result, in the list's order. A file that cannot be used does not stop the
+/// Predicts `files` and tells each result, in the list's order; on rank 0 of several, with the others'
+/// help ([`assist`](super::assist)). A file that cannot be used does not stop the
 /// rest. Once `stop` is set, no more is decoded, and the files that are not complete are left out.
 ///
 /// # Errors
 /// The device fails, or `tell` returns an error.
 pub fn predict_files(
+    tagger: &mut Tagger,
+    files: &[PathBuf],
+    stop: &AtomicBool,
+    tell: &mut dyn FnMut(Told) -> Result<()>,
+) -> Result<Amount> {
+    match Ranks::this().has_others() {
+        true => shared::predict(tagger, files, stop, tell),
+        false => on_this_rank(tagger, files, stop, tell),
+    }
+}
+
+/// As [`predict_files`], all by this process.
+pub(super) fn on_this_rank(
     tagger: &mut Tagger,
     files: &[PathBuf],
     stop: &AtomicBool,

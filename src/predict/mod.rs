@@ -12,11 +12,13 @@ mod index;
 pub mod library;
 pub mod playlist;
 mod prediction;
+mod shared;
 mod state;
 mod tagger;
 pub mod tags;
 
 pub use choice::Choice;
 pub use files::{Amount, Told, predict_files};
+pub use shared::{assist, dismiss};
 pub use prediction::{Heard, Moods, Prediction, Span};
 pub use tagger::{Tagger, together};

@@ -198,15 +198,18 @@ impl Ranks {
     }
 
     /// Comes to an end with the others; `said` is this rank's failure. One that has failed waits a moment
-    /// for others that fail alike, so that the same is not told by each.
+    /// for others that fail alike, so that the same is not told by each. [`Self::finish`] comes after it.
     pub fn end(self, said: Option<&str>) -> Ending {
         match self.has_others() {
             true => mpi::end(self.rank, self.count, said),
-            false => {
-                mpi::finish();
-                Ending::Together { tells: true }
-            }
+            false => Ending::Together { tells: true },
         }
+    }
+
+    /// Parts with the others once all have told what they had to: a launcher ends the rest where one
+    /// process fails.
+    pub fn finish(self) {
+        mpi::finish();
     }
 
     /// Ends all ranks with this exit status.

@@ -150,7 +150,6 @@ pub fn end(rank: usize, count: usize, said: Option<&str>) -> Ending {
         false => None,
     });
     let Some(all) = all else { return Ending::Alone };
-    finish();
     Ending::Together { tells: !all[..rank].contains(&all[rank]) }
 }
 
@@ -158,6 +157,11 @@ pub fn end(rank: usize, count: usize, said: Option<&str>) -> Ending {
 pub fn finish() {
     let Some(open) = OPEN.take() else { return };
     let Open { universe, world: _, end } = ManuallyDrop::into_inner(open);
+    if !met(&end, Some(MOST_GRACE)) {
+        // One has died meanwhile; its launcher sees to the rest.
+        forget((universe, end));
+        return;
+    }
     // Before the universe is.
     drop(end);
     drop(universe);
