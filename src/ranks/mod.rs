@@ -226,3 +226,33 @@ fn patience() -> Result<Duration> {
         Error::input(format!("{PATIENCE} = {}: expected seconds, 1 or more", text.display()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Ranks;
+
+    #[test]
+    fn shares_cover_everything_once_and_differ_by_one_item_at_most() {
+        for count in [1, 2, 3, 7] {
+            for items in [0, 1, 2, 5, 7, 32] {
+                let share = |rank| Ranks { rank, count, ..Ranks::ALONE }.share(items);
+                let shares: Vec<_> = (0..count).map(share).collect();
+                let all: Vec<usize> = shares.iter().cloned().flatten().collect();
+                assert_eq!(all, (0..items).collect::<Vec<_>>());
+                let sizes = || shares.iter().map(ExactSizeIterator::len);
+                assert!(sizes().max().unwrap() - sizes().min().unwrap() <= 1);
+                assert_eq!(sizes().max().unwrap(), shares[0].len(), "rank 0 has a largest one");
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_alone_exchanges_nothing() {
+        let mut values = [1.5, -2.0];
+        Ranks::ALONE.sum_in_order(&mut values).unwrap();
+        assert_eq!(values, [1.5, -2.0]);
+        assert_eq!(Ranks::ALONE.gather(b"all").unwrap(), [b"all"]);
+        assert_eq!(Ranks::ALONE.hand_out(Some(7)).unwrap(), 7);
+        assert!(Ranks::ALONE.differing(b"hash").unwrap() == [0; 0]);
+    }
+}

@@ -71,6 +71,9 @@ pub(super) struct Run {
     /// When this process began to train, and after which update.
     began: (Instant, u64),
     pub(super) ranks: Ranks,
+    /// Seconds of this epoch that passed between this rank's gradients and the sum of all ranks', with
+    /// the wait for the slowest.
+    exchanged: f64,
 }
 
 impl Run {
@@ -152,6 +155,7 @@ impl Run {
             notice: said.notice,
             began: (Instant::now(), 0),
             ranks,
+            exchanged: 0.0,
         };
         run.load(&begin)?;
         Ok(run)
@@ -277,6 +281,7 @@ impl Run {
         let bar =
             progress.bar(&format!("epoch {}/{}", epoch + 1, train.epochs), per_epoch as usize);
         bar.begin_at(within as usize);
+        self.exchanged = 0.0;
         let started = Instant::now();
         let mut looked = started;
         let event_every = (per_epoch / EVENTS).clamp(1, CHECK_EVERY);
@@ -363,7 +368,9 @@ impl Run {
             all[gradients + buffers] = said.loss.iter().sum();
         }
         all[gradients + buffers + 1] = f32::from(u8::from(told));
+        let asked = Instant::now();
         self.ranks.sum_in_order(&mut all)?;
+        self.exchanged += asked.elapsed().as_secs_f64();
         let (gradient, rest) = all.split_at(gradients);
         let (statistics, rest) = rest.split_at(buffers);
         self.session.apply(gradient, statistics, update, seed, rate)?;
@@ -441,13 +448,19 @@ impl Run {
             self.report(events, Vec::new(), false)?;
         }
         progress.note(&format!(
-            "epoch {epoch}/{epochs}  loss {train_loss:.4}  validation loss {:.4}  ROC-AUC {}{}{}{}",
+            "epoch {epoch}/{epochs}  loss {train_loss:.4}  validation loss {:.4}  ROC-AUC {}{}{}{}{}",
             line.validation_loss,
             line.macro_roc_auc().map_or("undefined".to_owned(), |auc| format!("{auc:.4}")),
             match self.pace.last() {
                 // The epoch ended in another process, which was stopped there.
                 None => String::new(),
                 Some(pace) => format!("  {:.1} clips/s", pace.clips as f64 / pace.seconds),
+            },
+            match self.pace.last().filter(|_| self.ranks.has_others()) {
+                None => String::new(),
+                Some(pace) => {
+                    format!("  exchange {:.0} %", 100.0 * self.exchanged / pace.seconds)
+                }
             },
             if over { String::new() } else { self.left(end) },
             if is_best { "  (best)" } else { "" }

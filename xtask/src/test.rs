@@ -20,6 +20,10 @@ pub struct Test {
     /// Install what is missing without asking, as CI=true in the environment does.
     #[arg(long)]
     yes: bool,
+    /// With the feature mpi, and so with the tests of several processes; needs Open MPI
+    /// (libopenmpi-dev, openmpi-bin, libclang-dev).
+    #[arg(long)]
+    mpi: bool,
 }
 
 /// Mesa's Vulkan drivers on Debian; the software one is among them.
@@ -31,7 +35,9 @@ impl Test {
         ensure_adapter(agreed)?;
         // The cargo that runs this runs the tests.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = run(Command::new(&cargo).args(["test", "--release", "--workspace"]))?;
+        let features: &[&str] = if self.mpi { &["--features", "moodshader/mpi"] } else { &[] };
+        let everything = ["test", "--release", "--workspace"];
+        let status = run(Command::new(&cargo).args(everything).args(features))?;
         if !status.success() {
             return Ok(exit_code(status));
         }
@@ -41,6 +47,7 @@ impl Test {
         let mut command = Command::new(&cargo);
         Ok(exit_code(run(command
             .args(["test", "--release"])
+            .args(features)
             .args(pages)
             .args(["--", "--ignored"])
             .env("MOODSHADER_BROWSER", browser))?))

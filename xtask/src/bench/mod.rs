@@ -5,6 +5,7 @@ pub mod facts;
 mod growth;
 mod measure;
 mod predict;
+mod ranks;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use moodshader::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+use self::ranks::Cluster;
 use crate::device::adapter_choice;
 use crate::output::{Format, to_json};
 
@@ -50,6 +52,14 @@ pub struct Bench {
     /// Predict the update on a few common GPUs from their data sheets; nothing is measured.
     #[arg(long, conflicts_with_all = ["filter", "device"])]
     predict: bool,
+    /// Predict so many cards together, each with --batch clips of a batch.
+    #[arg(long, value_name = "N", requires = "predict", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    ranks: u32,
+    /// What the link between them carries, in Gbit/s.
+    #[arg(long, value_name = "GBITS", requires = "ranks", default_value_t = 10.0,
+          value_parser = positive)]
+    link: f64,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -111,6 +121,11 @@ struct Update {
     inference_clips_per_second: f64,
 }
 
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| format!("{text} is no number above 0"))
+}
+
 impl Bench {
     pub fn run(self) -> Result<ExitCode> {
         let batch = self.batch as usize;
@@ -118,7 +133,8 @@ impl Bench {
         preset.train.batch = batch;
         preset.validate()?;
         if self.predict {
-            predict::run(&preset, batch, self.format)?;
+            let cluster = Cluster { ranks: self.ranks, gbits_per_second: self.link };
+            predict::run(&preset, batch, cluster, self.format)?;
             return Ok(ExitCode::SUCCESS);
         }
         let earlier = self.compare.as_deref().map(compare::load).transpose()?;

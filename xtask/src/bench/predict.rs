@@ -13,6 +13,7 @@ use moodshader::model::{Network, Purpose, bench::normalization, preset::Preset};
 use serde::Serialize;
 
 use super::facts::{Chips, Fact, Known};
+use super::ranks::{self, Cluster};
 use crate::output::{Format, to_json};
 
 /// From the makers' data sheets.
@@ -70,14 +71,14 @@ const LAUNCH: f64 = 5e-6;
 const SERIAL_STEP: f64 = 2e-6;
 
 #[derive(Debug, Serialize)]
-struct Prediction {
-    card: &'static str,
+pub(super) struct Prediction {
+    pub(super) card: &'static str,
     /// Whose compiled shaders were taken.
     family: &'static str,
     /// Whether they stand in for the card's own.
     stand_in: bool,
-    batch: usize,
-    seconds: f64,
+    pub(super) batch: usize,
+    pub(super) seconds: f64,
     clips_per_second: f64,
     inference_clips_per_second: f64,
     /// Of the update's multiply-adds in its time, of the card's peak.
@@ -141,13 +142,21 @@ fn predict(network: &Network, batch: usize, card: &Card, known: &Known) -> Resul
     })
 }
 
-pub(super) fn run(preset: &Preset, batch: usize, format: Format) -> Result<()> {
+pub(super) fn run(
+    preset: &Preset,
+    batch: usize,
+    cluster: Cluster,
+    format: Format,
+) -> Result<()> {
     let network = Network::new(preset, normalization(preset));
     let known = Known::committed()?;
     let predictions = CARDS
         .iter()
         .map(|card| predict(&network, batch, card, &known))
         .collect::<Result<Vec<_>>>()?;
+    if cluster.ranks > 1 {
+        return ranks::run(&network, cluster, &predictions, format);
+    }
     match format {
         Format::Json => println!("{}", to_json(&predictions)?),
         Format::Text => print(&predictions, &known.driver),
