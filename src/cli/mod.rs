@@ -152,12 +152,10 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
     let ranks = Ranks::this();
     let choice: DeviceChoice =
         device_of_rank(choice)?.parse().unwrap_or_else(|never| match never {});
-    let (device, passed_over) =
-        Device::open_for(&choice, GpuOptions::default(), ranks.local()[0]).map_err(|error| {
-            match error.kind {
-                Kind::Failure => error.followed_by("choose another with --device, such as cpu"),
-                _ => error,
-            }
+    let (device, passed_over) = Device::open_for(&choice, GpuOptions::default(), ranks.local()[0])
+        .map_err(|error| match error.kind {
+            Kind::Failure => error.followed_by("choose another with --device, such as cpu"),
+            _ => error,
         })?;
     for error in &passed_over {
         progress.note(&format!("warning: {error}: going on to the next device"));

@@ -147,7 +147,9 @@ impl Predict {
         let progress = self.common.progress();
         let ranks = Ranks::this();
         if ranks.has_others() && self.undo.is_some() {
-            return Err(Error::input("--undo hears nothing that could be shared: start it without mpirun"));
+            return Err(Error::input(
+                "--undo hears nothing that could be shared: start it without mpirun",
+            ));
         }
         if let Some(log) = &self.undo {
             return tagging::undo(log, self.dry_run, &progress);

@@ -17,9 +17,7 @@ use crate::output;
 use crate::ranks::Ranks;
 use crate::report::Progress;
 use crate::run::{Config, Learning, RunFolder, best, read_predictions, seed_folder};
-use crate::train::{
-    Changes, Outcome, Until, finished, resume, start, start_or_resume, take_part,
-};
+use crate::train::{Changes, Outcome, Until, finished, resume, start, start_or_resume, take_part};
 use crate::{Error, Result};
 
 /// Train a model; without data, on a synthetic corpus.

@@ -497,10 +497,7 @@ impl Session {
 }
 
 fn find(programs: &[Loaded], clips: usize) -> Result<&Loaded> {
-    programs
-        .iter()
-        .find(|loaded| loaded.handles.batch == clips)
-        .ok_or_else(|| no_plan(clips))
+    programs.iter().find(|loaded| loaded.handles.batch == clips).ok_or_else(|| no_plan(clips))
 }
 
 fn no_plan(clips: usize) -> Error {

@@ -194,8 +194,11 @@ pub fn assist(tagger: &mut Tagger, stop: &AtomicBool) -> Result<()> {
         if round.is_empty() {
             return Ok(());
         }
-        let round: Vec<PathBuf> =
-            round.iter().map(|text| path_from_text(text)).map(|path| Path::to_owned(&path)).collect();
+        let round: Vec<PathBuf> = round
+            .iter()
+            .map(|text| path_from_text(text))
+            .map(|path| Path::to_owned(&path))
+            .collect();
         replies(tagger, &round, stop)?;
     }
 }

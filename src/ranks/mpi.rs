@@ -54,7 +54,10 @@ pub fn begin() -> Result<Ranks> {
 
 fn with<T>(work: impl FnOnce(&Open) -> T) -> T {
     OPEN.with_borrow(|open| {
-        work(open.as_ref().expect("ranks exchange while they are open, on the thread that found them"))
+        work(
+            open.as_ref()
+                .expect("ranks exchange while they are open, on the thread that found them"),
+        )
     })
 }
 
@@ -100,7 +103,9 @@ pub fn all_gather(values: &[f32], count: usize) -> Vec<f32> {
 /// MPI counts in 32 bits.
 fn counted(length: usize) -> Result<Count> {
     Count::try_from(length).map_err(|_| {
-        Error::failure(format!("ranks cannot exchange {length} bytes at once, which is beyond 2 GiB"))
+        Error::failure(format!(
+            "ranks cannot exchange {length} bytes at once, which is beyond 2 GiB"
+        ))
     })
 }
 

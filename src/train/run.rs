@@ -197,7 +197,14 @@ impl Run {
             self.update < last_update && !is_over(&self.metrics, &self.config.preset.train);
         let Some(events) = events else {
             let Self { config, folder, clips, update, metrics, .. } = self;
-            return Ok(Outcome::unjudged(folder, &config, update, metrics, clips.broken, interrupted));
+            return Ok(Outcome::unjudged(
+                folder,
+                &config,
+                update,
+                metrics,
+                clips.broken,
+                interrupted,
+            ));
         };
         if interrupted {
             self.report(&events, Vec::new(), false)?;
@@ -338,18 +345,16 @@ impl Run {
             let seconds = started.elapsed().as_secs_f64();
             self.pace.push(Pace { epoch: epoch + 1, clips, seconds, waited });
         }
+        if stopped {
+            // Another rank was told; all stop for the same reason.
+            stop.store(true, Ordering::Relaxed);
+        }
         Ok(if ranks.has_others() { stopped } else { stop.load(Ordering::Relaxed) })
     }
 
     /// One update of a batch of `of` clips, of which `batch` holds this rank's. What the ranks say is
     /// summed in their order, so that all make the same update; whether one of them was `told` to stop.
-    fn update_together(
-        &mut self,
-        batch: &Batch,
-        of: usize,
-        rate: f64,
-        told: bool,
-    ) -> Result<bool> {
+    fn update_together(&mut self, batch: &Batch, of: usize, rate: f64, told: bool) -> Result<bool> {
         let (update, seed) = (self.update, self.config.seed);
         let [gradients, buffers] =
             [Storage::Gradients, Storage::Buffers].map(|storage| self.session.length_of(storage));

@@ -142,12 +142,7 @@ fn predict(network: &Network, batch: usize, card: &Card, known: &Known) -> Resul
     })
 }
 
-pub(super) fn run(
-    preset: &Preset,
-    batch: usize,
-    cluster: Cluster,
-    format: Format,
-) -> Result<()> {
+pub(super) fn run(preset: &Preset, batch: usize, cluster: Cluster, format: Format) -> Result<()> {
     let network = Network::new(preset, normalization(preset));
     let known = Known::committed()?;
     let predictions = CARDS

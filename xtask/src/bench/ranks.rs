@@ -114,9 +114,8 @@ mod tests {
     #[test]
     fn a_ring_of_four_sends_half_as_much_again_as_there_is() {
         // 0.85 million numbers are 3.4 MB; 5.1 MB over 1 Gbit/s take 41 ms.
-        let exchange = |ranks, gbits_per_second| {
-            Cluster { ranks, gbits_per_second }.exchange(850_000)
-        };
+        let exchange =
+            |ranks, gbits_per_second| Cluster { ranks, gbits_per_second }.exchange(850_000);
         assert_eq!(exchange(1, 1.0), 0.0);
         let link = exchange(4, 1.0) - exchange(4, 1e9);
         assert!((link - 0.0408).abs() < 1e-6, "{link}");
