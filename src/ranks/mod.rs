@@ -126,15 +126,18 @@ impl Ranks {
                 patience.as_secs()
             )));
         }
-        let chunk = values.len().div_ceil(self.count);
+        // One at least: nothing to sum is no error.
+        let chunk = values.len().div_ceil(self.count).max(1);
         let mut sent = values.to_vec();
         sent.resize(chunk * self.count, 0.0);
         let parts = mpi::all_to_all(&sent);
-        let sum = |at: usize| {
-            let of_ranks = parts.iter().skip(at).step_by(chunk);
-            of_ranks.map(|&value| f64::from(value)).sum::<f64>() as f32
-        };
-        let sums: Vec<f32> = (0..chunk).map(sum).collect();
+        let mut sums = vec![0.0_f64; chunk];
+        for part in parts.chunks(chunk) {
+            for (sum, &value) in sums.iter_mut().zip(part) {
+                *sum += f64::from(value);
+            }
+        }
+        let sums: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
         values.copy_from_slice(&mpi::all_gather(&sums, self.count)[..values.len()]);
         Ok(())
     }
