@@ -74,7 +74,8 @@ struct Common {
     ///
     /// auto prefers a discrete GPU, then an integrated one, then a software adapter, then the CPU
     /// reference; gpu takes no adapter that is the CPU. Both pass over one that cannot be opened. A
-    /// device asked for by name is never replaced.
+    /// device asked for by name is never replaced. Processes that mpirun has started on a host go round
+    /// the adapters that are as good as the best; names with commas between them are one for each.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: String,
     /// Show warnings and errors only.
