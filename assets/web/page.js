@@ -48,7 +48,7 @@ const moodsPage = () => {
         frame: 0,
         /** @type {HTMLCanvasElement | null} */
         image: null,
-        /** @type {{stop: () => void} | null} */
+        /** @type {{stop: (wanted: boolean) => void} | null} */
         microphone: null,
     };
 
@@ -136,11 +136,10 @@ const moodsPage = () => {
         const clip = (audio.step / audio.sample_rate).toFixed(1);
         const heard = `It hears mono at ${audio.sample_rate / 1000} kHz, in clips of ${clip} s.`;
         footer.textContent = `${about}${heard} Exported by ${plan.made_by}.`;
-        if (plan.verification) {
-            const link = made("a", "Verify the kernels in this browser");
-            link.href = "verification.html";
-            footer.append(" ", link);
-        }
+        const link = (/** @type {string} */ href, /** @type {string} */ words) =>
+            footer.append(" ", Object.assign(made("a", words), { href }), ".");
+        if (model.licence) link(encodeURIComponent(model.licence), "Licence of the model");
+        if (plan.verification) link("verification.html", "Verify the kernels in this browser");
     }
 
     /** @param {Trouble} trouble */
@@ -251,6 +250,8 @@ const moodsPage = () => {
 
     /** @param {Result | null} old @param {Result} result */
     function keep(old, result) {
+        // Those of many recordings would fill the memory.
+        for (const known of moodshader.results) known.logMel = new Float32Array(0);
         const place = moodshader.results.findIndex(known => known === old);
         moodshader.results.splice(place < 0 ? moodshader.results.length : place, place < 0 ? 0 : 1, result);
     }
@@ -308,9 +309,12 @@ const moodsPage = () => {
 
     function showButtons() {
         part("save", HTMLButtonElement).disabled = !state.entries.some(entry => entry.result);
+        const failed = state.entries.filter(({ stage, result }) => stage === "error" && !result).length;
+        text("left-out", failed ? `The CSV leaves out ${failed} that could not be heard.` : "");
     }
 
     function clear() {
+        state.microphone?.stop(false);
         state.entries = [];
         moodshader.results.length = 0;
         part("list").replaceChildren();
@@ -328,14 +332,17 @@ const moodsPage = () => {
         return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
     }
 
+    /** In the columns of `moodshader predict --format csv`. */
     function csv() {
         const { outputs } = model();
-        const rows = [["file", "seconds", ...outputs].map(cell)];
-        for (const { name, seconds, silent, probabilities } of state.entries.flatMap(({ result }) => result ?? [])) {
+        const rows = [["path", "duration", "padded", ...outputs, "tags"].map(cell)];
+        for (const result of state.entries.flatMap(({ result }) => result ?? [])) {
+            const { name, seconds, silent, padded, probabilities } = result;
             // Nine digits tell every float32 from the next.
             const digits = probabilities.map(value => String(Number(value.toPrecision(9))));
             const numbers = silent ? outputs.map(() => "") : digits;
-            rows.push([cell(name), String(Number(seconds.toFixed(3))), ...numbers]);
+            const tagged = cell(tags(result).map(outputName).join("|"));
+            rows.push([cell(name), String(Number(seconds.toFixed(3))), String(padded), ...numbers, tagged]);
         }
         return rows.map(cells => `${cells.join(",")}\r\n`).join("");
     }
@@ -350,7 +357,6 @@ const moodsPage = () => {
         part("recording").hidden = !entry;
         if (player.src) URL.revokeObjectURL(player.src);
         player.removeAttribute("src");
-        player.hidden = false;
         text("now", "");
         if (entry) player.src = URL.createObjectURL(entry.file);
         player.load();
@@ -380,6 +386,7 @@ const moodsPage = () => {
         const { chosen } = state;
         if (!chosen) return;
         const { result, picture, stage } = chosen;
+        showPlayer();
         const again = part("again", HTMLButtonElement);
         again.hidden = true;
         if (stage !== "done" || !result || !picture) return text("facts", stageInWords(chosen));
@@ -395,14 +402,22 @@ const moodsPage = () => {
         again.hidden = !missing;
     }
 
+    /** Once it can play, or may: some browsers look into a file only when asked to play it. */
+    function showPlayer() {
+        const decoded = state.chosen?.stage === "hearing" || !!state.chosen?.result;
+        player.hidden = !!player.error || !(decoded || player.duration > 0);
+    }
+
     /** @param {Result} result */
     function showBars(result) {
+        const { thresholds, one_at_least } = model();
         const order = ranked(result);
         const outputs = state.everyBar ? order : order.slice(0, BARS);
         const bars = part("bars");
-        bars.classList.toggle("marked", !!model().thresholds);
+        bars.classList.toggle("marked", !!thresholds);
         bars.replaceChildren(...outputs.map((output, place) => bar(result, output, place)));
-        const marks = model().thresholds ? "A mood is tagged from the mark on its bar on. " : "";
+        const best = one_at_least ? ", or if it is the most probable and none reaches its mark" : "";
+        const marks = thresholds ? `A mood is tagged from the mark on its bar on${best}. ` : "";
         const sum = model().exclusive
             ? "All moods together make 100 %."
             : "Each is a probability of its own: together they may make more or less than 100 %.";
@@ -621,35 +636,31 @@ const moodsPage = () => {
         }
     }
 
-    /** What is quiet and what is loud in it. @param {Picture} picture */
-    function extremes({ values }) {
-        let [low, high] = [Infinity, -Infinity];
-        for (const value of values) {
-            if (value < low) low = value;
-            if (value > high) high = value;
-        }
-        if (plan().spectrogram.unit === "dB") low = Math.max(low, high - RANGE);
-        return { low, high };
+    /** What is shown as silence. @param {Picture} picture */
+    function floor({ low, high }) {
+        return plan().spectrogram.unit === "dB" ? Math.max(low, high - RANGE) : low;
     }
 
     /** All clips heard side by side, a pixel a value. @param {Picture} picture */
     function spectrogramImage(picture) {
-        const { columns, values, places } = picture;
+        const { columns, values, places, low, high } = picture;
         const width = places.length * columns;
         const mels = values.length / width;
-        const { low, high } = extremes(picture);
         const canvas = made("canvas");
         canvas.width = width;
         canvas.height = mels;
         const context = /** @type {Pen} */ (canvas.getContext("2d"));
         const image = context.createImageData(width, mels);
         const pixels = new Uint32Array(image.data.buffer);
-        const palette = Uint32Array.from({ length: 256 }, (_, level) => rgba(level / 255));
+        const least = floor(picture);
+        const palette = Uint32Array.from({ length: 256 }, (_, value) => {
+            const level = low + (value / 255) * (high - low);
+            return rgba(high > least ? Math.max(0, level - least) / (high - least) : 0);
+        });
         values.forEach((value, index) => {
             const clip = Math.floor(index / (mels * columns));
             const band = Math.floor(index / columns) % mels;
-            const share = high > low ? Math.max(0, value - low) / (high - low) : 0;
-            pixels[(mels - 1 - band) * width + clip * columns + (index % columns)] = palette[Math.round(255 * share)];
+            pixels[(mels - 1 - band) * width + clip * columns + (index % columns)] = palette[value];
         });
         context.putImageData(image, 0, 0);
         return canvas;
@@ -684,10 +695,8 @@ const moodsPage = () => {
         context.fillStyle = context.strokeStyle = colour("--soft");
         drawFrequencies(context, across.left, bottom, spectrogram.hz);
         drawTimes(context, across, bottom);
-        const { low, high } = extremes(picture);
         const { unit, mels, hz } = spectrogram;
-        text("quiet", low.toFixed(1));
-        text("loud", `${high.toFixed(1)} ${unit}`);
+        part("colours").title = `${floor(picture).toFixed(1)} to ${picture.high.toFixed(1)} ${unit}`;
         const range = `${Math.round(hz[0])} to ${Math.round(hz[mels - 1])} Hz`;
         canvas.ariaLabel = `Log-mel spectrogram: ${mels} bands from ${range} over ${length(across.seconds)}.`;
     }
@@ -752,7 +761,8 @@ const moodsPage = () => {
         const share = Math.min(1, state.position / result.seconds);
         part("playhead").style.left = `${100 * share}%`;
         const clip = clipAt(result, state.position);
-        const heard = clip.start <= state.position;
+        // At the very end, what was heard to its end still is.
+        const heard = clip.start <= state.position && (state.position < clip.end || clip.end >= result.seconds);
         const lines = ranked(result).slice(0, LINES.length);
         const moods = lines.sort((a, b) => clip.probabilities[b] - clip.probabilities[a]).slice(0, 2);
         const words = heard ? inWords(moods, clip.probabilities) : "not heard here";
@@ -818,8 +828,9 @@ const moodsPage = () => {
         player.addEventListener("play", follow);
         player.addEventListener("seeked", follow);
         // What can be decoded but not played has its pictures all the same.
-        player.addEventListener("error", () => (player.hidden = true));
+        player.addEventListener("error", showPlayer);
         player.addEventListener("loadedmetadata", () => {
+            showPlayer();
             // A recording of the microphone does not say how long it is until its end was looked for.
             if (player.duration === Infinity) {
                 player.currentTime = 1e9;
@@ -831,21 +842,23 @@ const moodsPage = () => {
     // Ways in ----------------------------------------------
 
     /**
-     * Files of what was dropped, those of folders too as far as they say that they are sound.
+     * Files of what was dropped, those of folders too as far as they can be read and say that they are sound.
      * @param {FileSystemEntry} entry @returns {Promise<File[]>}
      */
     async function filesBelow(entry) {
         if (entry.isFile) {
             const single = /** @type {FileSystemFileEntry} */ (entry);
-            const file = await new Promise((found, failed) => single.file(found, failed));
-            return /^(audio|video)\//.test(file.type) ? [file] : [];
+            /** @type {File | null} */
+            const file = await new Promise(found => single.file(found, () => found(null)));
+            return file && /^(audio|video)\//.test(file.type) ? [file] : [];
         }
         const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
         /** @type {File[]} */
         const files = [];
         // It gives a hundred at a time, and none at the end.
         for (;;) {
-            const entries = await new Promise((found, failed) => reader.readEntries(found, failed));
+            /** @type {FileSystemEntry[]} */
+            const entries = await new Promise(found => reader.readEntries(found, () => found([])));
             if (!entries.length) return files;
             for (const one of entries) files.push(...(await filesBelow(one)));
         }
@@ -859,11 +872,17 @@ const moodsPage = () => {
         const folders = entries.filter(entry => entry.isDirectory);
         const names = new Set(folders.map(folder => folder.name));
         add(files.filter(file => !names.has(file.name)));
+        const empty = [];
         for (const folder of folders) {
-            const found = await filesBelow(folder).catch(() => []);
+            const found = await filesBelow(folder);
             if (found.length) add(found);
-            else announce(`No music was found in ${folder.name}.`);
+            else empty.push(folder.name);
         }
+        if (!empty.length) return;
+        // Else replaced by it.
+        await state.opening?.catch(() => {});
+        const why = location.protocol === "file:" ? " Folders need a page from a server; files do not." : "";
+        text("state", `No music was found in ${empty.join(", ")}.${why}`);
     }
 
     function listenToDrops() {
@@ -898,6 +917,7 @@ const moodsPage = () => {
         context.createMediaStreamSource(stream).connect(analyser);
         const samples = new Float32Array(analyser.fftSize);
         const start = performance.now();
+        let kept = true;
         const timer = setInterval(() => {
             analyser.getFloatTimeDomainData(samples);
             // From -60 dB of full scale to full scale.
@@ -911,13 +931,14 @@ const moodsPage = () => {
             context.close();
             state.microphone = null;
             showMicrophone();
+            if (!kept) return;
             state.recordings++;
             const type = recorder.mimeType || "audio/webm";
             add([new File(parts, `Microphone ${state.recordings}`, { type })]);
             choose(state.entries[state.entries.length - 1]);
         });
         recorder.start();
-        state.microphone = { stop: () => recorder.stop() };
+        state.microphone = { stop: wanted => ((kept = wanted), recorder.stop()) };
         showMicrophone();
     }
 
@@ -929,7 +950,7 @@ const moodsPage = () => {
     }
 
     async function toggleMicrophone() {
-        if (state.microphone) return state.microphone.stop();
+        if (state.microphone) return state.microphone.stop(true);
         const button = part("record", HTMLButtonElement);
         button.disabled = true;
         try {

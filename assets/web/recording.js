@@ -2,8 +2,8 @@
 // From a file to its moods: decodes it, cuts it into clips and hears them, as the command line program does.
 
 const recording = (() => {
-    // More columns than a screen has.
-    const MOST_COLUMNS = 4096;
+    // About as many columns as a screen shows.
+    const MOST_COLUMNS = 1024;
     // Clips whose log-mel is kept: about an hour, 85 MB.
     const MOST_KEPT = 1200;
 
@@ -76,6 +76,17 @@ const recording = (() => {
     }
 
     /**
+     * A byte for each value, from the least to the greatest.
+     * @param {Float32Array} values @returns {Pick<Picture, "values" | "low" | "high">}
+     */
+    function quantised(values) {
+        const low = values.reduce((least, value) => Math.min(least, value), Infinity);
+        const high = values.reduce((most, value) => Math.max(most, value), -Infinity);
+        const scale = high > low ? 255 / (high - low) : 0;
+        return { values: Uint8Array.from(values, value => Math.round((value - low) * scale)), low, high };
+    }
+
+    /**
      * The mean over the clips in float64, rounded to float32.
      * @param {HeardClip[]} clips @param {number} outputs @returns {number[]}
      */
@@ -113,7 +124,7 @@ const recording = (() => {
         const seconds = sound.length / audio.sample_rate;
         const { count, places } = cut(audio, sound.length, all);
         const columns = Math.min(frames, Math.max(1, Math.floor(MOST_COLUMNS / places.length)));
-        const picture = { columns, values: new Float32Array(places.length * mels * columns), places, count };
+        const drawn = new Float32Array(places.length * mels * columns);
         const logMel = new Float32Array(places.length > MOST_KEPT ? 0 : places.length * mels * frames);
         /** @type {HeardClip[]} */
         const clips = [];
@@ -132,7 +143,7 @@ const recording = (() => {
             if (logMel.length) logMel.set(found.log_mel, done * mels * frames);
             batch.forEach((place, clip) => {
                 const rows = partOf(found.log_mel, clip, mels * frames);
-                narrow(rows, frames, partOf(picture.values, done + clip, mels * columns), columns);
+                narrow(rows, frames, partOf(drawn, done + clip, mels * columns), columns);
                 const start = (place * audio.step) / audio.sample_rate;
                 const end = Math.min(((place + 1) * audio.step) / audio.sample_rate, seconds);
                 clips.push({ start, end, probabilities: [...partOf(probabilities, clip, model.outputs.length)] });
@@ -142,7 +153,7 @@ const recording = (() => {
         const about = { name, seconds, silent, padded: sound.length < audio.step };
         const nothing = { probabilities: [], clips: [], logMel: new Float32Array(0) };
         const moods = silent ? nothing : { probabilities: mean(clips, model.outputs.length), clips, logMel };
-        return { result: { ...about, ...moods }, picture };
+        return { result: { ...about, ...moods }, picture: { columns, ...quantised(drawn), places, count } };
     }
 
     return { decode, hear };

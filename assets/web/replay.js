@@ -17,7 +17,8 @@ class Trouble extends Error {
 
 /**
  * What the page has found, for people who look and for tests.
- * `results`: one of each recording heard, see `Result`. `verification`: one of each case run, see `Verdict`.
+ * `results`: one of each recording heard, see `Result`; only the newest has its `logMel`, the others an empty one.
+ * `verification`: one of each case run, see `Verdict`.
  * @type {{results: Result[], verification: Verdict[]}}
  */
 var moodshader = { results: [], verification: [] };
@@ -31,24 +32,48 @@ const replay = (() => {
     const AGAIN = "If it is lost again, reload the page, or close others that use the GPU.";
     const RELOAD = "Reload the page. If that does not help, close others that use the GPU, or update its driver.";
 
+    // What a plan must have, besides what its programs point at.
+    const NEEDED = [
+        "made_by model.name model.outputs.0 model.moods audio.sample_rate audio.step audio.before audio.samples",
+        "audio.slack audio.windows audio.inaudible spectrogram.mels spectrogram.frames spectrogram.hz.0",
+        "spectrogram.unit shaders weights.file weights.bytes features.programs.0 prediction.programs.0",
+    ];
+
     // The site's files -------------------------------------
 
-    /** @param {string} path @returns {Promise<Response>} */
-    async function fetched(path) {
-        const response = await fetch(path).catch(error => {
-            throw new Trouble(`${path} cannot be loaded: ${error.message}.`, "Reload the page once the server is up.");
-        });
+    /** @param {string} reason */
+    const damaged = reason => new Trouble(`This site is damaged: ${reason}.`, INCOMPLETE);
+
+    /** @param {string} path @param {RequestCache} cache @returns {Promise<ArrayBuffer>} */
+    async function fetched(path, cache = "default") {
+        const unreachable = (/** @type {unknown} */ error) => {
+            throw new Trouble(`${path} cannot be loaded: ${said(error)}.`, "Reload the page once the server is up.");
+        };
+        const response = await fetch(path, { cache }).catch(unreachable);
         if (!response.ok) throw new Trouble(`${path} cannot be loaded: status ${response.status}.`, INCOMPLETE);
-        return response;
+        return response.arrayBuffer().catch(unreachable);
+    }
+
+    /** @param {ArrayBuffer} bytes */
+    const decoded = bytes => new TextDecoder().decode(bytes);
+
+    /** JSON as it is now: its name is that of older exports too. @param {string} path @returns {Promise<any>} */
+    async function parsed(path) {
+        const words = decoded(await fetched(path, "no-cache"));
+        try {
+            return JSON.parse(words);
+        } catch {
+            throw damaged(`${path} is not whole`);
+        }
     }
 
     /** @returns {Promise<Site>} */
     async function fromServer() {
-        const plan = checkedPlan(await (await fetched("plan.json")).json());
+        const plan = checkedPlan(await parsed("plan.json"));
         const names = Object.keys(plan.shaders);
         const [weights, ...texts] = await Promise.all([
-            fetched(plan.weights.file).then(response => response.arrayBuffer()),
-            ...names.map(async name => (await fetched(plan.shaders[name])).text()),
+            fetched(plan.weights.file),
+            ...names.map(async name => decoded(await fetched(plan.shaders[name]))),
         ]);
         const sources = Object.fromEntries(names.map((name, place) => [name, texts[place]]));
         return { plan, sources, weights: new Uint8Array(weights) };
@@ -59,35 +84,57 @@ const replay = (() => {
      * @returns {Promise<Site>}
      */
     async function fromScript() {
-        await new Promise((loaded, failed) => {
+        const global = /** @type {any} */ (globalThis);
+        // Only once, also after the GPU was lost.
+        if (!global.MOODSHADER_DATA) await new Promise((loaded, failed) => {
             const script = document.createElement("script");
             script.src = "data.js";
             script.addEventListener("load", loaded);
             script.addEventListener("error", () => failed(new Trouble("data.js cannot be loaded.", INCOMPLETE)));
             document.head.append(script);
         });
-        const data = /** @type {any} */ (globalThis).MOODSHADER_DATA;
-        const letters = atob(data.weights);
-        const weights = new Uint8Array(letters.length);
-        for (let place = 0; place < letters.length; place++) weights[place] = letters.charCodeAt(place);
+        const data = global.MOODSHADER_DATA;
+        if (!data?.plan || !data.shaders || !data.weights) throw damaged("data.js is not whole");
+        const plan = checkedPlan(data.plan);
         // The text is not needed twice.
-        data.weights = "";
-        return { plan: checkedPlan(data.plan), sources: data.shaders, weights };
+        if (typeof data.weights === "string") {
+            const letters = atob(data.weights);
+            data.weights = new Uint8Array(letters.length).map((_, place) => letters.charCodeAt(place));
+        }
+        return { plan, sources: data.shaders, weights: data.weights };
     }
 
-    /** @param {Plan} plan @returns {Plan} */
+    /** @param {any} plan @returns {Plan} */
     function checkedPlan(plan) {
-        if (plan.format !== "moodshader site" || plan.version !== 1) {
-            throw new Trouble("plan.json is of another version than this page.", "Export the site again.");
+        if (plan?.format !== "moodshader site") throw damaged("its plan is none");
+        if (plan.version !== 1) throw new Trouble("The plan is of another version than this page.", "Export it again.");
+        if (plan.unfinished) throw new Trouble("This site is not finished: its export was stopped.", "Export it again.");
+        for (const path of NEEDED.join(" ").split(" ")) {
+            const found = path.split(".").reduce((part, key) => part?.[key], plan);
+            if (found === undefined) throw damaged(`its plan has no ${path}`);
         }
         return plan;
+    }
+
+    /** Whether what they point at is there. @param {Programs} programs @param {Bytes} weights */
+    function checkStretches({ buffers, contents, programs }, weights) {
+        const stretches = programs.flatMap(({ inputs, outputs, steps }) => {
+            return [...Object.values(inputs), ...Object.values(outputs), ...steps.flatMap(step => step.bindings)];
+        });
+        const inside = [...stretches, ...contents].every(({ buffer, offset, size }) => {
+            return offset >= 0 && size >= 0 && offset + size <= buffers[buffer]?.bytes;
+        });
+        const known = contents.every(({ type, at, size }) => {
+            return at >= 0 && at + (type === "float16" ? size / 2 : size) <= weights.length;
+        });
+        if (!inside || !known) throw damaged("its plan points outside its buffers or weights");
     }
 
     /** @returns {Promise<Site>} */
     async function loadSite() {
         const site = await (location.protocol === "file:" ? fromScript() : fromServer());
         if (site.weights.length !== site.plan.weights.bytes) {
-            throw new Trouble("The file with the weights is incomplete.", INCOMPLETE);
+            throw damaged("its weights are not whole");
         }
         return site;
     }
@@ -144,6 +191,8 @@ const replay = (() => {
         if (error instanceof GPUOutOfMemoryError) {
             throw new Trouble(`The GPU has no memory for ${what}.`, "Close what else uses it and reload the page.");
         }
+        // What the page asks for is what the site's files say.
+        if (error instanceof GPUValidationError) throw damaged(`the GPU refuses ${what}: ${error.message.trim()}`);
         throw new Trouble(`The GPU refuses ${what}: ${error.message}`, "Try another browser.");
     }
 
@@ -185,7 +234,7 @@ const replay = (() => {
      * @returns {Promise<GPUComputePipeline>}
      */
     async function compile({ device, modules, sources }, shader, constants, accesses) {
-        if (!(shader in sources)) throw new Trouble(`The shader ${shader} is missing.`, INCOMPLETE);
+        if (!(shader in sources)) throw damaged(`the shader ${shader} is missing`);
         const module = modules.get(shader) ?? device.createShaderModule({ label: shader, code: sources[shader] });
         modules.set(shader, module);
         const types = [/** @type {const} */ ("uniform"), ...accesses.map(bindingType)];
@@ -198,7 +247,8 @@ const replay = (() => {
         } catch (error) {
             const told = (await module.getCompilationInfo()).messages.find(message => message.type === "error");
             const reason = told ? `line ${told.lineNum}: ${told.message}` : said(error);
-            throw new Trouble(`This browser does not accept the shader ${shader}: ${reason}`, "Try another browser.");
+            const advice = "If other browsers do not either, export the site again.";
+            throw new Trouble(`This browser does not accept the shader ${shader}: ${reason}`, advice);
         }
     }
 
@@ -267,6 +317,7 @@ const replay = (() => {
      */
     async function prepare(machine, programs, weights) {
         const { device } = machine;
+        checkStretches(programs, weights);
         const steps = programs.programs.flatMap(program => program.steps);
         const compiled = Promise.all(
             steps.map(({ shader, constants, bindings }) => {
@@ -355,7 +406,7 @@ const replay = (() => {
         const outputs = {};
         for (let done = 0; done < count; ) {
             const program = prepared.programs.find(({ clips }) => clips <= count - done);
-            if (!program) throw new Trouble("The plan has no program for a single clip.", INCOMPLETE);
+            if (!program) throw damaged("its plan has no program for a single clip");
             /** @type {Tensors} */
             const part = {};
             for (const name of Object.keys(program.inputs)) {
@@ -375,12 +426,16 @@ const replay = (() => {
     /** Loads the site and makes the model ready. @returns {Promise<Listener>} */
     async function listener() {
         const machine = await open();
-        const { plan, sources, weights } = await loadSite();
-        machine.sources = sources;
-        const parts = [plan.features, plan.prediction];
-        const prepared = Promise.all(parts.map(programs => prepare(machine, programs, weights)));
-        const [features, prediction] = await unlessLost(machine, prepared);
-        return { plan, machine, features, prediction };
+        try {
+            const { plan, sources, weights } = await loadSite();
+            machine.sources = sources;
+            const parts = [plan.features, plan.prediction];
+            const prepared = Promise.all(parts.map(programs => prepare(machine, programs, weights)));
+            const [features, prediction] = await unlessLost(machine, prepared);
+            return { plan, machine, features, prediction };
+        } catch (error) {
+            throw error instanceof Trouble ? error : damaged(`its plan or data are wrong (${said(error)})`);
+        }
     }
 
     /** @param {unknown} error @returns {string} */
@@ -388,6 +443,6 @@ const replay = (() => {
         return error instanceof Error ? error.message : String(error);
     }
 
-    const forVerification = { USAGE, fetched, open, pipeline, parameterBlocks, bindGroup, record, checked, unlessLost };
+    const forVerification = { USAGE, damaged, fetched, parsed, open, pipeline, parameterBlocks, bindGroup, record, checked, unlessLost };
     return { listener, run, said, ...forVerification };
 })();

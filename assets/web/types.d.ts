@@ -30,10 +30,14 @@ type Programs = { buffers: { name: string; bytes: number }[]; contents: Content[
 type Plan = {
     format: string;
     version: number;
+    /** All else is missing: the export was stopped. */
+    unfinished?: boolean;
     made_by: string;
     model: {
         name: string;
         about: string | null;
+        /** The name of a file beside the page. */
+        licence?: string | null;
         outputs: string[];
         /** Those of the outputs that name a mood. */
         moods: string[];
@@ -100,15 +104,20 @@ type Result = {
     /** By output, the mean over the clips. */
     probabilities: number[];
     clips: HeardClip[];
-    /** Clip after clip, [mels, frames] each; empty where there are more than an hour's clips. */
+    /**
+     * Clip after clip, [mels, frames] each; empty where there are more than an hour's clips, and once another
+     * recording was heard.
+     */
     logMel: Float32Array;
 };
 /** A spectrogram, not wider than can be seen. */
 type Picture = {
     /** Of each clip. */
     columns: number;
-    /** Clip after clip, [mels, columns] each. */
-    values: Float32Array;
+    /** Clip after clip, [mels, columns] each, from 0 for `low` to 255 for `high`. */
+    values: Uint8Array;
+    low: number;
+    high: number;
     /** Of the clips heard among all. */
     places: number[];
     /** Of all clips. */

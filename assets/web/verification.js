@@ -7,13 +7,19 @@ const verificationPage = () => {
 
     // One case ---------------------------------------------
 
+    /** @param {ArrayBuffer} file @param {number} at in bytes @param {number} length in words */
+    function wordsAt(file, at, length) {
+        if (at + 4 * length > file.byteLength) throw new Trouble("the case's file is too short");
+        return new Uint32Array(file.slice(at, at + 4 * length));
+    }
+
     /**
      * The words of a tensor before the launch.
      * @param {CaseTensor} tensor @param {ArrayBuffer} file @returns {Uint32Array<ArrayBuffer>}
      */
     function wordsBefore({ length, at, fill }, file) {
         if (at === undefined) return new Uint32Array(length).fill(fill ?? 0);
-        return new Uint32Array(file.slice(at, at + 4 * length));
+        return wordsAt(file, at, length);
     }
 
     /**
@@ -89,9 +95,9 @@ const verificationPage = () => {
         const errors = tensors.map(({ type, length, shares, expected }, place) => {
             const words = new Uint32Array(after[place]);
             if (expected === undefined) return differs(words, before[place]);
-            const end = expected + (4 * length) / shares;
-            if (type === "uint32") return differs(words, new Uint32Array(file.slice(expected, end)));
-            return distance(new Float32Array(after[place]), new Float32Array(file.slice(expected, end)));
+            const right = wordsAt(file, expected, length / shares);
+            if (type === "uint32") return differs(words, right);
+            return distance(new Float32Array(after[place]), new Float32Array(right.buffer));
         });
         return Math.max(0, ...errors);
     }
@@ -102,10 +108,10 @@ const verificationPage = () => {
     /** @param {Machine} machine @param {Case} one @returns {Promise<Verdict>} */
     async function verdict(machine, one) {
         const { kernel, shape, tolerance } = one;
-        const file = await (await replay.fetched(`verification/${one.file}`)).arrayBuffer();
-        const before = one.tensors.map(tensor => wordsBefore(tensor, file));
         let [error, milliseconds, reason] = [Infinity, 0, ""];
         try {
+            const file = await replay.fetched(`verification/${one.file}`);
+            const before = one.tensors.map(tensor => wordsBefore(tensor, file));
             const accesses = one.tensors.map(tensor => tensor.access);
             const pipeline = await replay.pipeline(machine, one.shader, one.constants, accesses);
             const start = performance.now();
@@ -166,7 +172,8 @@ const verificationPage = () => {
         }
         const machine = await replay.open();
         /** @type {Cases} */
-        const { seed, cases, shaders } = await (await replay.fetched("verification/cases.json")).json();
+        const { seed, cases, shaders } = await replay.parsed("verification/cases.json");
+        if (!cases?.length || !shaders) throw replay.damaged("verification/cases.json lacks cases or shaders");
         machine.sources = shaders;
         const progress = part("progress", HTMLProgressElement);
         progress.max = cases.length;
@@ -186,7 +193,7 @@ const verificationPage = () => {
             part("time").textContent = failed ? `${told}, ${failed} failed` : told;
         }
         const all = passed() === cases.length;
-        const advice = all ? "" : "What failed computes something else than its reference. Try a newer driver.";
+        const advice = all ? "" : "What failed without a reason differs from its reference: try a newer driver.";
         summarise(`${passed()} of ${cases.length} cases passed`, advice, !all);
         progress.hidden = true;
         showSave(machine, seed);
