@@ -8,7 +8,7 @@ use bytemuck::Pod;
 use super::adapter::AdapterSummary;
 use super::pipelines::Pipelines;
 use super::watch::{Owned, Watch};
-use crate::kernels::{Access, AnyKernel, Facts, Launch, UNIFORM_WINDOW};
+use crate::kernels::{Facts, Launch};
 use crate::panics::caught;
 use crate::plan::{Plan, WINDOW};
 use crate::{Error, Result};
@@ -199,11 +199,12 @@ impl Gpu {
             vec![wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() }];
         let bound = kernel.bindings().iter().zip(buffers.iter().zip(tensors));
         for (number, (binding, (buffer, bytes))) in (1..).zip(bound) {
-            let (access, bytes) = (binding.access, bytes.len() as u64 - bind_from);
-            entries.push(wgpu::BindGroupEntry {
-                binding: number,
-                resource: bound_range(kernel, access, buffer, bind_from, bytes),
-            });
+            let size = bytes.len() as u64 - bind_from;
+            let (offset, size) = launch.bound(binding.access, bind_from, size);
+            let size = wgpu::BufferSize::new(size);
+            let part = wgpu::BufferBinding { buffer, offset, size };
+            let resource = wgpu::BindingResource::Buffer(part);
+            entries.push(wgpu::BindGroupEntry { binding: number, resource });
         }
         let layout = &pipeline.bind_group_layout;
         let bind_group = self.bind_group(launch.shader.name, layout, &entries)?;
@@ -285,20 +286,4 @@ fn facts(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Facts {
 pub(super) struct Download {
     staging: Owned<wgpu::Buffer>,
     submission: wgpu::SubmissionIndex,
-}
-
-/// The part of a buffer that a launch binds for a tensor at a byte offset.
-pub(super) fn bound_range<'a>(
-    kernel: &dyn AnyKernel,
-    access: Access,
-    buffer: &'a wgpu::Buffer,
-    offset: u64,
-    bytes: u64,
-) -> wgpu::BindingResource<'a> {
-    let (offset, bytes) = match access {
-        Access::Uniform => (offset + 4 * kernel.uniform_start() as u64, UNIFORM_WINDOW),
-        _ => (offset, bytes),
-    };
-    let size = wgpu::BufferSize::new(bytes);
-    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
 }

@@ -17,18 +17,10 @@ use super::adapter::AdapterSummary;
 use super::gpu::open;
 use super::watch::{Owned, Watch};
 use crate::Result;
-use crate::kernels::{Access, Launch, UNIFORM_WINDOW};
+use crate::kernels::{Access, Launch, PipelineKey, UNIFORM_WINDOW};
 
 /// Pipelines to compile for which another device is worth opening.
 const WORTH_A_DEVICE: usize = 4;
-
-/// A pipeline is known by its schedule and the bits of its constants.
-type Key = (&'static str, Vec<(&'static str, u64)>);
-
-fn key(launch: &Launch) -> Key {
-    let constants = launch.grid.constants.iter().map(|&(name, value)| (name, value.to_bits()));
-    (launch.shader.name, constants.collect())
-}
 
 #[derive(Clone, Debug)]
 pub(super) struct Pipeline {
@@ -38,15 +30,18 @@ pub(super) struct Pipeline {
 
 /// The pipelines of a device.
 #[derive(Default)]
-pub(super) struct Pipelines(Mutex<HashMap<Key, Pipeline>>);
+pub(super) struct Pipelines(Mutex<HashMap<PipelineKey, Pipeline>>);
 
 impl Pipelines {
     pub(super) fn get(&self, launch: &Launch) -> Option<Pipeline> {
-        self.0.lock().expect("no holder of this lock panics").get(&key(launch)).cloned()
+        self.0.lock().expect("no holder of this lock panics").get(&launch.pipeline_key()).cloned()
     }
 
     fn keep(&self, launch: &Launch, pipeline: Pipeline) {
-        self.0.lock().expect("no holder of this lock panics").insert(key(launch), pipeline);
+        self.0
+            .lock()
+            .expect("no holder of this lock panics")
+            .insert(launch.pipeline_key(), pipeline);
     }
 }
 
@@ -76,15 +71,17 @@ impl Gpu {
         &self,
         launches: impl IntoIterator<Item = &'a Launch>,
     ) -> Vec<Compilation> {
-        let mut wanted: HashMap<Key, &Launch> = HashMap::new();
+        let mut wanted: HashMap<PipelineKey, &Launch> = HashMap::new();
         for launch in launches {
             if self.pipelines.get(launch).is_none() {
-                wanted.entry(key(launch)).or_insert(launch);
+                wanted.entry(launch.pipeline_key()).or_insert(launch);
             }
         }
         let mut wanted: Vec<_> = wanted.into_values().collect();
         // Long shaders first, so that no core is left with one at the end.
-        wanted.sort_by_cached_key(|launch| Reverse((launch.shader.source.len(), key(launch))));
+        wanted.sort_by_cached_key(|launch| {
+            Reverse((launch.shader.source.len(), launch.pipeline_key()))
+        });
 
         let next = AtomicUsize::new(0);
         let compile_next = |launcher: Option<&Launcher>| {

@@ -12,7 +12,7 @@ pub use declare::{
 };
 pub(crate) use declare::{kernel, parameters};
 pub use real::{Real, over_shares, sigmoid};
-pub use schedule::{Constants, Facts, Grid, Launch, Schedule, Shader};
+pub use schedule::{Constants, Facts, Grid, Launch, PipelineKey, Schedule, Shader};
 
 pub mod bench;
 pub mod features;

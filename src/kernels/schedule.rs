@@ -1,6 +1,6 @@
 //! Schedules: how a kernel's work is laid over threads, and which adapters that is for.
 
-use super::{Access, AnyKernel, File, Kernel};
+use super::{Access, AnyKernel, File, Kernel, UNIFORM_WINDOW};
 
 /// What a schedule may be chosen by: an adapter, as far as kernels care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,9 @@ impl Grid {
     }
 }
 
+/// What pipelines are known by: a schedule's name and the bits of its constants.
+pub type PipelineKey = (&'static str, Vec<(&'static str, u64)>);
+
 /// One way to lay a kernel's work over threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule<K> {
@@ -111,6 +114,21 @@ impl Launch {
     pub fn lengths(&self) -> Vec<usize> {
         let lengths = self.kernel.lengths().into_iter().zip(self.kernel.bindings());
         lengths.map(|(length, binding)| self.shares_in(binding.access) * length).collect()
+    }
+
+    /// What it shares with launches of the same pipeline.
+    pub fn pipeline_key(&self) -> PipelineKey {
+        let constants = self.grid.constants.iter().map(|&(name, value)| (name, value.to_bits()));
+        (self.shader.name, constants.collect())
+    }
+
+    /// The bytes that are bound of a tensor of `size` bytes which begins at `offset`: their start, and how
+    /// many they are.
+    pub fn bound(&self, access: Access, offset: u64, size: u64) -> (u64, u64) {
+        match access {
+            Access::Uniform => (offset + 4 * self.kernel.uniform_start() as u64, UNIFORM_WINDOW),
+            _ => (offset, size),
+        }
     }
 
     /// How many of what the formula speaks of a tensor holds.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Arena, Home, Placement, Plan, Step, Storage, TensorId};
-use crate::kernels::{Access, UNIFORM_WINDOW};
+use crate::kernels::UNIFORM_WINDOW;
 
 /// Elements behind the last tensor of a buffer, so that a uniform window that begins in the buffer
 /// also ends in it.
@@ -55,6 +55,8 @@ pub struct Extent {
 pub struct Allocation {
     plans: Vec<Arc<Plan>>,
     placements: Vec<Placement>,
+    /// By plan, the first one with the same constants.
+    constants: Vec<usize>,
     buffers: Vec<Buffer>,
     /// In `buffers`.
     places: HashMap<Memory, usize>,
@@ -95,15 +97,18 @@ impl Allocation {
             elements: length + WINDOW,
         }));
 
+        // Batches of different sizes are computed with the same tables.
+        let like = |plan: &Arc<Plan>| plans.iter().position(|o| o.constants() == plan.constants());
+        let constants: Vec<usize> = plans.iter().filter_map(like).collect();
         for (index, plan) in plans.iter().enumerate() {
-            if constants_like(&plans, index) == index && !plan.constants().is_empty() {
+            if constants[index] == index && !plan.constants().is_empty() {
                 let elements = plan.constants().len();
                 buffers.push(Buffer { memory: Memory::Constants(index), elements });
             }
         }
         let places = buffers.iter().enumerate().map(|(place, buffer)| (buffer.memory, place));
         let places = places.collect();
-        Self { plans, placements, buffers, places }
+        Self { plans, placements, constants, buffers, places }
     }
 
     /// In the order in which they were given.
@@ -129,9 +134,7 @@ impl Allocation {
         let tensor = self.plans[plan].tensor(id);
         let (memory, offset) = match tensor.home {
             Home::Storage(storage, offset) => (Memory::Storage(storage), offset),
-            Home::Constant(offset) => {
-                (Memory::Constants(constants_like(&self.plans, plan)), offset)
-            }
+            Home::Constant(offset) => (Memory::Constants(self.constants[plan]), offset),
             _ => {
                 let (root, start) = self.plans[plan].root(id);
                 let (arena, offset) =
@@ -145,22 +148,10 @@ impl Allocation {
 
     /// What a step of the plan of this place binds, from binding 1 on.
     pub fn bindings(&self, plan: usize, step: &Step) -> impl Iterator<Item = Extent> {
-        let start = 4 * step.launch.kernel.uniform_start() as u64;
         step.uses().map(move |(id, access)| {
-            let range = self.range(plan, id);
-            match access {
-                Access::Uniform => {
-                    Extent { offset: range.offset + start, size: UNIFORM_WINDOW, ..range }
-                }
-                _ => range,
-            }
+            let whole = self.range(plan, id);
+            let (offset, size) = step.launch.bound(access, whole.offset, whole.size);
+            Extent { offset, size, ..whole }
         })
     }
-}
-
-/// The first plan with the constants of this one: batches of different sizes are computed with the same
-/// tables.
-fn constants_like(plans: &[Arc<Plan>], index: usize) -> usize {
-    let constants = plans[index].constants();
-    plans[..index].iter().position(|other| other.constants() == constants).unwrap_or(index)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Allocation, Extent, Memory, Step, TensorId};
-use crate::kernels::{Access, Launch};
+use crate::kernels::{Access, Element, Launch};
 
 /// Plans over shared buffers, as [`Allocation`] has laid them out.
 #[derive(Debug, Serialize)]
@@ -135,6 +135,14 @@ impl ScriptLaunch {
             workgroups: launch.grid.workgroups,
             parameters: bytemuck::pod_collect_to_vec(launch.kernel.params()),
         }
+    }
+}
+
+/// What a tensor holds, in a word.
+pub const fn element_name(element: Element) -> &'static str {
+    match element {
+        Element::F32 => "float32",
+        Element::U32 => "uint32",
     }
 }
 

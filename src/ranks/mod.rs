@@ -221,6 +221,11 @@ impl Ranks {
     }
 }
 
+/// Ranks for people: "1, 3".
+pub fn listed(ranks: &[usize]) -> String {
+    ranks.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// How long a rank waits in an update.
 fn patience() -> Result<Duration> {
     let Some(text) = std::env::var_os(PATIENCE) else { return Ok(DEFAULT_PATIENCE) };

@@ -20,7 +20,7 @@ use crate::audio::INAUDIBLE;
 use crate::dataset::features::{self, FeatureRecipe};
 use crate::exec::{Limits, fits};
 use crate::kernels::Facts;
-use crate::kernels::features::{hz_to_mel, mel_to_hz};
+use crate::kernels::features::mel_corner;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::preset::{Output, Preset, Scale};
 use crate::model::{self, Network, Purpose};
@@ -255,9 +255,7 @@ fn audio(preset: &Preset) -> Value {
 /// What the axes of a spectrogram are.
 fn spectrogram(preset: &Preset) -> Value {
     let features = &preset.features;
-    let [low, high] = [features.fmin, features.fmax].map(hz_to_mel);
-    let bands = (features.mels + 1) as f64;
-    let centre = |band: usize| mel_to_hz(low + (high - low) * (band + 1) as f64 / bands);
+    let centre = |band| mel_corner(band + 1, features.mels, features.fmin, features.fmax);
     json!({
         "mels": features.mels,
         "frames": preset.frames(),

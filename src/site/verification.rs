@@ -10,9 +10,9 @@ use super::folder::{Folder, digest};
 use super::{json as text, value};
 use crate::Result;
 use crate::exec::verification::{Expected, cases, reference, shape};
+use crate::kernels::Facts;
 use crate::kernels::verify::{AnyCase, Values};
-use crate::kernels::{Element, Facts};
-use crate::plan::script::{ScriptLaunch, access_name};
+use crate::plan::script::{ScriptLaunch, access_name, element_name};
 
 /// What inputs are drawn from.
 const SEED: u64 = 1;
@@ -118,10 +118,7 @@ fn tensors(case: &AnyCase, seed: u64) -> (Vec<Tensor>, Vec<u8>) {
         Tensor {
             name: binding.name,
             access: access_name(binding.access),
-            kind: match binding.element {
-                Element::F32 => "float32",
-                Element::U32 => "uint32",
-            },
+            kind: element_name(binding.element),
             length: match input {
                 Values::F32(values) => values.len(),
                 Values::U32(words) => words.len(),

@@ -3,10 +3,10 @@
 use half::f16;
 use serde::Serialize;
 
-use crate::kernels::Element;
 use crate::model::Network;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::parameters::shapes;
+use crate::plan::script::element_name;
 use crate::plan::{Allocation, Extent, Home, Memory, Storage};
 use crate::{Error, Result};
 
@@ -90,10 +90,7 @@ impl Weights {
                 written.push(self.add(
                     tensor.name.clone(),
                     vec![tensor.length],
-                    match tensor.element {
-                        Element::F32 => "float32",
-                        Element::U32 => "uint32",
-                    },
+                    element_name(tensor.element),
                     range,
                     bytemuck::cast_slice(words),
                 ));

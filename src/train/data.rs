@@ -24,7 +24,7 @@ use crate::exec::Device;
 use crate::model::Embedder;
 use crate::model::checkpoint::{HandcraftedNormalization, Normalization};
 use crate::model::preset::Preset;
-use crate::ranks::Ranks;
+use crate::ranks::{Ranks, listed};
 use crate::report::{Progress, audio_files};
 use crate::run::{Config, Data};
 use crate::{Error, Result};
@@ -279,12 +279,11 @@ impl Clips {
         if differing.is_empty() {
             return Ok(());
         }
-        let ranks: Vec<String> = differing.iter().map(usize::to_string).collect();
         Err(Error::input(format!(
             "ranks {} read other audio than rank 0, or cannot read some of it: every host needs all \
              files of the manifests, the same and under the same paths, as a shared file system has \
              them",
-            ranks.join(", ")
+            listed(&differing)
         )))
     }
 

@@ -4,6 +4,7 @@ mod data;
 mod report;
 mod run;
 mod state;
+mod together;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -381,17 +382,7 @@ impl Outcome {
         };
         let validation = if metrics.is_empty() { None } else { scores(&folder.predictions())? };
         let test = if interrupted { None } else { scores(&folder.test_predictions())? };
-        let moods = config.preset.moods.clone();
-        Ok(Self {
-            folder,
-            update,
-            interrupted,
-            metrics,
-            pace: Vec::new(),
-            moods,
-            validation,
-            test,
-            broken,
-        })
+        let unjudged = Self::unjudged(folder, config, update, metrics, broken, interrupted);
+        Ok(Self { validation, test, ..unjudged })
     }
 }

@@ -4,12 +4,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+
+#[path = "chromium.rs"]
+mod chromium;
+
+use chromium::{cannot_run, chromium};
 
 /// Chromium with a profile of its own, gone when it is dropped.
 struct Browser {
@@ -20,19 +25,14 @@ struct Browser {
 impl Browser {
     fn open(address: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let name = std::env::var("MOODSHADER_BROWSER").unwrap_or_else(|_| "chromium".to_owned());
-        let child = Command::new(&name)
-            .args(["--headless=new", "--no-sandbox", "--enable-unsafe-webgpu"])
-            .args(["--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"])
-            .args(["--no-first-run", "--disable-background-networking"])
-            .arg(format!("--user-data-dir={}", profile.path().display()))
+        let mut command = chromium(profile.path());
+        command
+            .args(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"])
+            .args(["--enable-features=Vulkan", "--no-first-run", "--disable-background-networking"])
             .arg(address)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let child = child.unwrap_or_else(|error| {
-            panic!("{name} cannot be run ({error}): `cargo xtask test` installs it on Debian")
-        });
+            .stderr(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|error| cannot_run(&command, &error));
         Self { child, _profile: profile }
     }
 }

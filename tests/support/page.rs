@@ -1,7 +1,11 @@
 //! Pages in Chromium, as people see them.
 
 use std::fs;
-use std::process::Command;
+
+#[path = "chromium.rs"]
+mod chromium;
+
+use chromium::{cannot_run, chromium};
 
 /// How light a colour is, and what lies behind an element.
 const CONTRAST: &str = r#"
@@ -35,20 +39,16 @@ pub fn seen(html: &str, probe: &str, width: u32, dark: bool) -> impl Fn(&str) ->
          srcdoc=\"{html}\"></iframe>"
     );
     fs::write(&file, frame).unwrap();
-    let browser = std::env::var("MOODSHADER_BROWSER").unwrap_or_else(|_| "chromium".to_owned());
-    let mut command = Command::new(&browser);
-    command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]);
+    let mut command = chromium(&folder.path().join("profile"));
+    command.args(["--disable-gpu", "--hide-scrollbars"]);
     command.args(["--window-size=1400,900", "--virtual-time-budget=10000", "--dump-dom"]);
     // No hand presses the button here.
     command.arg("--autoplay-policy=no-user-gesture-required");
-    command.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
     if dark {
         command.arg("--force-dark-mode");
     }
     let output = command.arg(format!("file://{}", file.display())).output();
-    let output = output.unwrap_or_else(|error| {
-        panic!("{browser} cannot be run ({error}): `cargo xtask test` installs it on Debian")
-    });
+    let output = output.unwrap_or_else(|error| cannot_run(&command, &error));
     let text = String::from_utf8_lossy(&output.stdout).replace("<br>", "\n");
     assert!(!text.contains("result-error="), "{text}");
     move |name| {

@@ -2,16 +2,15 @@
 //! with the package that the other tests' adapter is in.
 #![cfg(target_os = "linux")]
 
-use std::process::{Command, Output};
+mod support;
+
+use std::process::Output;
 
 use serde_json::Value;
+use support::xtask;
 
 fn inspect(flags: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .arg("inspect")
-        .args(flags)
-        .output()
-        .expect("xtask starts")
+    xtask("inspect", flags)
 }
 
 fn stderr(output: &Output) -> String {

@@ -1,15 +1,14 @@
 //! `cargo xtask verify-kernels` as scripts use it: documents on standard output, exit statuses.
 
-use std::process::{Command, Output};
+mod support;
+
+use std::process::Output;
 
 use serde_json::Value;
+use support::xtask;
 
 fn verify_kernels(flags: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .arg("verify-kernels")
-        .args(flags)
-        .output()
-        .expect("xtask starts")
+    xtask("verify-kernels", flags)
 }
 
 fn json(output: &Output) -> Value {

@@ -81,6 +81,13 @@ pub fn mel_to_hz(mel: f64) -> f64 {
     }
 }
 
+/// Corner `i` of `mels` bands from `fmin` to `fmax` Hz, equally spaced in mel, in Hz: where band `i` begins, band
+/// `i - 1` has its centre, and band `i - 2` ends.
+pub fn mel_corner(i: usize, mels: usize, fmin: f64, fmax: f64) -> f64 {
+    let (low, high) = (hz_to_mel(fmin), hz_to_mel(fmax));
+    mel_to_hz(low + (high - low) * i as f64 / (mels + 1) as f64)
+}
+
 /// A triangle for each mel band over the bins of a power spectrum, without its zeros.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MelFilters {
@@ -95,8 +102,7 @@ impl MelFilters {
     /// mel from `fmin` to `fmax` Hz, each triangle of area 1 in Hz. A band narrower than the
     /// spacing of the bins may be empty.
     pub fn slaney(sample_rate: u32, n_fft: usize, mels: usize, fmin: f64, fmax: f64) -> Self {
-        let (low, high) = (hz_to_mel(fmin), hz_to_mel(fmax));
-        let corner = |i: usize| mel_to_hz(low + (high - low) * i as f64 / (mels + 1) as f64);
+        let corner = |i: usize| mel_corner(i, mels, fmin, fmax);
         let bin_hz = f64::from(sample_rate) / n_fft as f64;
         let mut filters = Self { bands: Vec::new(), weights: Vec::new() };
         for band in 0..mels {

@@ -46,9 +46,7 @@ pub fn of_presets(facts: &Facts) -> Result<Vec<Pipeline>> {
         for plan in plans(&Preset::named(name)?, facts)? {
             for step in plan.steps() {
                 let pipeline = Pipeline::of(&step.launch, name);
-                let bits = |&(name, value): &(&'static str, f64)| (name, value.to_bits());
-                let constants: Vec<_> = pipeline.constants.iter().map(bits).collect();
-                found.entry((pipeline.shader.name, constants)).or_insert(pipeline);
+                found.entry(step.launch.pipeline_key()).or_insert(pipeline);
             }
         }
     }
