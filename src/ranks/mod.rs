@@ -12,8 +12,10 @@ mod mpi;
 #[cfg(feature = "mpi")]
 mod mpi;
 
+use std::io::Write;
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -29,6 +31,8 @@ pub struct Ranks {
     /// Among the ranks of this host.
     local_rank: usize,
     local_count: usize,
+    /// Whether it waits for the others for some time only.
+    in_time: bool,
 }
 
 /// How all ranks have come to an end.
@@ -48,15 +52,19 @@ static THIS: OnceLock<Ranks> = OnceLock::new();
 /// What a launcher tells its processes: Open MPI, PMI (MPICH, Slurm) and PMIx (Slurm, Open MPI).
 const LAUNCHED: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"];
 
-/// Seconds that a rank waits in an update for the others.
+/// Seconds that a rank waits in training for the others.
 const PATIENCE: &str = "MOODSHADER_RANK_TIMEOUT";
 
 /// A rank may have to write a report, or read from a slow disk, before it takes part in an update.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(600);
 
+/// From one rank that gives up to the next.
+const STAGGER: Duration = Duration::from_millis(100);
+
 impl Ranks {
     /// The only rank.
-    pub const ALONE: Self = Self { rank: 0, count: 1, local_rank: 0, local_count: 1 };
+    pub const ALONE: Self =
+        Self { rank: 0, count: 1, local_rank: 0, local_count: 1, in_time: false };
 
     /// Finds the other ranks, once in a process.
     ///
@@ -117,47 +125,40 @@ impl Ranks {
         if !self.has_others() {
             return Ok(());
         }
-        let patience = patience()?;
-        if !mpi::meet(Some(patience)) {
-            return Err(Error::failure(format!(
-                "waited {} s for the other ranks to take part in an update: one of them hangs, or \
-                 the network between them is gone; what was saved last is kept ({PATIENCE} sets how \
-                 many seconds a rank waits)",
-                patience.as_secs()
-            )));
-        }
         // One at least: nothing to sum is no error.
         let chunk = values.len().div_ceil(self.count).max(1);
         let mut sent = values.to_vec();
         sent.resize(chunk * self.count, 0.0);
-        let parts = mpi::all_to_all(&sent);
-        let mut sums = vec![0.0_f64; chunk];
-        for part in parts.chunks(chunk) {
-            for (sum, &value) in sums.iter_mut().zip(part) {
-                *sum += f64::from(value);
+        let all = self.in_time().exchange(|| {
+            let parts = mpi::all_to_all(&sent);
+            let mut sums = vec![0.0_f64; chunk];
+            for part in parts.chunks(chunk) {
+                for (sum, &value) in sums.iter_mut().zip(part) {
+                    *sum += f64::from(value);
+                }
             }
-        }
-        let sums: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
-        values.copy_from_slice(&mpi::all_gather(&sums, self.count)[..values.len()]);
+            let sums: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
+            mpi::all_gather(&sums, self.count)
+        })?;
+        values.copy_from_slice(&all[..values.len()]);
         Ok(())
     }
 
     /// What every rank gives, in their order, on all of them.
     ///
     /// # Errors
-    /// MPI cannot hold it.
+    /// MPI cannot hold it; as [`Self::meet`].
     pub fn gather(self, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
         if !self.has_others() {
             return Ok(vec![bytes.to_vec()]);
         }
-        self.meet();
-        mpi::all_gather_bytes(bytes, self.count)
+        self.exchange(|| mpi::all_gather_bytes(bytes, self.count))?
     }
 
     /// What rank 0 gives; the others give nothing.
     ///
     /// # Errors
-    /// It cannot be made into JSON or read from it.
+    /// It cannot be made into JSON or read from it; as [`Self::meet`].
     pub fn hand_out<T: Serialize + DeserializeOwned>(self, value: Option<T>) -> Result<T> {
         let unreadable = |error: serde_json::Error| Error::failure(format!("rank 0: {error}"));
         match value {
@@ -175,13 +176,12 @@ impl Ranks {
     /// What rank 0 gives, as it is.
     ///
     /// # Errors
-    /// MPI cannot hold it.
+    /// MPI cannot hold it; as [`Self::meet`].
     pub fn hand_out_bytes(self, bytes: Vec<u8>) -> Result<Vec<u8>> {
         if !self.has_others() {
             return Ok(bytes);
         }
-        self.meet();
-        mpi::broadcast(bytes)
+        self.exchange(|| mpi::broadcast(bytes))?
     }
 
     /// The ranks whose `bytes` are other than rank 0's: none where all have the same.
@@ -193,11 +193,49 @@ impl Ranks {
         Ok((0..all.len()).filter(|&rank| all[rank] != all[0]).collect())
     }
 
-    /// Waits until every rank has come so far, as long as that takes.
-    pub fn meet(self) {
-        if self.has_others() {
-            mpi::meet(None);
+    /// The same, whose exchanges are given up where another rank keeps it waiting for longer than
+    /// `MOODSHADER_RANK_TIMEOUT` says: for work of which every rank does as much as the others.
+    pub fn in_time(self) -> Self {
+        Self { in_time: true, ..self }
+    }
+
+    /// Waits until every rank has come so far: as long as that takes, but for [`Self::in_time`].
+    ///
+    /// # Errors
+    /// It has waited for too long.
+    pub fn meet(self) -> Result<()> {
+        if !self.has_others() {
+            return Ok(());
         }
+        let most = self.patience()?;
+        match (mpi::meet(most), most) {
+            (false, Some(most)) => Err(Error::failure(waited(most))),
+            _ => Ok(()),
+        }
+    }
+
+    /// How long it waits for the others, where there is a limit.
+    fn patience(self) -> Result<Option<Duration>> {
+        if self.in_time { patience().map(Some) } else { Ok(None) }
+    }
+
+    /// Meets the others, so that most of the wait can be given up, and does what all then do at once. A rank
+    /// that stops between the two keeps the others inside MPI, from where no call comes back: there a watch
+    /// ends the process, and its launcher the others.
+    fn exchange<T>(self, work: impl FnOnce() -> T) -> Result<T> {
+        self.meet()?;
+        let Some(most) = self.patience()? else { return Ok(work()) };
+        let (done, under_way) = channel::<()>();
+        // One tells before the others do.
+        let later = STAGGER * self.rank as u32;
+        std::thread::spawn(move || {
+            if under_way.recv_timeout(most + later) == Err(RecvTimeoutError::Timeout) {
+                give_up(self.rank, most);
+            }
+        });
+        let result = work();
+        drop(done);
+        Ok(result)
     }
 
     /// Comes to an end with the others; `said` is this rank's failure. One that has failed waits a moment
@@ -221,12 +259,33 @@ impl Ranks {
     }
 }
 
+fn waited(most: Duration) -> String {
+    format!(
+        "waited {} s for the other ranks: one of them hangs, or the network between them is gone; what was \
+         saved last is kept ({PATIENCE} sets how many seconds a rank waits)",
+        most.as_secs()
+    )
+}
+
+/// Ends this process, whose thread that would tell is inside MPI.
+fn give_up(rank: usize, most: Duration) -> ! {
+    let _ = writeln!(std::io::stderr(), "error: rank {rank}: {}", waited(most));
+    // What runs at a usual end may wait for that thread.
+    #[cfg(unix)]
+    // SAFETY: nothing runs after it.
+    unsafe {
+        libc::_exit(1)
+    }
+    #[cfg(not(unix))]
+    std::process::exit(1)
+}
+
 /// Ranks for people: "1, 3".
 pub fn listed(ranks: &[usize]) -> String {
     ranks.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// How long a rank waits in an update.
+/// How long a rank waits in training.
 fn patience() -> Result<Duration> {
     let Some(text) = std::env::var_os(PATIENCE) else { return Ok(DEFAULT_PATIENCE) };
     let seconds = text.to_str().and_then(|text| text.parse().ok()).filter(|&seconds| seconds > 0);

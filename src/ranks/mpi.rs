@@ -49,7 +49,7 @@ pub fn begin() -> Result<Ranks> {
     let [local_rank, local_count] = [local.rank(), local.size()].map(|n| n as usize);
     let end = world.duplicate();
     OPEN.set(Some(ManuallyDrop::new(Open { universe, world, end })));
-    Ok(Ranks { rank, count, local_rank, local_count })
+    Ok(Ranks { rank, count, local_rank, local_count, in_time: false })
 }
 
 fn with<T>(work: impl FnOnce(&Open) -> T) -> T {

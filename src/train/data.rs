@@ -313,7 +313,7 @@ impl Clips {
             let frozen = frozen.as_deref_mut();
             prepare(own, device, &recipe, frozen, cache, stop, &|done| bar.at(done))?;
             drop(bar);
-            ranks.meet();
+            ranks.meet()?;
         }
         let mut broken = Vec::new();
         let mut one = |name: &str, tracks: Vec<LabelledTrack>| -> Result<Vec<Prepared>> {

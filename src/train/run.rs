@@ -154,7 +154,7 @@ impl Run {
             embedder,
             notice: said.notice,
             began: (Instant::now(), 0),
-            ranks,
+            ranks: ranks.in_time(),
             exchanged: 0.0,
         };
         run.load(&begin)?;
