@@ -33,7 +33,7 @@ impl Kind {
 }
 
 /// Says what is wrong, where, and what to do next.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Error {
     /// Whose fault it was.
     pub kind: Kind,

@@ -163,6 +163,7 @@ fn an_error_tells_of_files_of_nearly_that_name() {
     let tracks = manifest::read(&manifest, None).unwrap().tracks;
     assert!(tracks.iter().all(|track| !track.path.exists()), "{tracks:?}");
     let errors: Vec<String> = moodshader::dataset::check::check(&[tracks], 1.0, &|_| ())
+        .unwrap()
         .unreadable
         .into_iter()
         .map(|(_, error)| error.to_string())

@@ -102,6 +102,12 @@ fn training(place: &Place, more: &str) -> (Child, Vec<String>) {
     (child, ids)
 }
 
+/// Adds a file whose header is cut.
+fn break_a_file(place: &Place) {
+    let clip = fs::read(place.path("größe/0, take 1.wav")).unwrap();
+    fs::write(place.path("größe/broken.wav"), &clip[..30]).unwrap();
+}
+
 fn signal(name: &str, id: &str) {
     assert!(Command::new("kill").args([name, id]).status().unwrap().success());
 }
@@ -193,8 +199,7 @@ fn a_rank_that_hangs_ends_the_run_in_bounded_time() {
 fn a_library_is_heard_by_all_ranks_and_told_by_one() {
     let place = Place::new();
     place.train("--epochs 1 --out run");
-    let clip = fs::read(place.path("größe/0, take 1.wav")).unwrap();
-    fs::write(place.path("größe/broken.wav"), &clip[..30]).unwrap();
+    break_a_file(&place);
     let predict = "predict --model run --format json größe";
     let alone = place.run(predict);
     fs::remove_dir_all(place.path("cache")).unwrap();
@@ -224,6 +229,42 @@ fn a_library_is_heard_by_all_ranks_and_told_by_one() {
     assert!(err.contains("0 new") && err.contains("14 unchanged"), "{err}");
     let timeless = |text: &str| -> Vec<serde_json::Value> { serde_json::from_str(text).unwrap() };
     assert_eq!(timeless(&again), timeless(&shared_out));
+}
+
+#[test]
+fn arrays_of_several_ranks_are_those_of_one() {
+    let place = Place::new();
+    break_a_file(&place);
+    let features = "features --config tiny.toml größe --out";
+    let alone = place.run(&format!("{features} alone"));
+    let shared = run(&place, 3, &format!("{features} shared"));
+    for output in [alone, shared] {
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.contains("14 arrays written"), "{err}");
+        assert_eq!(err.matches("broken.wav").count(), 1, "{err}");
+    }
+    place.same("alone", "shared");
+
+    fs::remove_file(place.path("größe/broken.wav")).unwrap();
+    let (_, err) = ok(&place, 2, &format!("{features} shared"));
+    assert!(err.contains("14 of 14 arrays are there already"), "{err}");
+}
+
+#[test]
+fn several_ranks_find_in_manifests_what_one_does() {
+    let place = Place::new();
+    break_a_file(&place);
+    fs::copy(place.path("größe/3, take 1.wav"), place.path("größe/copy.wav")).unwrap();
+    place.manifest("more.csv", &["größe/broken.wav,epic".into(), "größe/copy.wav,epic".into()]);
+    for format in ["text", "json"] {
+        let check = format!("dataset check data.csv more.csv --format {format}");
+        let (alone, shared) = (place.run(&check), run(&place, 3, &check));
+        assert_eq!(alone.status.code(), shared.status.code());
+        let ((out, _), (shared_out, err)) = (texts(&alone), texts(&shared));
+        assert_eq!(out, shared_out, "{err}");
+        assert!(out.contains("broken.wav") && out.contains("copy.wav"), "{out}");
+    }
 }
 
 /// The gradient of a batch's mean loss, summed over the shares that so many ranks have.

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::recording::Recording;
 use super::resample::Resampler;
 use super::silence::is_silent;
@@ -202,7 +204,7 @@ pub fn successive_clips(path: &Path, sample_rate: u32, clip_samples: usize) -> R
 }
 
 /// What a file is like, from its header and its centre clip.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     /// Length of the whole file.
     pub seconds: f64,

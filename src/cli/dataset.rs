@@ -12,7 +12,7 @@ use super::{Format, list_errors, to_json};
 use crate::audio::{Unlisted, format_of, passed_over, unread};
 use crate::dataset::artists::read_credits;
 use crate::dataset::cache::{FeatureCache, default_root, show_bytes};
-use crate::dataset::check::{Crossing, Findings, check, files};
+use crate::dataset::check::{Crossing, Findings, assist, check, files};
 use crate::dataset::labels::{self, CHOOSE, MoodChoice};
 use crate::dataset::manifest::{self, Manifest, Track};
 use crate::dataset::stats::{PAIRED, Stats};
@@ -21,6 +21,7 @@ use crate::files::path_text;
 use crate::model::preset::Preset;
 use crate::output;
 use crate::predict::library;
+use crate::ranks::Ranks;
 use crate::report::Progress;
 use crate::{Error, Result};
 
@@ -103,6 +104,11 @@ struct Cache {
 }
 
 impl Dataset {
+    /// Whether several processes share its work.
+    pub fn may_have_ranks(&self) -> bool {
+        matches!(self.command, Command::Check(_))
+    }
+
     pub fn run(&self) -> Result<()> {
         match &self.command {
             Command::Stats(counting) => counting.run(),
@@ -332,6 +338,10 @@ fn stats_json(name: &str, stats: &Stats, moods: &[String]) -> Value {
 
 impl Checking {
     fn run(&self) -> Result<()> {
+        let clip_seconds = Preset::named("paper")?.audio.clip_seconds;
+        if !Ranks::this().is_first() {
+            return assist(clip_seconds);
+        }
         let progress = Progress::new(self.quiet);
         let (mut manifests, unlisted) = self.selection.read(&progress)?;
         if let Some(choice) = &self.moods {
@@ -343,8 +353,7 @@ impl Checking {
             }
         }
         let bar = progress.bar("reading", files(&manifests));
-        let clip_seconds = Preset::named("paper")?.audio.clip_seconds;
-        let mut findings = check(&manifests, clip_seconds, &|done| bar.at(done));
+        let mut findings = check(&manifests, clip_seconds, &|done| bar.at(done))?;
         drop(bar);
         let unlisted = unlisted.into_iter().map(|(folder, error)| (path_text(&folder), error));
         if !self.strict && self.selection.manifests.iter().all(|path| path.is_dir()) {

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, Strictness, list_errors, model, open_device, run_again};
+use super::{Common, Strictness, list_errors, model, open_device_alike, run_again};
 use crate::audio::find_audio;
 use crate::dataset::cache::FeatureCache;
-use crate::dataset::export::{Exported, export, jobs, open};
+use crate::dataset::export::{Exported, assist, export, jobs, open};
 use crate::dataset::features::FeatureRecipe;
 use crate::files::{check_distinct, names_note};
 use crate::model::preset::Preset;
+use crate::ranks::Ranks;
 use crate::{Error, Result};
 
 /// Write log-mel spectrograms: one float32 array [mels, frames] a file, as OUT/STEM.npy.
@@ -56,6 +57,17 @@ impl Features {
         preset.audio.windows = None;
         preset.validate()?;
         let recipe = FeatureRecipe::of(&preset);
+        let ranks = Ranks::this();
+        if !ranks.is_first() {
+            // Where nothing is to do, no rank opens a device.
+            return match ranks.hand_out(None)? {
+                true => {
+                    let device = open_device_alike(&self.common.device, &progress)?;
+                    assist(&device, &recipe, &FeatureCache::open(None)?)
+                }
+                false => Ok(()),
+            };
+        }
         let mut found = find_audio(&self.paths)?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
         let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
@@ -68,8 +80,8 @@ impl Features {
         if todo.len() < count {
             progress.note(&format!("{} of {count} arrays are there already", count - todo.len()));
         }
-        if !todo.is_empty() {
-            let device = open_device(&self.common.device, &progress)?;
+        if ranks.hand_out(Some(!todo.is_empty()))? {
+            let device = open_device_alike(&self.common.device, &progress)?;
             let bar = progress.bar("features", todo.len());
             let exported = export(&todo, &device, &recipe, &cache, &|done| bar.at(done))
                 .map_err(|error| run_again(error, "arrays that were written are kept"))?;

@@ -191,6 +191,19 @@ fn open_device(choice: &str, progress: &Progress) -> Result<Device> {
     Ok(device)
 }
 
+/// As [`open_device`]; all ranks have devices of one kind, so that what is said of a file does not hang on
+/// which rank has heard it.
+fn open_device_alike(choice: &str, progress: &Progress) -> Result<Device> {
+    let device = open_device(choice, progress)?;
+    let ranks = Ranks::this();
+    match ranks.has_others() && !ranks.differing(device.identity().as_bytes())?.is_empty() {
+        true => Err(Error::input(
+            "the ranks have devices of different kinds: choose one kind with --device",
+        )),
+        false => Ok(device),
+    }
+}
+
 /// Runs the program; the exit status is 0 when done, 2 for wrong usage or input, 130 when stopped by Ctrl-C
 /// with work left, else 1.
 pub fn main() -> ExitCode {
@@ -258,8 +271,8 @@ impl Command {
     fn run(self, ranks: Ranks) -> Result<()> {
         if ranks.has_others() && !self.may_have_ranks() {
             return Err(Error::input(format!(
-                "train and predict share their work among processes, and of this command each of {} would \
-                 do all: start it without mpirun",
+                "train, predict, features and dataset check share their work among processes, and of this \
+                 command each of {} would do all: start it without mpirun",
                 ranks.count()
             )));
         }
@@ -285,15 +298,12 @@ impl Command {
 
     /// Whether several processes share its work, or each may do it for itself.
     fn may_have_ranks(&self) -> bool {
-        matches!(
-            self,
-            Self::Train(_)
-                | Self::Predict(_)
-                | Self::Info(_)
-                | Self::Devices(_)
-                | Self::Completions(_)
-                | Self::Man(_)
-        )
+        match self {
+            Self::Train(_) | Self::Predict(_) | Self::Features(_) => true,
+            Self::Dataset(dataset) => dataset.may_have_ranks(),
+            Self::Info(_) | Self::Devices(_) | Self::Completions(_) | Self::Man(_) => true,
+            _ => false,
+        }
     }
 }
 

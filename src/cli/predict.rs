@@ -14,8 +14,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use super::{Common, Strictness, model, open_device, run_again, stop_on_interrupt};
-use crate::exec::Device;
+use super::{Common, Strictness, model, open_device_alike, run_again, stop_on_interrupt};
 use crate::model::builtin;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::library::{Counts, Options};
@@ -178,7 +177,7 @@ impl Predict {
             tags::sweep(files);
         }
         let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
-        let device = self.device(&progress)?;
+        let device = open_device_alike(&self.common.device, &progress)?;
         let mut tagger = model::tagger(&checkpoints, &self.model[0], self.windows, &device)?;
         let mut library =
             model::library(&self.model, &checkpoints, &mut tagger, &device, &progress);
@@ -221,21 +220,9 @@ impl Predict {
     /// Hears files for rank 0.
     fn assist(&self, checkpoints: &[Checkpoint], progress: &Progress) -> Result<()> {
         let stop = stop_on_interrupt(progress, "with what is complete so far")?;
-        let device = self.device(progress)?;
+        let device = open_device_alike(&self.common.device, progress)?;
         let mut tagger = model::tagger(checkpoints, &self.model[0], self.windows, &device)?;
         assist(&mut tagger, &stop)
-    }
-
-    fn device(&self, progress: &Progress) -> Result<Device> {
-        let device = open_device(&self.common.device, progress)?;
-        let ranks = Ranks::this();
-        // What is said of a file must not hang on which rank has heard it.
-        match ranks.has_others() && !ranks.differing(device.identity().as_bytes())?.is_empty() {
-            true => Err(Error::input(
-                "the ranks have devices of different kinds: choose one kind with --device",
-            )),
-            false => Ok(device),
-        }
     }
 
     /// Which moods a song has.

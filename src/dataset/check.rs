@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use super::manifest::Track;
 use crate::audio::{self, Inspection};
 use crate::error::Kind;
-use crate::files::{name_alike, path_text};
+use crate::files::{name_alike, path_from_text, path_text};
+use crate::ranks::Ranks;
 use crate::{Error, Result};
 
 /// What was found. Files are named as their manifest lists them.
@@ -88,35 +89,31 @@ pub fn files(manifests: &[Vec<Track>]) -> usize {
     manifests.iter().flatten().map(|track| &track.path).collect::<BTreeSet<_>>().len()
 }
 
-/// Reads every file whole, decodes its centre clip of `clip_seconds`, and compares the manifests.
-/// `progress` is told how many files are done.
+/// Reads every file whole, decodes its centre clip of `clip_seconds`, and compares the manifests; of several
+/// ranks, rank 0, with the others' help ([`assist`]). `progress` is told how many files are done.
+///
+/// # Errors
+/// The other ranks cannot be told, or their answers not be read.
 pub fn check(
     manifests: &[Vec<Track>],
     clip_seconds: f64,
     progress: &(dyn Fn(usize) + Sync),
-) -> Findings {
+) -> Result<Findings> {
     let mut listed: BTreeMap<&Path, &str> = BTreeMap::new();
     for track in manifests.iter().flatten() {
         listed.entry(&track.path).or_insert(&track.listed);
     }
-    let done = AtomicUsize::new(0);
-    let read: Vec<_> = listed
-        .par_iter()
-        .map(|(path, listed)| {
-            let result = read(path, clip_seconds);
-            progress(1 + done.fetch_add(1, Ordering::Relaxed));
-            (*path, *listed, result)
-        })
-        .collect();
+    let paths: Vec<String> = listed.keys().map(|path| path_text(path)).collect();
+    let read = read_all(&Ranks::this().hand_out(Some(paths))?, clip_seconds, progress)?;
 
     let mut findings = Findings { files: read.len(), ..Findings::default() };
     let mut hashes: HashMap<&Path, Hash> = HashMap::new();
     let mut copies: BTreeMap<[u8; 32], Vec<String>> = BTreeMap::new();
-    for (path, listed, (hash, inspection)) in read {
+    for ((path, listed), (hash, inspection)) in listed.into_iter().zip(read) {
         let name = || listed.to_owned();
         if let Some(hash) = hash {
-            hashes.insert(path, hash);
-            copies.entry(*hash.as_bytes()).or_default().push(name());
+            hashes.insert(path, hash.into());
+            copies.entry(hash).or_default().push(name());
         }
         match inspection {
             Err(error) => findings.unreadable.push((name(), error)),
@@ -139,11 +136,48 @@ pub fn check(
     findings.copies = copies.into_values().filter(|files| files.len() > 1).collect();
     findings.copies.sort();
     findings.crossings = crossings(manifests, &hashes);
-    findings
+    Ok(findings)
 }
 
-/// The content's hash, where the file can be read, and what it sounds like.
-fn read(path: &Path, clip_seconds: f64) -> (Option<Hash>, Result<Inspection>) {
+/// Reads this rank's share of what rank 0 checks: on every other rank.
+///
+/// # Errors
+/// Rank 0 does not say what to read, or cannot be told what is read.
+pub fn assist(clip_seconds: f64) -> Result<()> {
+    let paths: Vec<String> = Ranks::this().hand_out(None)?;
+    read_all(&paths, clip_seconds, &|_| ()).map(|_| ())
+}
+
+/// The hash of a file's content, where it can be read, and what it sounds like.
+type Read = (Option<[u8; 32]>, Result<Inspection>);
+
+/// Reads the files, all ranks together. Every rank has as many to read, so that its own say how far all are.
+fn read_all(
+    paths: &[String],
+    clip_seconds: f64,
+    progress: &(dyn Fn(usize) + Sync),
+) -> Result<Vec<Read>> {
+    let ranks = Ranks::this();
+    let done = AtomicUsize::new(0);
+    let one = |place: usize| {
+        let result = read(&path_from_text(&paths[place]), clip_seconds);
+        progress(paths.len().min(ranks.count() * (1 + done.fetch_add(1, Ordering::Relaxed))));
+        result
+    };
+    let own: Vec<Read> = ranks.own(paths.len()).into_par_iter().map(one).collect();
+    if !ranks.has_others() {
+        return Ok(own);
+    }
+    let unreadable = |error: serde_json::Error| Error::failure(format!("a rank's answer: {error}"));
+    let answers = ranks.gather(&serde_json::to_vec(&own).map_err(unreadable)?)?;
+    let answers = answers.iter().map(|answer| serde_json::from_slice(answer).map_err(unreadable));
+    let mut answers: Vec<std::vec::IntoIter<Read>> =
+        answers.map(|answer| answer.map(Vec::into_iter)).collect::<Result<_>>()?;
+    let turn = (0..paths.len()).map(|place| answers[place % ranks.count()].next());
+    Ok(turn.flatten().collect())
+}
+
+fn read(path: &Path, clip_seconds: f64) -> Read {
     // Says what a pipe or a device is before anything waits for it.
     if let Err(error) = audio::format_of(path) {
         return (None, Err(name_alike(error, path)));
@@ -153,7 +187,7 @@ fn read(path: &Path, clip_seconds: f64) -> (Option<Hash>, Result<Inspection>) {
         .and_then(|file| hasher.update_reader(file).map(|hasher| hasher.finalize()));
     match hash {
         Err(error) => (None, Err(Error::io("read", path, &error))),
-        Ok(hash) => (Some(hash), audio::inspect(path, clip_seconds)),
+        Ok(hash) => (Some(hash.into()), audio::inspect(path, clip_seconds)),
     }
 }
 

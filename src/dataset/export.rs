@@ -6,22 +6,25 @@
 //! the audio's content is the same, and never replaced by that of another file.
 
 mod index;
+mod shared;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 
-use blake3::Hash;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::cache::FeatureCache;
 use super::features::{Extractor, FeatureRecipe};
 use crate::audio::{self, Clip};
 use crate::exec::Device;
 use crate::files::{LONGEST_NAME, fitting_name, is_abandoned, successor};
+use crate::ranks::Ranks;
 use crate::{Error, Result};
 use index::{Index, Source, append, name, place};
+pub use shared::assist;
 
 /// Files that are decoded before the device gets them, as in [`super::prepare`].
 const GROUP: usize = 16;
@@ -63,15 +66,15 @@ impl Exported {
         recipe: &str,
     ) -> Result<()> {
         let error = match spectrogram {
-            Ok(Spectrogram { content, clip, decibels }) => {
-                self.padded += usize::from(clip.padded);
-                self.truncated += usize::from(clip.truncated);
-                self.damaged += usize::from(clip.damaged);
+            Ok(Spectrogram { about, decibels }) => {
+                self.padded += usize::from(about.padded);
+                self.truncated += usize::from(about.truncated);
+                self.damaged += usize::from(about.damaged);
                 let bytes = npy(shape, &decibels);
                 let source = Source {
                     array: name(&job.array),
                     audio: place(&job.audio),
-                    content: content.to_string(),
+                    content: about.content,
                     recipe: recipe.to_owned(),
                     hash: blake3::hash(&bytes).to_string(),
                 };
@@ -89,11 +92,79 @@ impl Exported {
 
 /// A file's features on their way into its array.
 struct Spectrogram {
-    /// Hash of the file's content.
-    content: Hash,
-    /// Without its samples.
-    clip: Clip,
+    about: About,
     decibels: Vec<f32>,
+}
+
+/// What they were made from.
+#[derive(Serialize, Deserialize)]
+struct About {
+    /// Hash of the file's content.
+    content: String,
+    padded: bool,
+    truncated: bool,
+    damaged: bool,
+}
+
+/// Makes spectrograms of files.
+struct Maker<'a> {
+    extractor: Extractor,
+    recipe: FeatureRecipe,
+    cache: &'a FeatureCache,
+}
+
+impl<'a> Maker<'a> {
+    fn new(device: &Device, recipe: &FeatureRecipe, cache: &'a FeatureCache) -> Result<Self> {
+        let recipe = recipe.log_mel();
+        Ok(Self { extractor: Extractor::new(device, recipe)?, recipe, cache })
+    }
+
+    /// Decodes on all cores while the device transforms what came before, and gives groups in the files'
+    /// order to `take`, as long as it says so.
+    fn make(
+        &mut self,
+        files: &[&Path],
+        take: &mut dyn FnMut(Vec<Result<Spectrogram>>) -> bool,
+    ) -> Result<()> {
+        let Self { extractor, recipe, cache } = self;
+        // The hash comes first: a file that changes meanwhile is seen to have changed by the next call.
+        let decode = |path: &&Path| -> Result<(About, Vec<f32>)> {
+            let content = cache.content_hash(path)?.to_string();
+            let clip = audio::centre_clip(path, recipe.audio.sample_rate, recipe.cut())?;
+            let Clip { samples, padded, truncated, damaged, .. } = clip;
+            Ok((About { content, padded, truncated, damaged }, samples))
+        };
+        std::thread::scope(|scope| {
+            let (sender, decoded) = sync_channel(1);
+            scope.spawn(move || {
+                for group in files.chunks(GROUP) {
+                    let clips: Vec<_> = group.par_iter().map(decode).collect();
+                    if sender.send(clips).is_err() {
+                        return;
+                    }
+                }
+            });
+            for clips in decoded {
+                let samples: Vec<&[f32]> =
+                    clips.iter().flatten().map(|(_, samples)| samples.as_slice()).collect();
+                let mut features = extractor.extract(&samples)?.into_iter();
+                let spectrograms = clips.into_iter().map(|decoded| {
+                    let (about, _) = decoded?;
+                    let features = features.next().expect("every clip has its features");
+                    Ok(Spectrogram { about, decibels: features.log_mel })
+                });
+                if !take(spectrograms.collect()) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Of an array.
+    fn shape(&self) -> [usize; 2] {
+        [self.recipe.features.mels, self.recipe.frames()]
+    }
 }
 
 /// Names the array of every file in `files`: `folder/STEM.npy`. A name too long for a file is cut, and
@@ -196,8 +267,9 @@ fn clash(job: &Job, source: &Source) -> Error {
     ))
 }
 
-/// Does the jobs: files are decoded on all cores while the device transforms those before. A file
-/// that cannot be used does not stop the rest. `progress` is told how many are done.
+/// Does the jobs: files are decoded on all cores while the device transforms those before; of several
+/// ranks, on rank 0, with the others' help ([`assist`]). A file that cannot be used does not stop the rest.
+/// `progress` is told how many are done.
 ///
 /// # Errors
 /// The device fails, or the folder's index cannot be written.
@@ -208,60 +280,40 @@ pub fn export(
     cache: &FeatureCache,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Exported> {
-    if jobs.is_empty() {
-        return Ok(Exported::default());
+    let mut maker = Maker::new(device, recipe, cache)?;
+    match Ranks::this().has_others() {
+        true => shared::export(&mut maker, jobs, progress),
+        false => on_this_rank(&mut maker, jobs, progress),
     }
-    let recipe = recipe.log_mel();
-    let recipe_hash = hash_of(&recipe);
-    let mut extractor = Extractor::new(device, recipe)?;
-    // The hash comes first: a file that changes meanwhile is seen to have changed by the next call.
-    let decode = |job: &Job| -> Result<(Hash, Clip)> {
-        let content = cache.content_hash(&job.audio)?;
-        let clip = audio::centre_clip(&job.audio, recipe.audio.sample_rate, recipe.cut())?;
-        Ok((content, clip))
-    };
-    let shape = [recipe.features.mels, recipe.frames()];
+}
+
+fn on_this_rank(
+    maker: &mut Maker<'_>,
+    jobs: &[Job],
+    progress: &(dyn Fn(usize) + Sync),
+) -> Result<Exported> {
+    let (shape, recipe) = (maker.shape(), hash_of(&maker.recipe));
+    let files: Vec<&Path> = jobs.iter().map(|job| &*job.audio).collect();
     std::thread::scope(|scope| {
-        let (sender, decoded) = sync_channel(1);
-        scope.spawn(move || {
-            for group in jobs.chunks(GROUP) {
-                let clips: Vec<Result<(Hash, Clip)>> = group.par_iter().map(decode).collect();
-                if sender.send(clips).is_err() {
-                    return;
-                }
-            }
-        });
         // Arrays are written while the device computes the next group.
-        let (to_writer, computed) = sync_channel::<Vec<Result<Spectrogram>>>(1);
+        let (to_writer, made) = sync_channel::<Vec<Result<Spectrogram>>>(1);
         let writer = scope.spawn(move || {
             let mut exported = Exported::default();
             let mut done = 0;
-            for (group, spectrograms) in jobs.chunks(GROUP).zip(computed) {
+            for (group, spectrograms) in jobs.chunks(GROUP).zip(made) {
                 for (job, spectrogram) in group.iter().zip(spectrograms) {
-                    exported.add(job, spectrogram, shape, &recipe_hash)?;
+                    exported.add(job, spectrogram, shape, &recipe)?;
                 }
                 done += group.len();
                 progress(done);
             }
             Ok(exported)
         });
-        for clips in decoded {
-            let samples: Vec<&[f32]> =
-                clips.iter().flatten().map(|(_, clip)| clip.samples.as_slice()).collect();
-            let mut features = extractor.extract(&samples)?.into_iter();
-            let spectrograms = clips.into_iter().map(|decoded| {
-                let (content, mut clip) = decoded?;
-                clip.samples = Vec::new();
-                let features = features.next().expect("every clip has its features");
-                Ok(Spectrogram { content, clip, decibels: features.log_mel })
-            });
-            if to_writer.send(spectrograms.collect()).is_err() {
-                // The writer has stopped with an error.
-                break;
-            }
-        }
+        // A writer that has stopped with an error takes no more.
+        let all_made = maker.make(&files, &mut |group| to_writer.send(group).is_ok());
         drop(to_writer);
-        writer.join().expect("the writer does not panic")
+        let exported = writer.join().expect("the writer does not panic");
+        all_made.and(exported)
     })
 }
 

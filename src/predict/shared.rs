@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::files::{Amount, Told, on_this_rank};
 use super::prediction::{Moods, Prediction, Span};
 use super::tagger::Tagger;
-use crate::error::Kind;
 use crate::files::{path_from_text, path_text};
 use crate::ranks::Ranks;
 use crate::{Error, Result};
@@ -29,25 +28,13 @@ struct Reply {
     /// It was told to stop.
     stopped: bool,
     /// Its device has failed.
-    failure: Option<Failure>,
+    failure: Option<Error>,
 }
 
 #[derive(Serialize, Deserialize)]
 enum Answer {
     Heard(Sent),
-    Failed(Failure),
-}
-
-#[derive(Serialize, Deserialize)]
-struct Failure {
-    kind: Kind,
-    message: String,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { kind: error.kind, message: error.to_string() }
-    }
+    Failed(Error),
 }
 
 /// A [`Prediction`] as it crosses, with numbers as bits: JSON has none that are not finite.
@@ -130,15 +117,13 @@ pub(super) fn predict(
             if reply.stopped {
                 stop.store(true, Ordering::Relaxed);
             }
-            let failed = reply.failure.map(|Failure { kind, message }| {
-                Error::of(kind, message).context(format_args!("rank {rank}"))
-            });
+            let failed = reply.failure.map(|error| error.context(format_args!("rank {rank}")));
             failure = failure.or(failed);
         }
         all.sort_unstable_by_key(|(place, _)| *place);
         for (place, answer) in all {
             let result = match answer {
-                Answer::Failed(Failure { kind, message }) => Err(Error::of(kind, message)),
+                Answer::Failed(error) => Err(error),
                 Answer::Heard(sent) => {
                     let prediction = sent.received(tagger);
                     amount.files += 1;
@@ -159,14 +144,14 @@ pub(super) fn predict(
 /// Hears this rank's files of a round; what every rank says of its own, on rank 0 and the others.
 fn replies(tagger: &mut Tagger, round: &[PathBuf], stop: &AtomicBool) -> Result<Vec<Reply>> {
     let ranks = Ranks::this();
-    let own: Vec<usize> = (ranks.rank()..round.len()).step_by(ranks.count()).collect();
+    let own = ranks.own(round.len());
     let files: Vec<PathBuf> = own.iter().map(|&place| round[place].clone()).collect();
     let mut reply = Reply::default();
     let amount = on_this_rank(tagger, &files, stop, &mut |told| {
         if let Told::File(file, result) = told {
             let answer = match result {
                 Ok(prediction) => Answer::Heard(Sent::of(&prediction)),
-                Err(error) => Answer::Failed(error.into()),
+                Err(error) => Answer::Failed(error),
             };
             reply.files.push((own[file], answer));
         }
@@ -174,7 +159,7 @@ fn replies(tagger: &mut Tagger, round: &[PathBuf], stop: &AtomicBool) -> Result<
     });
     match amount {
         Ok(amount) => reply.clips = amount.clips,
-        Err(error) => reply.failure = Some(error.into()),
+        Err(error) => reply.failure = Some(error),
     }
     reply.stopped = stop.load(Ordering::Relaxed);
     let unreadable = |error: serde_json::Error| Error::failure(format!("a rank's reply: {error}"));

@@ -184,6 +184,11 @@ impl Ranks {
         self.exchange(|| mpi::broadcast(bytes))?
     }
 
+    /// The places of this rank's share of so many items, which are dealt round.
+    pub fn own(self, items: usize) -> Vec<usize> {
+        (self.rank..items).step_by(self.count).collect()
+    }
+
     /// The ranks whose `bytes` are other than rank 0's: none where all have the same.
     ///
     /// # Errors
