@@ -29,16 +29,27 @@ fn shaders() -> impl Iterator<Item = (&'static Listed, Shader)> {
 }
 
 /// A shader with its overrides still open.
-fn parse(Shader { name, source, .. }: Shader) -> (Module, ModuleInfo) {
+fn parse(shader: Shader) -> (Module, ModuleInfo) {
+    let Shader { name, source, .. } = shader;
     let module = naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
-    let info = validate(name, &module);
+    let info = validate(&shader, &module);
     (module, info)
 }
 
-/// No capability is asked for: any adapter has what the shaders use.
-fn validate(id: &str, module: &Module) -> ModuleInfo {
-    Validator::new(ValidationFlags::all(), Capabilities::empty())
+/// Whether a schedule is for any adapter; one that is not must say what it is for.
+fn is_portable(shader: &Shader) -> bool {
+    (shader.runs_on)(&Facts::PORTABLE)
+}
+
+/// A portable schedule asks for no capability.
+fn validate(shader: &Shader, module: &Module) -> ModuleInfo {
+    let id = shader.name;
+    let capabilities =
+        if is_portable(shader) { Capabilities::empty() } else { Capabilities::SUBGROUP };
+    Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(module)
         .unwrap_or_else(|error| panic!("{id}: {error:?}"))
 }
@@ -89,18 +100,20 @@ fn every_shader_is_registered_and_every_kernel_has_its_files_and_cases() {
     }
     let mut found = BTreeSet::new();
     collect(&repository().join("shaders"), &mut found);
-    let mut uses: BTreeMap<_, usize> = BTreeMap::new();
-    for file in shaders().flat_map(|(_, shader)| shader.files) {
-        let path = repository().join("shaders").join(format!("{}.wgsl", file.path));
-        *uses.entry(path).or_default() += 1;
+    let mut uses: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+    for (kernel, shader) in shaders() {
+        for file in shader.files {
+            let path = repository().join("shaders").join(format!("{}.wgsl", file.path));
+            uses.entry(path).or_default().insert(kernel.id);
+        }
     }
     assert!(found.iter().eq(uses.keys()), "{found:#?} lie there, {uses:#?} are used");
     let pieces = repository().join("shaders/pieces");
     for (path, uses) in uses {
         if path.starts_with(&pieces) {
-            assert!(uses >= 2, "{} is a piece of one kernel only", path.display());
+            assert!(uses.len() >= 2, "{} is a piece of one kernel only", path.display());
         } else {
-            assert_eq!(uses, 1, "{} is registered twice", path.display());
+            assert_eq!(uses.len(), 1, "{} is registered twice", path.display());
         }
     }
     for kernel in REGISTRY {
@@ -214,10 +227,8 @@ fn parameters_lie_in_the_uniform_block_as_in_the_struct() {
 #[test]
 fn shaders_stay_within_the_limits_that_they_are_chosen_by() {
     const LEAST: Facts = Facts::PORTABLE;
-    // A schedule that wants more than the least must say so.
-    let everywhere = |shader: &Shader| (shader.runs_on)(&LEAST);
     for Resolved { shader, constants, module, .. } in resolved() {
-        if !everywhere(&shader) {
+        if !is_portable(&shader) {
             continue;
         }
         let id = shader.name;
@@ -250,6 +261,9 @@ fn every_backend_takes_every_shader() {
             panic!("{name} {constants:?} as {backend}: {error}")
         };
         spirv(&shader);
+        if !is_portable(&shader.shader) {
+            continue;
+        }
         let (options, pipeline) = (msl::Options::default(), msl::PipelineOptions::default());
         // Metal 2.0 is the least that wgpu runs on.
         let options = msl::Options { lang_version: (2, 0), ..options };
@@ -294,9 +308,11 @@ fn tint_and_spirv_val_take_every_shader() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     if found("tint") {
         let file = folder.path().join("shader.wgsl");
-        for (_, Shader { name, source, .. }) in shaders() {
-            std::fs::write(&file, source).expect("the file is written");
-            accepts(Command::new("tint").args(["--format", "wgsl"]).arg(&file), name);
+        for (_, shader) in shaders() {
+            // What wgpu takes without a word, the standard wants to be told.
+            let enabled = if is_portable(&shader) { "" } else { "enable subgroups;\n" };
+            std::fs::write(&file, [enabled, shader.source].concat()).expect("the file is written");
+            accepts(Command::new("tint").args(["--format", "wgsl"]).arg(&file), shader.name);
         }
     } else {
         println!("tint is not on PATH: left out");

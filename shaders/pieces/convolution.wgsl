@@ -6,33 +6,31 @@
 // line for 4 channels; its window of inputs slides over the line three taps at a time.
 // Workgroups: x covers the tiles of 16 of all clips, y the quads of sums from params.first on.
 //
-// A kernel gives `weight`, `params`, and where sums go: aim(quad, place of the first sum, how many
-// there are) is called once, then store for each of 16. The piece `lines` goes with this one.
+// A kernel gives `weight`, `params`, first_sum(quad), which is b, and where sums go: aim(quad, place of the
+// first sum, how many there are) is called, then store for each of 16, then finish. The pieces `tiles` and
+// `lines` go with this one.
 
-const TILE = 16u;
-const LANES = 64u;
+// A tap's weights; column c is for channel c of the quad that is read.
+fn weights_of(tap: u32) -> mat4x4f {
+    let at = 4u * tap;
+    return mat4x4f(weight[at], weight[at + 1u], weight[at + 2u], weight[at + 3u]);
+}
 
 fn multiply_add(sum: vec4f, w: mat4x4f, x: vec4f) -> vec4f {
     return fma(w[3], x.wwww, fma(w[2], x.zzzz, fma(w[1], x.yyyy, fma(w[0], x.xxxx, sum))));
 }
 
 // `depth` quads are read, and `quads` written in all launches.
-fn convolve(group: vec3u, lane: u32, depth: u32, quads: u32, b: vec4f) {
-    let tiles = (params.length + TILE - 1u) / TILE;
-    let per_clip = tiles * params.lines;
-    // Lanes past the end repeat the last item and store nothing: with returns or ifs, a software
-    // adapter would check every load's lanes.
-    let item = min(group.x * LANES + lane, params.clips * per_clip - 1u);
-    let real = group.x * LANES + lane == item;
-    let clip = item / per_clip;
-    let i = item % per_clip;
-    // Neighbouring lanes take neighbouring memory.
-    let line = select(i / tiles, i % params.lines, params.across == 1u);
-    let first = TILE * select(i % tiles, i / params.lines, params.across == 1u);
+fn convolve(group: vec3u, lane: u32, depth: u32, quads: u32) {
+    let tile = tile_of(group.x * LANES + lane);
+    let clip = tile.clip;
+    let line = tile.line;
+    let first = tile.first;
     let plane = params.length * params.lines;
     let quad = params.first + group.y;
     let matrices = (depth * params.rows * 3u * params.groups + 3u) & ~3u;
 
+    let b = first_sum(quad);
     var s0 = b; var s1 = b; var s2 = b; var s3 = b;
     var s4 = b; var s5 = b; var s6 = b; var s7 = b;
     var s8 = b; var s9 = b; var s10 = b; var s11 = b;
@@ -65,7 +63,7 @@ fn convolve(group: vec3u, lane: u32, depth: u32, quads: u32, b: vec4f) {
             let x15 = load(source, at + 15);
             let x16 = load(source, at + 16);
             let x17 = load(source, at + 17);
-            var w = weight[tap];
+            var w = weights_of(tap);
             s0 = multiply_add(s0, w, x0);
             s1 = multiply_add(s1, w, x1);
             s2 = multiply_add(s2, w, x2);
@@ -82,7 +80,7 @@ fn convolve(group: vec3u, lane: u32, depth: u32, quads: u32, b: vec4f) {
             s13 = multiply_add(s13, w, x13);
             s14 = multiply_add(s14, w, x14);
             s15 = multiply_add(s15, w, x15);
-            w = weight[tap + 1u];
+            w = weights_of(tap + 1u);
             s0 = multiply_add(s0, w, x1);
             s1 = multiply_add(s1, w, x2);
             s2 = multiply_add(s2, w, x3);
@@ -99,7 +97,7 @@ fn convolve(group: vec3u, lane: u32, depth: u32, quads: u32, b: vec4f) {
             s13 = multiply_add(s13, w, x14);
             s14 = multiply_add(s14, w, x15);
             s15 = multiply_add(s15, w, x16);
-            w = weight[tap + 2u];
+            w = weights_of(tap + 2u);
             s0 = multiply_add(s0, w, x2);
             s1 = multiply_add(s1, w, x3);
             s2 = multiply_add(s2, w, x4);
@@ -135,7 +133,7 @@ fn convolve(group: vec3u, lane: u32, depth: u32, quads: u32, b: vec4f) {
     aim(
         quad,
         (clip * quads + quad) * plane + line * params.across + first * params.along,
-        select(0u, min(TILE, params.length - first), real),
+        select(0u, min(TILE, params.length - first), tile.real),
     );
     store(0u, s0);
     store(1u, s1);
@@ -153,4 +151,5 @@ fn convolve(group: vec3u, lane: u32, depth: u32, quads: u32, b: vec4f) {
     store(13u, s13);
     store(14u, s14);
     store(15u, s15);
+    finish(lane, group.x * quads + quad);
 }

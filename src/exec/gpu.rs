@@ -13,6 +13,10 @@ use crate::panics::caught;
 use crate::plan::{Plan, WINDOW};
 use crate::{Error, Result};
 
+/// What is used where an adapter has it: clocks for profiles, and subgroups, which schedules are chosen by.
+pub(super) const FEATURES: wgpu::Features =
+    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP);
+
 /// How shaders are compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GpuOptions {
@@ -50,8 +54,7 @@ impl Gpu {
         let facts = facts(&adapter, &info);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("moodshader"),
-            // For profiles; an adapter without them times by the host's clock.
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: adapter.features() & FEATURES,
             required_limits: adapter.limits(),
             ..Default::default()
         };

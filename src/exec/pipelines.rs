@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use super::Gpu;
 use super::adapter::AdapterSummary;
-use super::gpu::open;
+use super::gpu::{FEATURES, open};
 use super::watch::{Owned, Watch};
 use crate::Result;
 use crate::kernels::{Access, Launch, PipelineKey, UNIFORM_WINDOW};
@@ -213,6 +213,7 @@ impl Launcher {
     fn helping(adapter: &wgpu::Adapter, summary: &AdapterSummary) -> Result<Self> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("moodshader, compiling"),
+            required_features: adapter.features() & FEATURES,
             required_limits: adapter.limits(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()

@@ -345,6 +345,15 @@ macro_rules! kernel {
     (@file $path:expr) => {
         $crate::kernels::File { path: $path, bytes: kernel!(@text $path).len() }
     };
+    // A schedule of the kernel's own file with other pieces.
+    (@shader $id:literal, $schedule:literal, pieces [$($piece:literal),+], $runs_on:expr) => {
+        $crate::kernels::Shader {
+            name: concat!($id, "@", $schedule),
+            source: concat!(kernel!(@text $id), $(kernel!(@text concat!("pieces/", $piece)),)+),
+            files: &[kernel!(@file $id), $(kernel!(@file concat!("pieces/", $piece)),)+],
+            runs_on: $runs_on,
+        }
+    };
     (@slice $l:lifetime $t:ident read f32) => { &$l [$t] };
     (@slice $l:lifetime $t:ident uniform f32) => { &$l [$t] };
     (@slice $l:lifetime $t:ident read u32) => { &$l [u32] };

@@ -21,6 +21,11 @@ impl Facts {
     /// only looked at.
     pub const PORTABLE: Self =
         Self { software: false, subgroup: None, workgroup_threads: 256, workgroup_bytes: 16 << 10 };
+
+    /// Whether a number costs less from another lane than from memory.
+    pub fn hands_round(&self) -> bool {
+        self.software && self.subgroup.is_some()
+    }
 }
 
 /// The WGSL of a schedule.

@@ -34,8 +34,8 @@ struct Params {
 // [2, in_quads]: scale, then shift.
 @group(0) @binding(2) var<storage, read> affine: array<vec4f>;
 // A window that begins at output quad params.first. For each output quad: [in_quads, rows, 3 · groups],
-// filled up to a multiple of 4; column c is for input channel c of the quad.
-@group(0) @binding(3) var<uniform> weight: array<mat4x4f, 1024>;
+// filled up to a multiple of 4, of a vec4 for each input channel of the quad.
+@group(0) @binding(3) var<uniform> weight: array<vec4f, 4096>;
 // [out_channels]
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 // [out_channels]
@@ -49,8 +49,5 @@ fn main(
     @builtin(workgroup_id) group: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let quads = (params.out_channels + 3u) / 4u;
-    let quad = params.first + group.y;
-    convolve(group, lane, params.in_quads, quads, bias_of(quad));
-    put_sums(lane, (group.x * quads + quad) * 2u);
+    convolve(group, lane, params.in_quads, (params.out_channels + 3u) / 4u);
 }

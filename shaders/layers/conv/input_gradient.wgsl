@@ -28,8 +28,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> d_output: array<vec4f>;
 // A window that begins at input quad params.first. For each input quad: [out_quads, rows, 3 · groups],
-// filled up to a multiple of 4, taps reversed; column c is for output channel c of the quad.
-@group(0) @binding(2) var<uniform> weight: array<mat4x4f, 1024>;
+// filled up to a multiple of 4, taps reversed, of a vec4 for each output channel of the quad.
+@group(0) @binding(2) var<uniform> weight: array<vec4f, 4096>;
 @group(0) @binding(3) var<storage, read_write> d_input: array<vec4f>;
 
 // Where a thread's results go, and how many there are.
@@ -50,6 +50,10 @@ fn element(source: Source, at: u32) -> vec4f {
     return d_output[at];
 }
 
+fn first_sum(quad: u32) -> vec4f {
+    return vec4f();
+}
+
 fn aim(quad: u32, first: u32, results: u32) {
     base = first;
     count = results;
@@ -61,10 +65,12 @@ fn store(position: u32, sum: vec4f) {
     }
 }
 
+fn finish(lane: u32, row: u32) {}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    convolve(group, lane, params.out_quads, params.in_quads, vec4f());
+    convolve(group, lane, params.out_quads, params.in_quads);
 }

@@ -24,9 +24,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<vec4f>;
 // [2, in_quads]: scale, then shift.
 @group(0) @binding(2) var<storage, read> affine: array<vec4f>;
-// For each output quad: [in_quads, rows, 3 · groups], filled up to a multiple of 4; column c is for
-// input channel c of the quad.
-@group(0) @binding(3) var<storage, read> weight: array<mat4x4f>;
+// For each output quad: [in_quads, rows, 3 · groups], filled up to a multiple of 4, of a vec4 for each
+// input channel of the quad.
+@group(0) @binding(3) var<storage, read> weight: array<vec4f>;
 // [out_channels]
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 // [out_channels]
@@ -40,8 +40,5 @@ fn main(
     @builtin(workgroup_id) group: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let quads = (params.out_channels + 3u) / 4u;
-    let quad = params.first + group.y;
-    convolve(group, lane, params.in_quads, quads, bias_of(quad));
-    put_sums(lane, (group.x * quads + quad) * 2u);
+    convolve(group, lane, params.in_quads, (params.out_channels + 3u) / 4u);
 }

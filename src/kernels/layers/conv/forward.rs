@@ -4,11 +4,14 @@ use rayon::prelude::*;
 
 use super::{Footprint, Lines, Pass, cases, of_quad, planes, scaled, sums_around};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{ALIGNMENT, Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{ALIGNMENT, Cost, Facts, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/forward",
-    pieces ["convolution", "convolution_output", "lines", "scaled_input", "quads", "activation_sums"],
+    pieces [
+        "convolution", "tiles", "convolution_output", "lines", "scaled_input", "quads",
+        "activation_sums"
+    ],
     params {
         /// Clips.
         clips: u32,
@@ -56,21 +59,34 @@ impl Params {
         self.out_channels.div_ceil(4)
     }
 
-    /// Workgroups of `lanes` threads, each of which computes `tile` positions of a line. Every
-    /// workgroup leaves a share, and there are so many that those of another part of the batch may
-    /// follow in the same tensor.
-    pub(super) fn grid(&self, tile: u32, lanes: u32) -> Grid {
+    /// Workgroups of `lanes` threads, each of which computes `tile` positions of a line for `quads` quads
+    /// of channels. Every workgroup leaves a share, and there are so many that those of another part of
+    /// the batch may follow in the same tensor.
+    pub(super) fn grid(&self, tile: u32, quads: u32, lanes: u32) -> Grid {
         let share = 8 * self.out_quads() as usize;
         let aligned =
             (1..=ALIGNMENT as u32).find(|&n| (n as usize * share).is_multiple_of(ALIGNMENT));
         let groups = cover(self.clips * self.pass.lines.tiles(tile), lanes);
         let shares = groups.next_multiple_of(aligned.unwrap_or(1));
-        Grid { shares, ..Grid::of([shares, self.pass.count, 1]) }
+        Grid { shares, ..Grid::of([shares, cover(self.pass.count, quads), 1]) }
     }
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| params.grid(16, 64))];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: kernel!(
+                @shader "layers/conv/forward", "pairs",
+                pieces [
+                    "convolution_of_pairs", "tiles", "four_lanes",
+                    "convolution_output", "lines", "scaled_input", "quads", "activation_sums"
+                ],
+                Facts::hands_round
+            ),
+            grid: |params| params.grid(16, 2, 64),
+        },
+        Schedule::general(|params| params.grid(16, 1, 64)),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let plane = 4 * self.pass.lines.plane();

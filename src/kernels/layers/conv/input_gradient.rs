@@ -4,11 +4,11 @@ use rayon::prelude::*;
 
 use super::{Footprint, Lines, Pass, cases};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Facts, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/input_gradient",
-    pieces ["convolution", "lines"],
+    pieces ["convolution", "tiles", "lines"],
     params {
         /// Clips.
         clips: u32,
@@ -43,14 +43,28 @@ impl Params {
             .map(|pass| Self { clips, in_quads, out_quads, pass })
             .collect()
     }
+
+    /// A thread computes 16 positions of a line for `quads` quads of channels.
+    fn grid(&self, quads: u32) -> Grid {
+        let Pass { lines, count, .. } = self.pass;
+        Grid::of([cover(self.clips * lines.tiles(16), 64), cover(count, quads), 1])
+    }
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
-        // A thread computes 16 positions of a line.
-        let pass = &params.pass;
-        Grid::of([cover(params.clips * pass.lines.tiles(16), 64), pass.count, 1])
-    })];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: kernel!(
+                @shader "layers/conv/input_gradient", "pairs",
+                pieces [
+                    "convolution_of_pairs", "tiles", "four_lanes", "lines"
+                ],
+                Facts::hands_round
+            ),
+            grid: |params| params.grid(2),
+        },
+        Schedule::general(|params| params.grid(1)),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let plane = 4 * self.pass.lines.plane();

@@ -2,11 +2,14 @@
 
 use super::{Footprint, Lines, Pass, forward};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, Schedule, kernel};
+use crate::kernels::{Cost, Facts, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/conv/wide_forward",
-    pieces ["convolution", "convolution_output", "lines", "scaled_input", "quads", "activation_sums"],
+    pieces [
+        "convolution", "tiles", "convolution_output", "lines", "scaled_input", "quads",
+        "activation_sums"
+    ],
     params {
         /// Clips.
         clips: u32,
@@ -52,8 +55,20 @@ impl Params {
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] =
-        &[Schedule::general(|params| params.narrow().grid(16, 64))];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: kernel!(
+                @shader "layers/conv/wide_forward", "pairs",
+                pieces [
+                    "convolution_of_pairs", "tiles", "four_lanes",
+                    "convolution_output", "lines", "scaled_input", "quads", "activation_sums"
+                ],
+                Facts::hands_round
+            ),
+            grid: |params| params.narrow().grid(16, 2, 64),
+        },
+        Schedule::general(|params| params.narrow().grid(16, 1, 64)),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let forward::Tensors { input, affine, weight, bias, pivot, output, partial } =

@@ -2,11 +2,11 @@
 
 use super::{Bank, Filters, cases, exact, exact_weights};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Kernel, Real, Schedule, kernel};
+use crate::kernels::{Cost, Facts, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/front/backward",
-    pieces ["front_convolution", "front_input", "quads"],
+    pieces ["front_convolution", "front_taps_read", "front_input", "quads"],
     params {
         /// What is computed again.
         bank: Bank,
@@ -32,7 +32,20 @@ kernel! {
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| params.bank.grid())];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: kernel!(
+                @shader "layers/front/backward", "handed_round",
+                pieces [
+                    "front_convolution", "front_taps_handed_round", "four_lanes", "front_input",
+                    "quads"
+                ],
+                Facts::hands_round
+            ),
+            grid: |params| params.bank.grid(),
+        },
+        Schedule::general(|params| params.bank.grid()),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let filters = &self.bank.filters;

@@ -2,11 +2,11 @@
 
 use super::{Bank, Filters, cases, exact, exact_weights, of_quad};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{ALIGNMENT, Cost, Grid, Kernel, Real, Schedule, kernel};
+use crate::kernels::{ALIGNMENT, Cost, Facts, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/front/forward",
-    pieces ["front_convolution", "front_input", "quads", "activation_sums"],
+    pieces ["front_convolution", "front_taps_read", "front_input", "quads", "activation_sums"],
     params {
         /// What is computed.
         bank: Bank,
@@ -80,7 +80,20 @@ impl<T: Real> Kept<T> {
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(Self::grid)];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: kernel!(
+                @shader "layers/front/forward", "handed_round",
+                pieces [
+                    "front_convolution", "front_taps_handed_round", "four_lanes", "front_input",
+                    "quads", "activation_sums"
+                ],
+                Facts::hands_round
+            ),
+            grid: Self::grid,
+        },
+        Schedule::general(Self::grid),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let filters = &self.bank.filters;
