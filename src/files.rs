@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use crate::{Error, Result};
 pub use letters::{ByLetters, name_alike};
-pub use names::{LONGEST_NAME, fitting_name, names_note, path_from_text, path_of, path_text};
+pub use names::{
+    LONGEST_NAME, fitting_name, names_note, path_from_text, path_line, path_of, path_text,
+};
 
 /// What the name of a file has behind it until the file is whole.
 pub const PARTIAL: &str = ".partial";

@@ -259,13 +259,24 @@ fn numbers_that_no_training_keeps_are_refused() {
     let weight = "tall.blocks.0.conv.weight";
     let huge = refused(|c| c.tensors.get_mut(weight).unwrap().values[0] = -3e38);
     assert_has(&huge, &[weight, "no training gives"]);
+    let mean = "tall.blocks.0.bn.running_mean";
+    let far = refused(|c| c.tensors.get_mut(mean).unwrap().values[0] = 3e38);
+    assert_has(&far, &[mean, "no training gives"]);
     let variance = "tall.blocks.0.bn.running_var";
     let negative = refused(|c| c.tensors.get_mut(variance).unwrap().values[0] = -1e-3);
     assert_has(&negative, &[variance, "negative"]);
-    for (mean, std) in [("1e39", "1.0"), ("0.0", "1e39"), ("0.0", "1e-46"), ("0.0", "-1.0")] {
+    for (mean, std) in [
+        ("1e39", "1.0"),
+        ("1e300", "1.0"),
+        ("0.0", "1e39"),
+        ("0.0", "1e-46"),
+        ("-24.9", "1e-38"),
+        ("0.0", "-1.0"),
+    ] {
         let normalization = format!(r#"{{"mean": {mean}, "std": {std}}}"#);
         let message = refused(|c| drop(c.metadata.insert("normalization".into(), normalization)));
         assert_has(&message, &["mean", "std", "finite"]);
+        assert!(message.len() < 300, "{message}");
     }
 }
 

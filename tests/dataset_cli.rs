@@ -230,6 +230,8 @@ fn features_are_written_once_and_whole() {
     fs::remove_file(place.at("out/two.v2.npy")).unwrap();
     let second = place.run(&arguments);
     assert!(stderr(&second).contains("1 of 2 arrays are there already"), "{}", stderr(&second));
+    // What was said of the files is said again.
+    assert!(stderr(&second).contains("2 files are shorter than 3 s"), "{}", stderr(&second));
     assert!(written() == before && place.at("out/two.v2.npy").exists());
     let file = fs::File::options().write(true).open(&song).unwrap();
     file.set_modified(before + std::time::Duration::from_secs(5)).unwrap();

@@ -72,6 +72,9 @@ fn a_quote_that_is_not_closed_swallows_no_rows() {
     for (text, line) in [
         ("path,tags\na.wav,film\n\"b.wav,dark\nc.wav,dark\n\"d.wav\",dark\n", 3),
         ("path,tags,artist\na.wav,film,\"Foo\nb.wav,dark,\nc.wav,dark,\n", 2),
+        // The next quote opens a cell that is the first of its row.
+        ("title,path,tags\n\"A\",a.wav,film\n\"B,b.wav,dark\n\"C\",c.wav,dark\n", 3),
+        ("path,tags\r\na.wav,film\r\n\"b.wav,dark\r\n\"c.wav\",dark\r\n", 3),
     ] {
         let message = input_error(read(text));
         assert!(
@@ -80,6 +83,18 @@ fn a_quote_that_is_not_closed_swallows_no_rows() {
         );
     }
     assert_eq!(read("path,tags\n\"a\nb.wav\",\"happy\"\n").unwrap()[0].listed, "a\nb.wav");
+    // Quotes in a cell are written twice, and those of a cell that does not begin with one are letters.
+    let tracks = read("path,tags\n\"a \"\"b\"\".wav\" ,film\n12\" mix.wav,\"dark\"\n").unwrap();
+    assert_eq!([&*tracks[0].listed, &*tracks[1].listed], ["a \"b\".wav", "12\" mix.wav"]);
+}
+
+#[test]
+fn lines_are_counted_alike_whatever_ends_them() {
+    for end in ["\n", "\r\n"] {
+        let text = ["path,tags", "a.wav,film", "", "b.wav,film,x", ""].join(end);
+        let message = input_error(read(&text));
+        assert!(message.contains("line 4"), "{end:?}: {message}");
+    }
 }
 
 #[test]

@@ -11,6 +11,12 @@ fn no_output_replaces_an_input() {
     let place = Trained::new();
     fs::hard_link(place.path("run/best.safetensors"), place.path("model")).unwrap();
     fs::copy(place.path("run/best.safetensors"), place.path("x.partial")).unwrap();
+    fs::copy(place.path("run/best.safetensors"), place.path("run/best.npy")).unwrap();
+    fs::create_dir_all(place.path("seeds/seed-1")).unwrap();
+    fs::copy(place.path("run/best.safetensors"), place.path("seeds/seed-1/best.safetensors"))
+        .unwrap();
+    fs::write(place.path("list.txt"), "clip 0.wav\n").unwrap();
+    fs::write(place.path("list.m3u8"), "#EXTM3U\nclip 0.wav\n").unwrap();
     fs::create_dir(place.path("folder")).unwrap();
     fs::create_dir(place.path("arrays")).unwrap();
     fs::write(place.path("arrays/recipe.txt"), "").unwrap();
@@ -21,6 +27,18 @@ fn no_output_replaces_an_input() {
         (format!("{evaluate} run/../train.csv"), "train.csv is an input"),
         (format!("{evaluate} run/best.safetensors"), "best.safetensors is an input"),
         (format!("{evaluate} model"), "model is an input"),
+        // A run is more than its model, and a folder of runs more than one.
+        ("evaluate run train.csv --predictions run/best.safetensors".to_owned(), "is an input"),
+        ("evaluate run train.csv --predictions run/config.toml".to_owned(), "is an input"),
+        ("export run --out run/last.safetensors".to_owned(), "is an input"),
+        ("predict -m run folder --report run/best.safetensors".to_owned(), "is an input"),
+        (
+            "predict -m seeds folder --report seeds/seed-1/best.safetensors".to_owned(),
+            "is an input",
+        ),
+        ("predict -m run --files-from list.txt --report list.txt".to_owned(), "is an input"),
+        ("predict -m run list.m3u8 --report list.m3u8".to_owned(), "is an input"),
+        ("embed -m run . -o run/best.npy".to_owned(), "is an input"),
         ("evaluate --model x.partial --data train.csv --predictions x".to_owned(), "is an input"),
         (format!("{evaluate} folder"), "not a file"),
         (format!("{evaluate} gone/x.csv"), "its folder has to be there"),
@@ -34,7 +52,8 @@ fn no_output_replaces_an_input() {
         ),
     ];
     let bytes = |name: &str| fs::read(place.path(name)).unwrap();
-    let read = ["train.csv", "run/best.safetensors", "x.partial", "arrays/a.npy"];
+    let read =
+        ["train.csv", "run/best.safetensors", "x.partial", "arrays/a.npy", "list.txt", "list.m3u8"];
     let before = read.map(bytes);
     for (arguments, cause) in cases {
         let (code, out, err) = place.run(&arguments);

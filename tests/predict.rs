@@ -296,6 +296,13 @@ fn a_name_with_a_line_break_is_left_out_of_the_playlist_alone() {
         .to_vec();
     assert!(lists.iter().any(|list| list.ends_with("\none.wav\n")), "{lists:?}");
     assert!(lists.iter().all(|list| !list.contains("lines")), "{lists:?}");
+
+    // A line a vector, and what is short is told.
+    wav(&folder.join("short.wav"), 0.05, CLIP / 2);
+    let (code, _, err) = place.run("embed --model run breaks --out vectors.npy");
+    assert!(code == 0 && err.contains("1 audio file shorter than a clip"), "{err}");
+    let names = fs::read_to_string(place.path("vectors.txt")).unwrap();
+    assert_eq!(names, "breaks/one.wav\nbreaks/short.wav\nbreaks/two\\x0Alines.wav\n");
 }
 
 #[test]

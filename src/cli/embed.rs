@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Common, Strictness, list_errors, model, open_device, run_again, stop_on_interrupt};
 use crate::audio::find_audio;
-use crate::files::{check_output, names_note, path_text, write_atomically};
+use crate::files::{check_output, names_note, path_line, write_atomically};
 use crate::model::builtin;
 use crate::predict::embeddings::{Embeddings, embed};
 use crate::predict::library::Options;
@@ -57,7 +57,7 @@ impl Embed {
         let mut found = find_audio(&self.paths)?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
         for out in [&self.out, &names] {
-            check_output(out, found.files.iter().chain([&self.model]))?;
+            check_output(out, found.files.iter().chain(&model::files([&self.model])))?;
         }
         let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
         let all = found.files.len() + failed.len();
@@ -75,11 +75,12 @@ impl Embed {
             embed(&mut tagger, &mut library, files, options, &stop, &|done| bar.at(done))
                 .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
         drop(bar);
-        let Embeddings { files, vectors, failed: broken } = embedded;
+        embedded.notes().iter().for_each(|note| progress.note(note));
+        let Embeddings { files, vectors, failed: broken, .. } = embedded;
         let broken_files = broken.len();
         failed.extend(self.strictness.sort_out(&found, broken, &progress));
         if !files.is_empty() {
-            let lines: Vec<String> = files.iter().map(|file| path_text(file) + "\n").collect();
+            let lines: Vec<String> = files.iter().map(|file| path_line(file) + "\n").collect();
             write_atomically(&self.out, &crate::dataset::export::npy_of(&vectors))?;
             write_atomically(&names, lines.concat().as_bytes())?;
             progress.note(&format!(

@@ -65,7 +65,7 @@ impl Evaluate {
             ));
         }
         if let Some(path) = &self.predictions {
-            check_predictions(path, &tracks, [model, data])?;
+            check_predictions(path, &tracks, data, model)?;
         }
         let device = open_device(&self.common.device, &progress)?;
         let evaluated = evaluate(&checkpoint, data, tracks, &device, &progress)
@@ -108,8 +108,8 @@ fn known_to(model: &Path, tracks: &[Track]) -> Result<usize> {
 }
 
 /// What would go wrong after all clips are predicted is found before.
-fn check_predictions(path: &Path, tracks: &[Track], others: [&Path; 2]) -> Result<()> {
-    let others = others.map(Path::to_owned);
+fn check_predictions(path: &Path, tracks: &[Track], manifest: &Path, model: &Path) -> Result<()> {
+    let others = [model::files([&model.to_owned()]), vec![manifest.to_owned()]].concat();
     let inputs = tracks.iter().map(|track| &track.path).chain(&others);
     check_output(path, inputs).map_err(|error| error.context("--predictions"))
 }

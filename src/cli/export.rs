@@ -58,7 +58,7 @@ impl Export {
         let path = given.unwrap_or(Path::new(builtin::DEFAULT));
         let checkpoint = model::open(path)?;
         if let Some(out) = &self.out {
-            check_output(out, [path])?;
+            check_output(out, model::files([&path.to_owned()]))?;
         }
         if let Some(folder) = &self.web {
             let options = Options {

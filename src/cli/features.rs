@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Common, Strictness, list_errors, model, open_device_alike, run_again};
 use crate::audio::find_audio;
 use crate::dataset::cache::FeatureCache;
-use crate::dataset::export::{Exported, assist, export, jobs, open};
+use crate::dataset::export::{Flawed, assist, export, jobs, open};
 use crate::dataset::features::FeatureRecipe;
 use crate::files::{check_distinct, names_note};
 use crate::model::preset::Preset;
@@ -76,7 +76,7 @@ impl Features {
         check_distinct(all.iter().map(|job| &job.array), all.iter().map(|job| &job.audio))?;
         let count = all.len();
         let cache = FeatureCache::open(None)?;
-        let todo = open(&self.out, &recipe, &cache, all)?;
+        let (todo, kept) = open(&self.out, &recipe, &cache, all)?;
         if todo.len() < count {
             progress.note(&format!("{} of {count} arrays are there already", count - todo.len()));
         }
@@ -86,8 +86,15 @@ impl Features {
             let exported = export(&todo, &device, &recipe, &cache, &|done| bar.at(done))
                 .map_err(|error| run_again(error, "arrays that were written are kept"))?;
             drop(bar);
-            self.tell(&exported, preset.audio.clip_seconds);
+            self.tell(kept.and(exported.flawed), preset.audio.clip_seconds);
+            progress.note(&format!(
+                "{} arrays written to {}",
+                exported.written,
+                self.out.display()
+            ));
             failed.extend(self.strictness.sort_out(&found, exported.failed, &progress));
+        } else {
+            self.tell(kept, preset.audio.clip_seconds);
         }
         if failed.is_empty() {
             return Ok(());
@@ -96,20 +103,16 @@ impl Features {
         Err(list_errors(&format!("{} of {all} files cannot be used:", failed.len()), &failed))
     }
 
-    fn tell(&self, exported: &Exported, clip_seconds: f64) {
+    fn tell(&self, flawed: Flawed, clip_seconds: f64) {
         let progress = self.common.progress();
         for (number, what) in [
-            (
-                exported.padded,
-                &*format!("are shorter than {clip_seconds} s and padded with silence"),
-            ),
-            (exported.truncated, "end before their header says; what is there is used"),
-            (exported.damaged, "have parts that cannot be decoded and are silent"),
+            (flawed.padded, &*format!("are shorter than {clip_seconds} s and padded with silence")),
+            (flawed.truncated, "end before their header says; what is there is used"),
+            (flawed.damaged, "have parts that cannot be decoded and are silent"),
         ] {
             if number > 0 {
                 progress.note(&format!("{number} files {what}"));
             }
         }
-        progress.note(&format!("{} arrays written to {}", exported.written, self.out.display()));
     }
 }

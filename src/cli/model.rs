@@ -84,6 +84,21 @@ pub fn file_of(model: &Path) -> Result<PathBuf> {
     }
 }
 
+/// The files of what is meant, which no result may overwrite: a run is more than its best model.
+pub fn files<'a>(models: impl IntoIterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for model in models {
+        let runs = runs_in(model);
+        for place in if runs.is_empty() { vec![model.clone()] } else { runs } {
+            match std::fs::read_dir(&place) {
+                Ok(entries) => all.extend(entries.flatten().map(|entry| entry.path())),
+                Err(_) => all.push(place),
+            }
+        }
+    }
+    all
+}
+
 /// The models that are meant: one, or all of a folder that `train --seeds` wrote.
 ///
 /// # Errors

@@ -71,7 +71,8 @@ impl Similar {
                     .map_err(|error| Error::io("make", folder, &error).context("--playlist"))?;
             }
             playlist::check_free(playlist)?;
-            check_output(playlist, found.files.iter().chain([&self.model, &self.song]))?;
+            let model = model::files([&self.model]);
+            check_output(playlist, found.files.iter().chain(&model).chain([&self.song]))?;
         }
         let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
         let song =
@@ -93,7 +94,8 @@ impl Similar {
             embed(&mut tagger, &mut library, &files, options, &stop, &|done| bar.at(done))
                 .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
         drop(bar);
-        let Embeddings { files: heard, vectors, failed: broken } = embedded;
+        embedded.notes().iter().for_each(|note| progress.note(note));
+        let Embeddings { files: heard, vectors, failed: broken, .. } = embedded;
         if stop.load(Ordering::Relaxed) && heard.len() + broken.len() < files.len() {
             return Err(Error::stopped(format!(
                 "stopped: {} of {} are in the cache and need not be heard again",

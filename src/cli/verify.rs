@@ -124,14 +124,23 @@ impl Verify {
         cases(&self.filter, &Facts::PORTABLE)?;
         let adapters = self.adapters()?;
         let seed = self.seed.unwrap_or_else(fresh_seed);
-        let (mut documents, mut timed) = (Vec::new(), Vec::new());
-        for adapter in adapters {
+        let (mut documents, mut timed, mut opened) = (Vec::new(), Vec::new(), false);
+        let mut rest = adapters.into_iter().peekable();
+        while let Some(adapter) = rest.next() {
             let (document, gpu) = self.verify_on(adapter, seed)?;
+            if gpu.is_none() && self.takes_the_next() && rest.peek().is_some() {
+                eprintln!("going on to the next adapter");
+                continue;
+            }
+            opened |= gpu.is_some();
             documents.push(document);
             timed.push(match (&self.report, gpu) {
                 (Some(_), Some(gpu)) => time_updates(&gpu),
                 _ => None,
             });
+            if self.takes_the_next() {
+                break;
+            }
         }
         let passed = documents.iter().all(|document| document.passed);
         if let Some(path) = &self.report {
@@ -151,12 +160,20 @@ impl Verify {
             };
             output::line(text?);
         }
-        match passed {
-            true => Ok(()),
-            false => Err(Error::failure(
+        match (passed, opened) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Error::failure(
                 "a kernel is wrong here: do not trust what this adapter computes with this driver",
             )),
+            (false, false) => Err(Error::failure(
+                "no kernel has run; name another adapter of `moodshader devices` with --device",
+            )),
         }
+    }
+
+    /// Whether an adapter that cannot be opened is passed over, as with every command's `--device auto`.
+    fn takes_the_next(&self) -> bool {
+        !self.all_devices && self.device.parse() == Ok(DeviceChoice::Auto)
     }
 
     /// The adapters asked for, at least one.
@@ -171,7 +188,7 @@ impl Verify {
             }
             other => other,
         };
-        if self.all_devices {
+        if self.all_devices || self.takes_the_next() {
             let all = adapters();
             if !all.is_empty() {
                 return Ok(all);

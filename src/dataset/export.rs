@@ -23,7 +23,7 @@ use crate::exec::Device;
 use crate::files::{LONGEST_NAME, fitting_name, is_abandoned, successor};
 use crate::ranks::Ranks;
 use crate::{Error, Result};
-use index::{Index, Source, append, name, place};
+use index::{Flaws, Index, Source, append, name, place};
 pub use shared::assist;
 
 /// Files that are decoded before the device gets them, as in [`super::prepare`].
@@ -46,14 +46,38 @@ pub struct Job {
 pub struct Exported {
     /// Arrays that were written.
     pub written: usize,
-    /// Files shorter than a clip.
-    pub padded: usize,
-    /// Files that end before their header says.
-    pub truncated: usize,
-    /// Files with parts that cannot be decoded.
-    pub damaged: usize,
+    /// What is wrong with the files of these.
+    pub flawed: Flawed,
     /// Files that cannot be used, or whose array cannot be written, in order, and why.
     pub failed: Vec<(PathBuf, Error)>,
+}
+
+/// How many files have which flaw.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flawed {
+    /// Shorter than a clip.
+    pub padded: usize,
+    /// Ended before the header says.
+    pub truncated: usize,
+    /// With parts that cannot be decoded.
+    pub damaged: usize,
+}
+
+impl Flawed {
+    fn count(&mut self, flaws: Flaws) {
+        self.padded += usize::from(flaws.padded);
+        self.truncated += usize::from(flaws.truncated);
+        self.damaged += usize::from(flaws.damaged);
+    }
+
+    /// Of two sets of files.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            padded: self.padded + other.padded,
+            truncated: self.truncated + other.truncated,
+            damaged: self.damaged + other.damaged,
+        }
+    }
 }
 
 impl Exported {
@@ -67,9 +91,7 @@ impl Exported {
     ) -> Result<()> {
         let error = match spectrogram {
             Ok(Spectrogram { about, decibels }) => {
-                self.padded += usize::from(about.padded);
-                self.truncated += usize::from(about.truncated);
-                self.damaged += usize::from(about.damaged);
+                self.flawed.count(about.flaws);
                 let bytes = npy(shape, &decibels);
                 let source = Source {
                     array: name(&job.array),
@@ -77,6 +99,7 @@ impl Exported {
                     content: about.content,
                     recipe: recipe.to_owned(),
                     hash: blake3::hash(&bytes).to_string(),
+                    flaws: about.flaws,
                 };
                 keep(job, &source, &bytes)?
             }
@@ -101,9 +124,7 @@ struct Spectrogram {
 struct About {
     /// Hash of the file's content.
     content: String,
-    padded: bool,
-    truncated: bool,
-    damaged: bool,
+    flaws: Flaws,
 }
 
 /// Makes spectrograms of files.
@@ -132,7 +153,7 @@ impl<'a> Maker<'a> {
             let content = cache.content_hash(path)?.to_string();
             let clip = audio::centre_clip(path, recipe.audio.sample_rate, recipe.cut())?;
             let Clip { samples, padded, truncated, damaged, .. } = clip;
-            Ok((About { content, padded, truncated, damaged }, samples))
+            Ok((About { content, flaws: Flaws { padded, truncated, damaged } }, samples))
         };
         std::thread::scope(|scope| {
             let (sender, decoded) = sync_channel(1);
@@ -191,9 +212,9 @@ pub fn jobs(files: Vec<PathBuf>, folder: &Path) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
-/// Makes the folder if need be and marks it with the recipe. Returns the jobs that are still to do:
-/// an array that is whole and was made from the same content is kept. `cache` remembers the hashes
-/// of files.
+/// Makes the folder if need be and marks it with the recipe. Returns the jobs that are still to do, and
+/// what is wrong with the files of the others: an array that is whole and was made from the same content is
+/// kept. `cache` remembers the hashes of files.
 ///
 /// # Errors
 /// The folder holds arrays of another recipe, or of one that it does not say, or the array of
@@ -203,7 +224,7 @@ pub fn open(
     recipe: &FeatureRecipe,
     cache: &FeatureCache,
     jobs: Vec<Job>,
-) -> Result<Vec<Job>> {
+) -> Result<(Vec<Job>, Flawed)> {
     fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
     sweep(folder);
     let recipe = recipe.log_mel();
@@ -234,11 +255,16 @@ pub fn open(
     let done = jobs
         .par_iter()
         .map(|job| match index.source(&name(&job.array)) {
-            Some(source) if job.array.exists() => is_done(job, source, &recipe, cache),
-            _ => Ok(false),
+            Some(source) if job.array.exists() => {
+                Ok(is_done(job, source, &recipe, cache)?.then_some(source.flaws))
+            }
+            _ => Ok(None),
         })
-        .collect::<Result<Vec<bool>>>()?;
-    Ok(jobs.into_iter().zip(done).filter(|(_, done)| !done).map(|(job, _)| job).collect())
+        .collect::<Result<Vec<Option<Flaws>>>>()?;
+    let mut kept = Flawed::default();
+    done.iter().flatten().for_each(|&flaws| kept.count(flaws));
+    let todo = jobs.into_iter().zip(done).filter(|(_, done)| done.is_none());
+    Ok((todo.map(|(job, _)| job).collect(), kept))
 }
 
 fn hash_of(recipe: &FeatureRecipe) -> String {

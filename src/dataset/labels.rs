@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Track;
 use crate::error::{Error, Result};
-use crate::model::preset::Output;
+use crate::model::preset::{MOST_MOODS, Output};
 use crate::spelling::nearest_first;
 
 /// What to do about [`Labelled::new`]'s error where the moods can be chosen.
@@ -136,8 +136,14 @@ impl Labelled {
     /// Marks `tracks` with `labels`. Other tags are ignored.
     ///
     /// # Errors
-    /// No track has any of the labels; the message lists the tags that exist.
+    /// No track has any of the labels; the message lists the tags that exist. More labels than a model has.
     pub fn new(mut tracks: Vec<Track>, labels: &[String], unlabelled: Unlabelled) -> Result<Self> {
+        if labels.len() > MOST_MOODS {
+            let moods = labels.len();
+            return Err(Error::input(format!(
+                "{moods} moods are more than the {MOST_MOODS} of a model"
+            )));
+        }
         let listed = tracks.len();
         let notes = respell(&mut tracks, labels);
         check(&tracks, labels)?;

@@ -228,7 +228,12 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         .delimiter(separator)
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|error| csv_error(path, &error))?.clone();
+    if let Some(line) = stray_quote(text.as_bytes(), separator) {
+        let cause = "a cell begins with a quote and does not end with one: close it, or write every quote \
+                     inside it twice";
+        return Err(at(path, line, cause));
+    }
+    let header = reader.headers().map_err(|error| csv_error(path, text, &error))?.clone();
     let column = |names: &[&str]| {
         let plain = |cell: &str| cell.to_lowercase().replace([' ', '-'], "_");
         let place = |name: &&str| header.iter().position(|cell| plain(cell) == **name);
@@ -247,8 +252,8 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
     let (artist_column, album_column) = (column(&ARTISTS), column(&ALBUMS));
     let mut rows = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(|error| csv_error(path, &error))?;
-        let line = record.position().map_or(0, |position| position.line() as usize);
+        let record = record.map_err(|error| csv_error(path, text, &error))?;
+        let line = record.position().map_or(1, |position| line_of(text, position));
         let listed = &record[path_column];
         if listed.is_empty() {
             return Err(at(path, line, "the path is empty"));
@@ -295,8 +300,46 @@ fn separator_of(header: &str) -> u8 {
     separator.unwrap_or(b',')
 }
 
-fn csv_error(path: &Path, error: &csv::Error) -> Error {
-    let line = error.position().map_or(1, |position| position.line() as usize);
+/// The line on which a quoted cell begins that has more behind its last quote, or no last quote. A quote
+/// that is not closed ends at the next one, which opens another cell: what follows it tells.
+fn stray_quote(text: &[u8], separator: u8) -> Option<usize> {
+    let (mut line, mut begins, mut at) = (1, true, 0);
+    while let Some(&byte) = text.get(at) {
+        if begins && byte == b'"' {
+            let start = line;
+            loop {
+                at += 1;
+                match (text.get(at)?, text.get(at + 1)) {
+                    (b'"', Some(b'"')) => at += 1,
+                    (b'"', None) => return None,
+                    (b'"', Some(&next)) if next == separator || b" \r\n".contains(&next) => break,
+                    (b'"', Some(_)) => return Some(start),
+                    (byte, next) => {
+                        line += usize::from(*byte == b'\n');
+                        if next.is_none() {
+                            return Some(start);
+                        }
+                    }
+                }
+            }
+        }
+        line += usize::from(byte == b'\n');
+        begins = byte == separator || byte == b'\n';
+        at += 1;
+    }
+    None
+}
+
+/// The reader counts a line when it reads its end; of two letters that end one, the second is read with the
+/// next record.
+fn line_of(text: &str, position: &csv::Position) -> usize {
+    let behind = text.as_bytes().get(position.byte() as usize..).unwrap_or_default();
+    let ends = behind.iter().take_while(|byte| b"\r\n".contains(byte));
+    position.line() as usize + ends.filter(|byte| **byte == b'\n').count()
+}
+
+fn csv_error(path: &Path, text: &str, error: &csv::Error) -> Error {
+    let line = error.position().map_or(1, |position| line_of(text, position));
     let cause = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!(
             "{len} columns where the header has {expected_len}; tags are joined by | (or stand in double \

@@ -29,6 +29,11 @@ pub fn path_text(path: &Path) -> String {
     text
 }
 
+/// [`path_text`] on one line: a line break in the name is written `\xNN` as well.
+pub fn path_line(path: &Path) -> String {
+    path_text(path).replace('\n', r"\x0A").replace('\r', r"\x0D")
+}
+
 /// The byte that `text` begins with in the form `\xNN`.
 fn escaped(text: &str) -> Option<u8> {
     let digits = text.strip_prefix(r"\x")?.get(..2)?;

@@ -391,10 +391,10 @@ impl Checkpoint {
             )));
         }
         // Finite, and yet what a layer makes of it is not.
-        let is_weight = !name.starts_with("optimizer.") && !name.contains(".running_");
+        let is_weight = !name.starts_with("optimizer.") && !name.ends_with(".running_var");
         if is_weight && tensor.values.iter().any(|value| value.abs() > LARGEST_WEIGHT) {
             return Err(Error::input(format!(
-                "tensor `{name}` holds a weight beyond {LARGEST_WEIGHT:e}, which no training gives: \
+                "tensor `{name}` holds a number beyond {LARGEST_WEIGHT:e}, which no training gives: \
                  the file is damaged; use an earlier checkpoint"
             )));
         }
@@ -513,8 +513,8 @@ impl Description {
         let Normalization { mean, std, handcrafted } = self.normalization;
         if !standardises(mean, std) {
             return Err(Error::input(format!(
-                "the normalization's mean {mean} and std {std} must be finite, and std above 0, in \
-                 single precision too"
+                "the normalization's mean {mean:e} and std {std:e} must be finite, and std above 0, so \
+                 that no standardised number is beyond {LARGEST_WEIGHT:e}"
             )));
         }
         match (&self.preset.model.handcrafted, handcrafted) {
@@ -563,8 +563,9 @@ impl Description {
 
 /// Whether kernels can compute (x − mean) / std, which they do in f32.
 fn standardises(mean: f64, std: f64) -> bool {
-    let inverse = std.recip() as f32;
-    (mean as f32).is_finite() && (std as f32).is_finite() && inverse.is_finite() && inverse > 0.0
+    let most = f64::from(LARGEST_WEIGHT);
+    // Of numbers that are of the order of 1, as decibels and hand-crafted features are, or above.
+    std > 0.0 && std < f64::from(f32::MAX) && std.recip() <= most && (mean / std).abs() <= most
 }
 
 fn json_text(value: &impl Serialize) -> Result<String> {

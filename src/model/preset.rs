@@ -22,6 +22,9 @@ use crate::spelling::nearest_first;
 use keys::{Key, Keyed, Node, dotted};
 use validate::MAX_WIDTH;
 
+/// Moods of a model at most.
+pub const MOST_MOODS: usize = MAX_WIDTH;
+
 pub(crate) use validate::validate_rolloff;
 pub(super) use validate::{require, size};
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use super::library::{Library, Options, Outcome, unfinished};
+use super::prediction::Flawed;
 use super::tagger::Tagger;
 use crate::{Error, Result};
 
@@ -16,6 +17,14 @@ pub struct Embeddings {
     pub vectors: Vec<Vec<f32>>,
     /// Files that cannot be used, and why.
     pub failed: Vec<(PathBuf, Error)>,
+    flawed: Flawed,
+}
+
+impl Embeddings {
+    /// Sentences about files that were heard, and what they say little of.
+    pub fn notes(&self) -> Vec<String> {
+        self.flawed.notes("their vectors say less", "no vector tells from other silence")
+    }
 }
 
 /// Listens to those of `files` that `library` does not know yet. `progress` is told how many are done.
@@ -35,6 +44,7 @@ pub fn embed(
     library.scan(tagger, files, options, stop, &mut |_, file, outcome| {
         match outcome {
             Outcome::Heard(prediction) => {
+                all.flawed.count(&prediction);
                 all.files.push(files[file].clone());
                 all.vectors.push(prediction.embedding);
             }

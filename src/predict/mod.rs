@@ -19,6 +19,6 @@ pub mod tags;
 
 pub use choice::Choice;
 pub use files::{Amount, Told, predict_files};
-pub use prediction::{Heard, Moods, Prediction, Span};
+pub use prediction::{Flawed, Heard, Moods, Prediction, Span};
 pub use shared::{assist, dismiss};
 pub use tagger::{Tagger, together};

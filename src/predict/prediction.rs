@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::report::audio_files;
+
 /// The probability of every mood, with its name.
 ///
 /// Serialises as a map in the order of the model's outputs: `{"happy": 0.12, "film": 0.4, …}`.
@@ -56,6 +58,40 @@ pub struct Prediction {
     pub moods: Moods,
     /// Clip after clip; at least one, but none where a scan did not ask for it.
     pub timeline: Vec<Span>,
+}
+
+/// How many recordings have which flaw.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Flawed {
+    padded: usize,
+    truncated: usize,
+    damaged: usize,
+    silent: usize,
+}
+
+impl Flawed {
+    /// Counts one in.
+    pub fn count(&mut self, prediction: &Prediction) {
+        self.padded += usize::from(prediction.padded && !prediction.silent);
+        self.truncated += usize::from(prediction.truncated);
+        self.damaged += usize::from(prediction.damaged);
+        self.silent += usize::from(prediction.silent);
+    }
+
+    /// A sentence for each kind that was met; what follows of short and of silent ones is the caller's to
+    /// say.
+    pub fn notes(&self, short: &str, silent: &str) -> Vec<String> {
+        [
+            (self.padded, format!("shorter than a clip and padded with silence: {short}")),
+            (self.truncated, "that end before their header says; what is there is used".to_owned()),
+            (self.damaged, "with parts that cannot be decoded and count as silence".to_owned()),
+            (self.silent, format!("silent throughout, which {silent}")),
+        ]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{} {what}", audio_files(number)))
+        .collect()
+    }
 }
 
 impl Moods {

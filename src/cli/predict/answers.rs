@@ -3,13 +3,13 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use super::asked::Asked;
+use super::asked::{Asked, lists};
 use super::page::Page;
 use super::playlists::Playlists;
 use super::results::Results;
 use super::tagging::Tagging;
 use super::{Format, Predict};
-use crate::cli::list_errors;
+use crate::cli::{list_errors, model};
 use crate::files::path_text;
 use crate::model::checkpoint::Description;
 use crate::output;
@@ -51,13 +51,15 @@ impl<'a> Answers<'a> {
         description: &Description,
         choice: Choice,
     ) -> Result<Self> {
-        let playlists = Playlists::new(command, &choice, description)?;
+        // Songs are looked for later, and are held against what is written then.
+        let inputs = [model::files(&command.model), lists(command)].concat();
+        let playlists = Playlists::new(command, &inputs, &choice, description)?;
         let tagging = match command.write_tags {
             true => Some(Tagging::new(progress, command.dry_run, command.replace_existing)?),
             false => None,
         };
         let page = match &command.report {
-            Some(path) => Some(Page::new(path, &command.model[0], description)?),
+            Some(path) => Some(Page::new(path, &command.model[0], &inputs, description)?),
             None => None,
         };
         Ok(Self {

@@ -23,14 +23,19 @@ pub struct Page {
 
 impl Page {
     /// # Errors
-    /// There can be no file at `path`.
-    pub fn new(path: &Path, model: &Path, description: &Description) -> Result<Self> {
+    /// There can be no file at `path`, or it is one of `inputs`.
+    pub fn new(
+        path: &Path,
+        model: &Path,
+        inputs: &[PathBuf],
+        description: &Description,
+    ) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         if !folder.as_os_str().is_empty() {
             std::fs::create_dir_all(&folder)
                 .map_err(|error| Error::io("make", &folder, &error).context("--report"))?;
         }
-        check_output(path, [model])?;
+        check_output(path, inputs)?;
         Ok(Self {
             path: path.to_owned(),
             folder,

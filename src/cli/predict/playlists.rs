@@ -54,7 +54,12 @@ impl Playlists {
     ///
     /// # Errors
     /// A mood that the model does not know or that has no threshold; a file in the way.
-    pub fn new(command: &Predict, choice: &Choice, description: &Description) -> Result<Self> {
+    pub fn new(
+        command: &Predict,
+        inputs: &[PathBuf],
+        choice: &Choice,
+        description: &Description,
+    ) -> Result<Self> {
         let folder = command.playlist_out.as_deref().unwrap_or(Path::new(""));
         if command.playlist_out.is_some() {
             std::fs::create_dir_all(folder)
@@ -70,7 +75,7 @@ impl Playlists {
             }
             let path = folder.join(playlist::file_name(&mood, kind.ending()));
             playlist::check_free(&path)?;
-            check_output(&path, &command.model)?;
+            check_output(&path, inputs)?;
             lists.push(Playlist { mood, path, entries: Vec::new() });
         }
         let size = command.playlist_size.map(std::num::NonZeroUsize::get);

@@ -10,8 +10,8 @@ use super::{Format, Predict};
 use crate::cli::to_json;
 use crate::files::path_text;
 use crate::model::checkpoint::Description;
-use crate::predict::{Choice, Moods, Prediction, Span};
-use crate::report::{Progress, audio_files, clock, sparkline};
+use crate::predict::{Choice, Flawed, Moods, Prediction, Span};
+use crate::report::{Progress, clock, sparkline};
 use crate::{Error, Result};
 
 /// A file as JSON shows it.
@@ -37,10 +37,7 @@ pub struct Results<'a> {
     shown: Arc<[String]>,
     /// Files told so far.
     told: usize,
-    padded: usize,
-    truncated: usize,
-    damaged: usize,
-    silent: usize,
+    flawed: Flawed,
 }
 
 impl<'a> Results<'a> {
@@ -49,7 +46,7 @@ impl<'a> Results<'a> {
             true => description.moods().into(),
             false => description.labels.clone().into(),
         };
-        Self { command, progress, shown, told: 0, padded: 0, truncated: 0, damaged: 0, silent: 0 }
+        Self { command, progress, shown, told: 0, flawed: Flawed::default() }
     }
 
     /// What comes once, before all files.
@@ -75,10 +72,7 @@ impl<'a> Results<'a> {
         tags: &[&str],
         choice: &Choice,
     ) -> Result<()> {
-        self.padded += usize::from(prediction.padded && !prediction.silent);
-        self.truncated += usize::from(prediction.truncated);
-        self.damaged += usize::from(prediction.damaged);
-        self.silent += usize::from(prediction.silent);
+        self.flawed.count(prediction);
         let shown = self.shown(prediction);
         match self.command.format {
             Format::Text => self.text(path, &shown, tags, choice),
@@ -207,18 +201,10 @@ impl<'a> Results<'a> {
     }
 
     pub fn notes(&self) {
-        for (number, what) in [
-            (self.padded, "shorter than a clip and padded with silence: no tag is written"),
-            (self.truncated, "that end before their header says; what is there is used"),
-            (self.damaged, "with parts that cannot be decoded and count as silence"),
-            (
-                self.silent,
-                "silent throughout, which has no mood: no playlist, and no tag is written",
-            ),
-        ] {
-            if number > 0 {
-                self.progress.note(&format!("{} {what}", audio_files(number)));
-            }
-        }
+        let silent = "has no mood: no playlist, and no tag is written";
+        self.flawed
+            .notes("no tag is written", silent)
+            .iter()
+            .for_each(|note| self.progress.note(note));
     }
 }

@@ -32,6 +32,24 @@ pub struct Source {
     pub recipe: String,
     /// Hash of the array's bytes.
     pub hash: String,
+    /// What was wrong with the audio.
+    #[serde(flatten)]
+    pub flaws: Flaws,
+}
+
+/// What can be wrong with a file's audio that it is still used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Flaws {
+    /// It is shorter than a clip.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub padded: bool,
+    /// It ends before its header says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    /// It has parts that cannot be decoded.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub damaged: bool,
 }
 
 /// The index of one folder, as it was when opened.

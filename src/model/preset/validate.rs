@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::keys::Keyed;
-use super::{Audio, Features, Output, Preset, Trainable};
+use super::{Audio, Features, MOST_MOODS, Output, Preset, Trainable};
 use crate::error::{Error, Result};
 use crate::model::graph::Graph;
 use crate::spelling::short_numbers;
@@ -34,10 +34,10 @@ impl Preset {
     fn validate_moods(&self) -> Result<()> {
         require(!self.moods.is_empty(), "moods", "none", "a model needs a label to learn")?;
         require(
-            self.moods.len() <= MAX_WIDTH,
+            self.moods.len() <= MOST_MOODS,
             "moods",
             self.moods.len(),
-            format_args!("at most {MAX_WIDTH}"),
+            format_args!("at most {MOST_MOODS}"),
         )?;
         let mut named = HashSet::new();
         for mood in &self.moods {

@@ -263,6 +263,7 @@ impl Display for Number {
         match value.abs() {
             0.0 => f.write_str("0"),
             small if small < 1e-3 => f.write_str(&scientific(value)),
+            large if large >= 1e7 => write!(f, "{value:.3e}"),
             large if large >= 10_000.0 => write!(f, "{}k", Self(value / 1000.0)),
             _ => {
                 let text = format!("{value:.4}");
@@ -294,8 +295,11 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let texts = [0.0, 0.3, 0.12345, 1e-4, 2.5e-5, 150.0, 12_500.0, -0.5]
-            .map(|value| Number(value).to_string());
-        assert_eq!(texts, ["0", "0.3", "0.1235", "1e-4", "2.5e-5", "150", "12.5k", "-0.5"]);
+        let numbers =
+            [0.0, 0.3, 0.12345, 1e-4, 2.5e-5, 150.0, 12_500.0, -0.5, 1.5e300, f64::INFINITY];
+        let texts = numbers.map(|value| Number(value).to_string());
+        let short = ["0", "0.3", "0.1235", "1e-4", "2.5e-5", "150", "12.5k", "-0.5"];
+        assert_eq!(texts[..8], short);
+        assert_eq!(texts[8..], ["1.500e300", "inf"]);
     }
 }
