@@ -2,6 +2,8 @@
 //!
 //! The study's presets do what the study did on any data, if they are named.
 
+use std::collections::HashSet;
+
 use crate::Result;
 use crate::dataset::labels::{MoodChoice, respell};
 use crate::dataset::manifest;
@@ -69,7 +71,8 @@ fn choose_recipe(
     };
     let labels = choice.labels(&tracks)?;
     respell(&mut tracks, &labels);
-    let has = |tags: &[String]| tags.iter().filter(|tag| labels.contains(tag)).count();
+    let known: HashSet<&String> = labels.iter().collect();
+    let has = |tags: &[String]| tags.iter().filter(|tag| known.contains(tag)).count();
     let several = tracks.iter().any(|track| has(&track.tags) > 1);
     let says_output = open.sets("model.output") || open.sets("train.loss");
     if !says_output && preset.model.output == Output::Softmax && (several || labels.len() == 1) {
