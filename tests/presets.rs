@@ -22,6 +22,8 @@ use support::relative;
 struct Description {
     presets: BTreeMap<String, String>,
     normalization: Normalization,
+    /// How far PyTorch's gradient in f32 is from its f64.
+    single_precision: BTreeMap<String, f64>,
 }
 
 type Tensors = HashMap<String, Vec<f32>>;
@@ -85,8 +87,9 @@ fn first_update_is_pytorchs(device: &Device) {
         }
         let error = relative(&got, &want);
         println!("{name}: gradient off by {error:.1e}");
-        // PyTorch's own f32 is up to 7e-7 away from its f64.
-        assert!(error < 2e-5, "{name}: gradient is off by {error:.1e}");
+        // Most of PyTorch's are below 1e-6; batch norms over five numbers lose more, there as here.
+        let bound = (2.0 * description.single_precision[name]).max(2e-5);
+        assert!(error < bound, "{name}: gradient is off by {error:.1e}");
     }
 }
 
