@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{Footprint, Lines, Reach, Walk, cases, planes, scaled};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, Shader, cover, kernel};
 
 kernel! {
     "layers/conv/weight_gradient",
@@ -46,18 +46,22 @@ impl Params {
         2 * self.reach.before + 1
     }
 
-    /// A workgroup is for a pair of quads and a run of at most `most` taps of a line of the kernel:
-    /// what a thread keeps in registers. A thread walks no fewer positions than a segment may have,
+    /// A workgroup is for `quads` quads of the input, as many of the output, and a run of at most `most`
+    /// taps of a line of the kernel: what a thread keeps in registers. A thread walks no fewer positions than a segment may have,
     /// in several segments of short lines: adding up a workgroup's sums costs as much as walking
     /// some dozens of positions.
-    fn grid(&self, walk: Walk, most: u32) -> Grid {
+    fn grid(&self, walk: Walk, most: u32, quads: u32) -> Grid {
         let segments = self.lines.length.div_ceil(walk.segment);
         let walked = walk.segment / self.lines.length.div_ceil(segments);
         let items = self.clips * segments * self.lines.lines;
         let shares = cover(items, walk.lanes * walked).min(walk.shares);
         let runs = self.taps().div_ceil(most);
         Grid {
-            workgroups: [shares, self.out_quads, self.in_quads * self.reach.rows * runs],
+            workgroups: [
+                shares,
+                cover(self.out_quads, quads),
+                cover(self.in_quads, quads) * self.reach.rows * runs,
+            ],
             constants: vec![("GROUPS", f64::from(self.taps().min(most).div_ceil(3)))],
             shares,
         }
@@ -65,8 +69,19 @@ impl Params {
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] =
-        &[Schedule::general(|params| params.grid(Walk { lanes: 64, segment: 64, shares: 16 }, 9))];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: Shader {
+                name: "layers/conv/weight_gradient@eights",
+                source: kernel!(@text "layers/conv/weight_gradient@eights"),
+                files: &[kernel!(@file "layers/conv/weight_gradient@eights")],
+                runs_on: |facts| facts.hands_round() && facts.subgroup == Some([8, 8]),
+            },
+            // A subgroup walks a segment.
+            grid: |params| params.grid(Walk { lanes: 8, segment: 64, shares: 16 }, 9, 2),
+        },
+        Schedule::general(|params| params.grid(Walk { lanes: 64, segment: 64, shares: 16 }, 9, 1)),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let plane = 4 * self.lines.plane();
