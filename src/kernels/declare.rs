@@ -352,6 +352,7 @@ macro_rules! kernel {
             source: concat!(kernel!(@text $id), $(kernel!(@text concat!("pieces/", $piece)),)+),
             files: &[kernel!(@file $id), $(kernel!(@file concat!("pieces/", $piece)),)+],
             runs_on: $runs_on,
+            suits: |_| true,
         }
     };
     (@slice $l:lifetime $t:ident read f32) => { &$l [$t] };

@@ -38,8 +38,10 @@ pub struct Shader {
     pub source: &'static str,
     /// The files of the source, in this order.
     pub files: &'static [File],
-    /// Whether an adapter is one that the schedule is for.
+    /// Whether an adapter can run it, and so verifies it.
     pub runs_on: fn(&Facts) -> bool,
+    /// Whether an adapter that can run it does: else a later schedule is the better one there.
+    pub suits: fn(&Facts) -> bool,
 }
 
 /// Values of `override` constants.
@@ -79,7 +81,8 @@ impl<K: Kernel> Schedule<K> {
     /// The schedule that runs on any adapter.
     pub const fn general(grid: fn(&K) -> Grid) -> Self {
         let (source, files) = (K::SOURCE, K::FILES);
-        Self { shader: Shader { name: K::ID, source, files, runs_on: |_| true }, grid }
+        let shader = Shader { name: K::ID, source, files, runs_on: |_| true, suits: |_| true };
+        Self { shader, grid }
     }
 }
 
@@ -95,13 +98,16 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// By the first of the kernel's schedules that runs there.
+    /// By the first of the kernel's schedules that runs there and suits.
     ///
     /// # Panics
     /// When none does: the last schedule of a kernel is the general one.
     pub fn new<K: Kernel>(kernel: K, facts: &Facts) -> Self {
-        let runs = |schedule: &&Schedule<K>| (schedule.shader.runs_on)(facts);
-        let schedule = K::SCHEDULES.iter().find(runs);
+        let fits = |schedule: &&Schedule<K>| {
+            let Shader { runs_on, suits, .. } = schedule.shader;
+            runs_on(facts) && suits(facts)
+        };
+        let schedule = K::SCHEDULES.iter().find(fits);
         Self::by(kernel, schedule.unwrap_or_else(|| panic!("{} has no general schedule", K::ID)))
     }
 

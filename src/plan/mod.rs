@@ -344,6 +344,7 @@ mod tests {
                     files: &[],
                     source: Self::SOURCE,
                     runs_on: |facts| facts.workgroup_threads >= 1024,
+                    suits: |_| true,
                 },
                 grid: |params| params.grid(1024),
             },

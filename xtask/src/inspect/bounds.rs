@@ -68,10 +68,10 @@ const BOUNDS: &[Bound] = &[
     bound("layers/lstm/input_gradient", [128, 128], [12, 8], [49, 53], 0),
     // 108 104, 14 8, 61.0 % 61.5 %, 0
     bound("layers/lstm/input_product", [108, 128], [14, 8], [59, 59], 0),
-    // 120 112, 12 9, 53.1 % 57.7 %, 0
-    bound("layers/lstm/recurrence_backward", [120, 112], [12, 9], [51, 55], 0),
-    // 144 128, 2 2, 70.3 % 71.9 %, 0
-    bound("layers/lstm/recurrence_forward", [144, 144], [2, 2], [68, 69], 0),
+    // 60 48, 24 20, 24 % 25 %, 0
+    bound("layers/lstm/recurrence_backward@wide", [64, 64], [20, 16], [22, 23], 0),
+    // 60 48, 24 20, 42 % 43 %, 0
+    bound("layers/lstm/recurrence_forward@wide", [64, 64], [20, 16], [40, 41], 0),
     // 108 104, 14 8, 52.5 % 56.1 %, 0
     bound("layers/lstm/recurrent_gradient", [108, 128], [14, 8], [50, 54], 0),
     // 108 112, 14 8, 53.3 % 55.2 %, 0

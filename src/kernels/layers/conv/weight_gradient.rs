@@ -76,6 +76,7 @@ impl Kernel for Params {
                 source: kernel!(@text "layers/conv/weight_gradient@eights"),
                 files: &[kernel!(@file "layers/conv/weight_gradient@eights")],
                 runs_on: |facts| facts.hands_round() && facts.subgroup == Some([8, 8]),
+                suits: |_| true,
             },
             // A subgroup walks a segment.
             grid: |params| params.grid(Walk { lanes: 8, segment: 64, shares: 16 }, 9, 2),

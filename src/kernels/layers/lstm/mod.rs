@@ -32,6 +32,11 @@ fn threads(shares: u32) -> u32 {
     shares.next_multiple_of(8)
 }
 
+/// Threads that share a unit's products where 256 walk over all units: the schedules `@wide`.
+fn split(units: u32) -> u32 {
+    (256 / units.next_power_of_two()).clamp(1, 8)
+}
+
 /// Threads of a product's workgroup that lie along the columns, each taking 8: few are idle.
 fn lanes(columns: u32) -> u32 {
     columns.div_ceil(8).next_power_of_two().min(16)

@@ -7,9 +7,9 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, threads, visited};
+use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, split, threads, visited};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, Shader, cover, kernel};
 
 kernel! {
     "layers/lstm/recurrence_backward",
@@ -92,10 +92,33 @@ impl Params {
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| Grid {
-        constants: vec![("THREADS", f64::from(threads(params.units.div_ceil(8))))],
-        ..Grid::of([cover(params.batch, 8), 2, 1])
-    })];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: Shader {
+                name: "layers/lstm/recurrence_backward@wide",
+                source: concat!(
+                    kernel!(@text "layers/lstm/recurrence_backward@wide"),
+                    kernel!(@text "pieces/hyperbolic_tangent")
+                ),
+                files: &[
+                    kernel!(@file "layers/lstm/recurrence_backward@wide"),
+                    kernel!(@file "pieces/hyperbolic_tangent"),
+                ],
+                runs_on: |_| true,
+                // There, idle threads take as long as others, and memory is no way off.
+                suits: |facts| !facts.software,
+            },
+            // Two clips a workgroup.
+            grid: |params| Grid {
+                constants: vec![("SPLIT", f64::from(split(params.units)))],
+                ..Grid::of([cover(params.batch, 2), 2, 1])
+            },
+        },
+        Schedule::general(|params| Grid {
+            constants: vec![("THREADS", f64::from(threads(params.units.div_ceil(8))))],
+            ..Grid::of([cover(params.batch, 8), 2, 1])
+        }),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
