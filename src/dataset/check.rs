@@ -171,10 +171,7 @@ fn read_all(
     let unreadable = |error: serde_json::Error| Error::failure(format!("a rank's answer: {error}"));
     let answers = ranks.gather(&serde_json::to_vec(&own).map_err(unreadable)?)?;
     let answers = answers.iter().map(|answer| serde_json::from_slice(answer).map_err(unreadable));
-    let mut answers: Vec<std::vec::IntoIter<Read>> =
-        answers.map(|answer| answer.map(Vec::into_iter)).collect::<Result<_>>()?;
-    let turn = (0..paths.len()).map(|place| answers[place % ranks.count()].next());
-    Ok(turn.flatten().collect())
+    Ok(ranks.in_order(answers.collect::<Result<_>>()?))
 }
 
 fn read(path: &Path, clip_seconds: f64) -> Read {

@@ -345,14 +345,14 @@ macro_rules! kernel {
     (@file $path:expr) => {
         $crate::kernels::File { path: $path, bytes: kernel!(@text $path).len() }
     };
-    // A schedule of the kernel's own file with other pieces.
-    (@shader $id:literal, $schedule:literal, pieces [$($piece:literal),+], $runs_on:expr) => {
+    // A further schedule: of a file of its own, which may be the kernel's, with pieces.
+    (@shader $name:literal, $file:literal, pieces [$($piece:literal),+], $runs_on:expr, $suits:expr) => {
         $crate::kernels::Shader {
-            name: concat!($id, "@", $schedule),
-            source: concat!(kernel!(@text $id), $(kernel!(@text concat!("pieces/", $piece)),)+),
-            files: &[kernel!(@file $id), $(kernel!(@file concat!("pieces/", $piece)),)+],
+            name: $name,
+            source: concat!(kernel!(@text $file), $(kernel!(@text concat!("pieces/", $piece)),)+),
+            files: &[kernel!(@file $file), $(kernel!(@file concat!("pieces/", $piece)),)+],
             runs_on: $runs_on,
-            suits: |_| true,
+            suits: $suits,
         }
     };
     (@slice $l:lifetime $t:ident read f32) => { &$l [$t] };

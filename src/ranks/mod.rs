@@ -189,6 +189,13 @@ impl Ranks {
         (self.rank..items).step_by(self.count).collect()
     }
 
+    /// What all ranks have made of their shares, by rank, in the order of the items that [`Self::own`] dealt.
+    pub fn in_order<T>(self, shares: Vec<Vec<T>>) -> Vec<T> {
+        let items = shares.iter().map(Vec::len).sum();
+        let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
+        (0..items).filter_map(|item| shares[item % self.count].next()).collect()
+    }
+
     /// The ranks whose `bytes` are other than rank 0's: none where all have the same.
     ///
     /// # Errors
@@ -325,6 +332,10 @@ mod tests {
         assert_eq!(values, [1.5, -2.0]);
         assert_eq!(Ranks::ALONE.gather(b"all").unwrap(), [b"all"]);
         assert_eq!(Ranks::ALONE.hand_out(Some(7)).unwrap(), 7);
+        let third = |rank| Ranks { rank, count: 3, ..Ranks::ALONE };
+        let shares = [0, 1, 2].map(|rank| third(rank).own(7)).to_vec();
+        assert_eq!(shares[1], [1, 4]);
+        assert_eq!(third(0).in_order(shares), [0, 1, 2, 3, 4, 5, 6]);
         assert!(Ranks::ALONE.differing(b"hash").unwrap() == [0; 0]);
     }
 }

@@ -5,7 +5,7 @@
 //
 // Workgroups: x the shares (each takes every x-th batch of eight segments, one for each subgroup), y the
 // pairs of output quads, z the pairs of input quads, for each the lines of the kernel, for each the runs
-// of its taps.
+// of its taps. The piece `four_lanes` goes with this file.
 
 struct Params {
     clips: u32,
@@ -65,16 +65,7 @@ fn load(source: Source, position: i32) -> f32 {
     return select(0.0, fma(input[4u * at + source.channel], source.scale, source.shift), inside);
 }
 
-// What the subgroup has of a position: a vec4 of each of the two quads.
-fn first_quad(own: f32) -> vec4f {
-    return vec4f(
-        subgroupBroadcast(own, 0u),
-        subgroupBroadcast(own, 1u),
-        subgroupBroadcast(own, 2u),
-        subgroupBroadcast(own, 3u),
-    );
-}
-
+// What the second four lanes have; `of_four_lanes` is what the first have.
 fn second_quad(own: f32) -> vec4f {
     return vec4f(
         subgroupBroadcast(own, 4u),
@@ -167,31 +158,31 @@ fn main(
         var x7 = vec4f(); var y7 = vec4f();
         if GROUPS > 2u {
             let n0 = load(source, at + 0);
-            x0 = first_quad(n0);
+            x0 = of_four_lanes(n0);
             y0 = second_quad(n0);
             let n1 = load(source, at + 1);
-            x1 = first_quad(n1);
+            x1 = of_four_lanes(n1);
             y1 = second_quad(n1);
             let n2 = load(source, at + 2);
-            x2 = first_quad(n2);
+            x2 = of_four_lanes(n2);
             y2 = second_quad(n2);
         }
         if GROUPS > 1u {
             let n3 = load(source, at + 3);
-            x3 = first_quad(n3);
+            x3 = of_four_lanes(n3);
             y3 = second_quad(n3);
             let n4 = load(source, at + 4);
-            x4 = first_quad(n4);
+            x4 = of_four_lanes(n4);
             y4 = second_quad(n4);
             let n5 = load(source, at + 5);
-            x5 = first_quad(n5);
+            x5 = of_four_lanes(n5);
             y5 = second_quad(n5);
         }
         let n6 = load(source, at + 6);
-        x6 = first_quad(n6);
+        x6 = of_four_lanes(n6);
         y6 = second_quad(n6);
         let n7 = load(source, at + 7);
-        x7 = first_quad(n7);
+        x7 = of_four_lanes(n7);
         y7 = second_quad(n7);
         // As many steps for all, past the end of a segment with gradients of zero.
         var p = first;
@@ -206,13 +197,13 @@ fn main(
             let n9 = load(source, at + 9);
             let n10 = load(source, at + 10);
             let n11 = load(source, at + 11);
-            let x8 = first_quad(n8);
+            let x8 = of_four_lanes(n8);
             let y8 = second_quad(n8);
-            let x9 = first_quad(n9);
+            let x9 = of_four_lanes(n9);
             let y9 = second_quad(n9);
-            let x10 = first_quad(n10);
+            let x10 = of_four_lanes(n10);
             let y10 = second_quad(n10);
-            let x11 = first_quad(n11);
+            let x11 = of_four_lanes(n11);
             let y11 = second_quad(n11);
             b += (d0 + d1) + (d2 + d3);
             if GROUPS > 2u {

@@ -99,10 +99,9 @@ fn make(maker: &mut Maker<'_>, round: &[String]) -> Result<Vec<Result<Spectrogra
             let own = numbers.next().ok_or_else(|| unreadable(&"numbers are missing"))?;
             Ok(Spectrogram { about, decibels: bytemuck::pod_collect_to_vec(own) })
         });
-        replies.push(spectrograms.collect::<Vec<_>>().into_iter());
+        replies.push(spectrograms.collect());
     }
-    let turn = (0..round.len()).map(|place| replies[place % ranks.count()].next());
-    Ok(turn.flatten().collect())
+    Ok(ranks.in_order(replies))
 }
 
 fn unreadable(why: &dyn std::fmt::Display) -> Error {

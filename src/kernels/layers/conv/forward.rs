@@ -76,12 +76,12 @@ impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
         Schedule {
             shader: kernel!(
-                @shader "layers/conv/forward", "pairs",
+                @shader "layers/conv/forward@pairs", "layers/conv/forward",
                 pieces [
                     "convolution_of_pairs", "tiles", "four_lanes",
                     "convolution_output", "lines", "scaled_input", "quads", "activation_sums"
                 ],
-                Facts::hands_round
+                Facts::hands_round, |_| true
             ),
             grid: |params| params.grid(16, 2, 64),
         },

@@ -55,11 +55,11 @@ impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
         Schedule {
             shader: kernel!(
-                @shader "layers/conv/input_gradient", "pairs",
+                @shader "layers/conv/input_gradient@pairs", "layers/conv/input_gradient",
                 pieces [
                     "convolution_of_pairs", "tiles", "four_lanes", "lines"
                 ],
-                Facts::hands_round
+                Facts::hands_round, |_| true
             ),
             grid: |params| params.grid(2),
         },

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{Footprint, Lines, Reach, Walk, cases, planes, scaled};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, Shader, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/weight_gradient",
@@ -71,13 +71,11 @@ impl Params {
 impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
         Schedule {
-            shader: Shader {
-                name: "layers/conv/weight_gradient@eights",
-                source: kernel!(@text "layers/conv/weight_gradient@eights"),
-                files: &[kernel!(@file "layers/conv/weight_gradient@eights")],
-                runs_on: |facts| facts.hands_round() && facts.subgroup == Some([8, 8]),
-                suits: |_| true,
-            },
+            shader: kernel!(
+                @shader "layers/conv/weight_gradient@eights", "layers/conv/weight_gradient@eights",
+                pieces ["four_lanes"],
+                |facts| facts.hands_round() && facts.subgroup == Some([8, 8]), |_| true
+            ),
             // A subgroup walks a segment.
             grid: |params| params.grid(Walk { lanes: 8, segment: 64, shares: 16 }, 9, 2),
         },

@@ -58,12 +58,12 @@ impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
         Schedule {
             shader: kernel!(
-                @shader "layers/conv/wide_forward", "pairs",
+                @shader "layers/conv/wide_forward@pairs", "layers/conv/wide_forward",
                 pieces [
                     "convolution_of_pairs", "tiles", "four_lanes",
                     "convolution_output", "lines", "scaled_input", "quads", "activation_sums"
                 ],
-                Facts::hands_round
+                Facts::hands_round, |_| true
             ),
             grid: |params| params.narrow().grid(16, 2, 64),
         },

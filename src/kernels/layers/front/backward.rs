@@ -35,12 +35,12 @@ impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
         Schedule {
             shader: kernel!(
-                @shader "layers/front/backward", "handed_round",
+                @shader "layers/front/backward@handed_round", "layers/front/backward",
                 pieces [
                     "front_convolution", "front_taps_handed_round", "four_lanes", "front_input",
                     "quads"
                 ],
-                Facts::hands_round
+                Facts::hands_round, |_| true
             ),
             grid: |params| params.bank.grid(),
         },

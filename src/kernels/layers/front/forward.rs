@@ -83,12 +83,12 @@ impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
         Schedule {
             shader: kernel!(
-                @shader "layers/front/forward", "handed_round",
+                @shader "layers/front/forward@handed_round", "layers/front/forward",
                 pieces [
                     "front_convolution", "front_taps_handed_round", "four_lanes", "front_input",
                     "quads", "activation_sums"
                 ],
-                Facts::hands_round
+                Facts::hands_round, |_| true
             ),
             grid: Self::grid,
         },

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, split, threads, visited};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, Shader, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/recurrence_backward",
@@ -94,20 +94,12 @@ impl Params {
 impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
         Schedule {
-            shader: Shader {
-                name: "layers/lstm/recurrence_backward@wide",
-                source: concat!(
-                    kernel!(@text "layers/lstm/recurrence_backward@wide"),
-                    kernel!(@text "pieces/hyperbolic_tangent")
-                ),
-                files: &[
-                    kernel!(@file "layers/lstm/recurrence_backward@wide"),
-                    kernel!(@file "pieces/hyperbolic_tangent"),
-                ],
-                runs_on: |_| true,
-                // There, idle threads take as long as others, and memory is no way off.
-                suits: |facts| !facts.software,
-            },
+            // On software, idle threads take as long as others, and memory is no way off.
+            shader: kernel!(
+                @shader "layers/lstm/recurrence_backward@wide", "layers/lstm/recurrence_backward@wide",
+                pieces ["hyperbolic_tangent"],
+                |_| true, |facts| !facts.software
+            ),
             // Two clips a workgroup.
             grid: |params| Grid {
                 constants: vec![("SPLIT", f64::from(split(params.units)))],

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, split, threads, visited};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, Shader, cover, kernel, sigmoid};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, sigmoid};
 
 kernel! {
     "layers/lstm/recurrence_forward",
@@ -74,20 +74,12 @@ impl Params {
 impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
         Schedule {
-            shader: Shader {
-                name: "layers/lstm/recurrence_forward@wide",
-                source: concat!(
-                    kernel!(@text "layers/lstm/recurrence_forward@wide"),
-                    kernel!(@text "pieces/hyperbolic_tangent")
-                ),
-                files: &[
-                    kernel!(@file "layers/lstm/recurrence_forward@wide"),
-                    kernel!(@file "pieces/hyperbolic_tangent"),
-                ],
-                runs_on: |_| true,
-                // There, idle threads take as long as others, and memory is no way off.
-                suits: |facts| !facts.software,
-            },
+            // On software, idle threads take as long as others, and memory is no way off.
+            shader: kernel!(
+                @shader "layers/lstm/recurrence_forward@wide", "layers/lstm/recurrence_forward@wide",
+                pieces ["hyperbolic_tangent"],
+                |_| true, |facts| !facts.software
+            ),
             // Two clips a workgroup.
             grid: |params| Grid {
                 constants: vec![("SPLIT", f64::from(split(params.units)))],
