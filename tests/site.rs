@@ -268,6 +268,9 @@ fn a_site_that_cannot_be_finished_leaves_the_one_before() {
     assert_eq!(plan(&site)["model"]["name"], "first");
 }
 
+const SOFTWARE_WEBGPU: [&str; 3] =
+    ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
+
 /// Gives the page a file as a person would, and waits for its moods.
 const HEAR: &str = r#"
 const response = await fetch("song.wav");
@@ -341,7 +344,7 @@ fn a_browser_computes_what_the_program_computes() {
         let rate = preset.audio.sample_rate;
         let path = folder.path().join("song.wav");
         song(&path, rate);
-        let heard = probed(&site, folder.path(), "index.html", HEAR);
+        let heard = probed(&[&site, folder.path()], "index.html", &SOFTWARE_WEBGPU, HEAR);
 
         let device = support::device();
         let mut tagger = Tagger::new(&model, &device).unwrap();
@@ -391,7 +394,7 @@ fn every_kernel_is_verified_in_a_browser() {
         while (document.body.dataset.state !== "done") await new Promise(wait => setTimeout(wait, 100));
         return moodshader.verification;
     "#;
-    let cases = probed(&place.path("site"), &place.path("site"), "verification.html", probe);
+    let cases = probed(&[&place.path("site")], "verification.html", &SOFTWARE_WEBGPU, probe);
     let exported = fs::read(place.path("site/verification/cases.json")).unwrap();
     let exported: Value = serde_json::from_slice(&exported).unwrap();
     assert_eq!(items(&cases).len(), items(&exported["cases"]).len());

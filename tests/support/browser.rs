@@ -1,4 +1,4 @@
-//! Chromium on a site that a test serves, with its software WebGPU.
+//! Chromium on a site that a test serves.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,12 +23,12 @@ struct Browser {
 }
 
 impl Browser {
-    fn open(address: &str) -> Self {
+    fn open(address: &str, arguments: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut command = chromium(profile.path());
         command
-            .args(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"])
-            .args(["--enable-features=Vulkan", "--no-first-run", "--disable-background-networking"])
+            .args(["--no-first-run", "--disable-background-networking"])
+            .args(arguments)
             .arg(address)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -44,9 +44,10 @@ impl Drop for Browser {
     }
 }
 
-/// Opens `page` of the site in `folder`, runs `probe` in it, an async function's body, and returns what
-/// that returns. `fetch` in it finds the folder's files and those of `more`.
-pub fn probed(folder: &Path, more: &Path, page: &str, probe: &str) -> Value {
+/// Opens `page` of the site that is in one of these folders in a browser with these arguments, runs
+/// `probe` in it, an async function's body, and returns what that returns. `fetch` in it finds the folders'
+/// files.
+pub fn probed(folders: &[&Path], page: &str, arguments: &[&str], probe: &str) -> Value {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/{page}", listener.local_addr().unwrap());
     let script = format!(
@@ -55,14 +56,15 @@ pub fn probed(folder: &Path, more: &Path, page: &str, probe: &str) -> Value {
          JSON.stringify(answer) }}));"
     );
     let (sender, receiver) = mpsc::channel();
-    let server = Server { folders: [folder.to_owned(), more.to_owned()], script, sender };
+    let folders = folders.iter().map(|&folder| folder.to_owned()).collect();
+    let server = Server { folders, script, sender };
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let server = server.clone();
             thread::spawn(move || server.answer(stream));
         }
     });
-    let _browser = Browser::open(&address);
+    let _browser = Browser::open(&address, arguments);
     let answer = receiver.recv_timeout(Duration::from_secs(600));
     let answer: Value = answer.unwrap_or_else(|_| panic!("{page} does not answer"));
     assert!(answer.get("error").is_none(), "{page}: {}", answer["error"]);
@@ -71,7 +73,7 @@ pub fn probed(folder: &Path, more: &Path, page: &str, probe: &str) -> Value {
 
 #[derive(Clone)]
 struct Server {
-    folders: [PathBuf; 2],
+    folders: Vec<PathBuf>,
     script: String,
     sender: mpsc::Sender<Value>,
 }

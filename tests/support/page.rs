@@ -2,13 +2,13 @@
 
 use std::fs;
 
-#[path = "chromium.rs"]
-mod chromium;
+use serde_json::Value;
 
-use chromium::{cannot_run, chromium};
+#[path = "browser.rs"]
+mod browser;
 
-/// How light a colour is, and what lies behind an element.
-const CONTRAST: &str = r#"
+/// How light a colour is, what lies behind an element, and waiting for what the page does in its own time.
+const HELP: &str = r#"
 const channels = colour => {
     const numbers = colour.match(/[\d.]+/g).map(Number);
     return colour.startsWith("color(") ? numbers.map((n, i) => i < 3 ? 255 * n : n) : numbers;
@@ -23,37 +23,30 @@ const ground = element => {
     const clear = channels(colour)[3] === 0;
     return clear && element.parentElement ? ground(element.parentElement) : colour;
 };
+const until = async condition => {
+    for (let tries = 0; tries < 600 && !condition(); tries++) {
+        await new Promise(done => setTimeout(done, 50));
+    }
+};
 "#;
 
-/// What the script `probe` leaves as `result-NAME=VALUE` lines in a page at a width, by name. `luminance` and
-/// `ground` are there for it.
-pub fn seen(html: &str, probe: &str, width: u32, dark: bool) -> impl Fn(&str) -> String {
+/// What `probe`, an async function's body, returns in a page at a width. `luminance`, `ground` and `until`
+/// are there for it; `until` gives up after 30 s, and what it waited for is then not as expected.
+pub fn seen(html: &str, probe: &str, width: u32, dark: bool) -> Value {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("page.html");
-    let html = html.replace("</body>", &format!("<script>\n{CONTRAST}{probe}</script></body>"));
-    let html = html.replace('&', "&amp;").replace('"', "&quot;");
+    fs::write(folder.path().join("page.html"), html).unwrap();
     // No window of Chromium's is as narrow as a phone; a frame is.
     let frame = format!(
         "<!DOCTYPE html><meta charset=\"utf-8\"><meta name=\"color-scheme\" content=\"light \
-         dark\"><body><iframe style=\"width:{width}px;height:800px;border:0\" \
-         srcdoc=\"{html}\"></iframe>"
+         dark\"><iframe style=\"width:{width}px;height:800px;border:0\" src=\"page.html\"></iframe>"
     );
-    fs::write(&file, frame).unwrap();
-    let mut command = chromium(&folder.path().join("profile"));
-    command.args(["--disable-gpu", "--hide-scrollbars"]);
-    command.args(["--window-size=1400,900", "--virtual-time-budget=10000", "--dump-dom"]);
-    // No hand presses the button here.
-    command.arg("--autoplay-policy=no-user-gesture-required");
+    fs::write(folder.path().join("frame.html"), frame).unwrap();
+    // No hand presses a button here.
+    let mut arguments = vec!["--disable-gpu", "--hide-scrollbars", "--window-size=1400,900"];
+    arguments.push("--autoplay-policy=no-user-gesture-required");
     if dark {
-        command.arg("--force-dark-mode");
+        arguments.push("--force-dark-mode");
     }
-    let output = command.arg(format!("file://{}", file.display())).output();
-    let output = output.unwrap_or_else(|error| cannot_run(&command, &error));
-    let text = String::from_utf8_lossy(&output.stdout).replace("<br>", "\n");
-    assert!(!text.contains("result-error="), "{text}");
-    move |name| {
-        let value = text.split(&format!("result-{name}=")).nth(1);
-        let value = value.unwrap_or_else(|| panic!("the page says nothing of {name}"));
-        value.split(['\n', '<']).next().unwrap().to_owned()
-    }
+    let probe = format!("{HELP}{probe}");
+    browser::probed(&[folder.path()], "frame.html", &arguments, &probe)
 }
