@@ -46,7 +46,7 @@ impl Training {
         let program = network.program(CLIPS, Purpose::Training, gpu().facts());
         let batch = small::Batch::draw(&program, 1);
         let state = small::State::draw(&network, 2);
-        let words = adam::control(3, 7, 1e-3, network.preset().train.betas);
+        let words = adam::control(3, 7, 1e-3, network.preset().train.betas, 1.0);
         let plan = Arc::new(program.plan);
         Self { plan, handles: program.handles, batch, state, words }
     }

@@ -67,7 +67,7 @@ fn adam_reports_the_first_gradient_that_is_not_finite() {
     const QUADS: usize = 20;
     let kernel = adam::Params::new(QUADS as u32, [0.9, 0.999], 1e-8, 0.0);
     let launch = Launch::new(kernel, support::gpu().facts());
-    let control = adam::control(11, 0, 1e-3, [0.9, 0.999]);
+    let control = adam::control(11, 0, 1e-3, [0.9, 0.999], 1.0);
     let status = |bad: f32, before: u32| {
         let mut gradient = vec![0.5; 4 * QUADS];
         gradient[4 * QUADS - 2] = bad;

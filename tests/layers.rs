@@ -532,7 +532,7 @@ fn six_updates_of_adam() {
         let updates = fixture.get("gradients").chunks(elements).zip(fixture.get("rates"));
         for (update, (gradient, &rate)) in (0..).zip(updates) {
             let kernel = adam::Params::new(quads, BETAS, 1e-8, 0.0);
-            let control = adam::control(update, 0, f64::from(rate), BETAS);
+            let control = adam::control(update, 0, f64::from(rate), BETAS, 1.0);
             let [exp_avg, exp_avg_sq] = moments;
             let left = on.run(
                 &kernel,

@@ -12,13 +12,17 @@ use moodshader::metrics::Predictions;
 use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{initialise, initialise_buffers};
 use moodshader::model::preset::Preset;
-use moodshader::model::{Network, Session};
+use moodshader::model::{Network, Session, Update};
 use moodshader::plan::Storage;
 use rayon::prelude::*;
 use support::{noise, relative, small_preset};
 
 const STORAGES: [Storage; 4] =
     [Storage::Parameters, Storage::Buffers, Storage::ExpAvg, Storage::ExpAvgSq];
+
+fn update(number: u64, learning_rate: f64) -> Update {
+    Update { number, seed: 5, learning_rate, averaging: 1.0 }
+}
 
 fn flat(session: &mut Session, storage: Storage) -> Vec<f32> {
     let tensors = session.download(storage).expect("download");
@@ -57,7 +61,7 @@ fn updates_agree(preset: &Preset) {
         let losses = [&mut gpu, &mut cpu].map(|session| {
             session.set_epoch_loss(0.0).expect("upload");
             session
-                .update(batch.inputs(), &batch.targets, update, 5, 1e-3)
+                .update(batch.inputs(), &batch.targets, self::update(update, 1e-3))
                 .expect("the update runs");
             session.epoch_loss().expect("download")
         });
@@ -164,7 +168,8 @@ fn the_same_weights_reach_the_same_auc() {
     let batches = train.clips / BATCH;
     for update in 0..EPOCHS * batches as u64 {
         let batch = part(&train, update as usize % batches * BATCH, BATCH);
-        gpu.update(batch.inputs(), &batch.targets, update, 1, 3e-3).expect("the update runs");
+        gpu.update(batch.inputs(), &batch.targets, self::update(update, 3e-3))
+            .expect("the update runs");
     }
     for storage in [Storage::Parameters, Storage::Buffers] {
         cpu.upload(storage, &gpu.download(storage).expect("download")).expect("upload");

@@ -12,7 +12,7 @@ use moodshader::model::parameters::{
     buffer_shapes, initialise, initialise_buffers, parameter_shapes,
 };
 use moodshader::model::preset::Preset;
-use moodshader::model::{Network, Session};
+use moodshader::model::{Network, Session, Update};
 use moodshader::plan::Storage;
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -75,7 +75,7 @@ fn first_update_is_pytorchs(device: &Device) {
         }
         session.set_epoch_loss(0.0).expect("upload");
         let batch = Batch::new(&support::features(&preset, &of("input")), of("targets"));
-        session.update(batch.inputs(), &batch.targets, 0, 0, 1e-3).expect("the update runs");
+        session.update(batch.inputs(), &batch.targets, update(0)).expect("the update runs");
         let (loss, expected) = (session.epoch_loss().expect("download") / 5.0, of("loss")[0]);
         assert!((loss / expected - 1.0).abs() < 3e-6, "{name}: loss {loss}, PyTorch {expected}");
         let (mut got, mut want) = (Vec::new(), Vec::new());
@@ -101,6 +101,10 @@ fn first_update_is_pytorchs_on_the_gpu() {
 #[test]
 fn first_update_is_pytorchs_on_the_cpu() {
     first_update_is_pytorchs(&Device::Cpu);
+}
+
+fn update(number: u64) -> Update {
+    Update { number, seed: 5, learning_rate: 1e-3, averaging: 1.0 }
 }
 
 /// Six clips whose standardised features are normal.
@@ -138,7 +142,7 @@ fn gpu_and_cpu_agree() {
                 session.set_epoch_loss(0.0).expect("upload");
                 let predictions = support::judge(session, &batch);
                 session
-                    .update(batch.inputs(), &batch.targets, update, 5, 1e-3)
+                    .update(batch.inputs(), &batch.targets, self::update(update))
                     .expect("the update runs");
                 let gradients = session.download(Storage::Gradients).expect("download");
                 let gradients: Vec<f32> = gradients.into_iter().flat_map(|(_, g)| g).collect();

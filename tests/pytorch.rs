@@ -9,12 +9,16 @@ use moodshader::exec::Device;
 use moodshader::model::checkpoint::Normalization;
 use moodshader::model::parameters::{buffer_shapes, parameter_shapes};
 use moodshader::model::preset::Preset;
-use moodshader::model::{Network, Session};
+use moodshader::model::{Network, Session, Update};
 use moodshader::plan::Storage;
 use safetensors::SafeTensors;
 use support::relative;
 
 type Tensors = HashMap<String, Vec<f32>>;
+
+fn update(number: u64, learning_rate: f64) -> Update {
+    Update { number, seed: 0, learning_rate, averaging: 1.0 }
+}
 
 fn fixture() -> Tensors {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/torch_paper.safetensors");
@@ -71,7 +75,9 @@ fn five_updates(device: &Device) {
     for update in 0..5 {
         session.set_epoch_loss(0.0).expect("upload");
         let rate = preset().train.learning_rate(update, 1);
-        session.update(batch.inputs(), &batch.targets, update, 0, rate).expect("the update runs");
+        session
+            .update(batch.inputs(), &batch.targets, self::update(update, rate))
+            .expect("the update runs");
         let loss = session.epoch_loss().expect("download") / 5.0;
         let expected = fixture["expected.losses"][update as usize];
         // The first is one forward pass; later ones follow Adam, whose first steps are nearly
@@ -116,7 +122,7 @@ fn ties(device: &Device) {
         *x = (2.0 * *x).round() / 2.0;
     }
     let mut session = session(device, &fixture);
-    session.update(batch.inputs(), &batch.targets, 0, 0, 1e-3).expect("the update runs");
+    session.update(batch.inputs(), &batch.targets, update(0, 1e-3)).expect("the update runs");
     let loss = session.epoch_loss().expect("download") / 5.0;
     assert!((loss / fixture["expected.ties.loss"][0] - 1.0).abs() < 2e-6);
     let error = against(&mut session, Storage::Gradients, "expected.ties.grad.", &fixture);

@@ -16,7 +16,7 @@ use moodshader::exec::Device;
 use moodshader::model::bench::normalization;
 use moodshader::model::parameters::{initialise, initialise_buffers};
 use moodshader::model::preset::Preset;
-use moodshader::model::{Inputs, Network, Session};
+use moodshader::model::{Inputs, Network, Session, Update};
 use moodshader::plan::Storage;
 use place::{Place, texts};
 use support::relative;
@@ -267,6 +267,8 @@ fn several_ranks_find_in_manifests_what_one_does() {
     }
 }
 
+const UPDATE: Update = Update { number: 3, seed: 7, learning_rate: 1e-3, averaging: 1.0 };
+
 /// The gradient of a batch's mean loss, summed over the shares that so many ranks have.
 fn shared(device: &Device, network: &Network, batch: &Batch, count: usize) -> Vec<f32> {
     let of = batch.clips;
@@ -285,7 +287,7 @@ fn shared(device: &Device, network: &Network, batch: &Batch, count: usize) -> Ve
             handcrafted: &batch.handcrafted[clips.start * six..clips.end * six],
         };
         let targets = &batch.targets[clips.start * moods..clips.end * moods];
-        let said = session.contribute(part, targets, clips.clone(), of, 3, 7).unwrap();
+        let said = session.contribute(part, targets, clips.clone(), of, UPDATE).unwrap();
         sum.resize(said.gradient.len(), 0.0);
         let weight = clips.len() as f32 / of as f32;
         for (sum, gradient) in sum.iter_mut().zip(said.gradient) {
@@ -323,7 +325,7 @@ fn shares_of_a_batch_make_its_gradient() {
     for device in [Device::Cpu, support::device()] {
         let mut whole = Session::new(&device, network.clone(), 7, &[]).unwrap();
         begin(&mut whole);
-        whole.update(batch.inputs(), &batch.targets, 3, 7, 1e-3).unwrap();
+        whole.update(batch.inputs(), &batch.targets, UPDATE).unwrap();
         let whole: Vec<f32> = {
             let tensors = whole.download(Storage::Gradients).unwrap();
             network.layout(Storage::Gradients).flatten(&tensors).unwrap()

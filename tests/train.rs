@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use moodshader::metrics::Scores;
 use moodshader::model::checkpoint::Checkpoint;
+use moodshader::model::parameters::{buffer_shapes, parameter_shapes};
 use place::{CLIPS, Place, texts};
 
 #[path = "support/place.rs"]
@@ -103,6 +104,50 @@ fn what_is_drawn_for_an_update_is_drawn_again_on_resume() {
 }
 
 #[cfg(unix)]
+/// The whole model among a checkpoint's tensors whose names begin so, flat.
+fn model(checkpoint: &Checkpoint, prefix: &str) -> Vec<f32> {
+    let preset = checkpoint.description().unwrap().preset;
+    let shapes = [parameter_shapes(&preset), buffer_shapes(&preset)].concat();
+    let named: Vec<_> =
+        shapes.into_iter().map(|(name, shape)| (format!("{prefix}{name}"), shape)).collect();
+    checkpoint.values(&named).unwrap().into_iter().flat_map(|(_, values)| values).collect()
+}
+
+#[test]
+fn the_model_that_is_kept_has_the_averages() {
+    let place = Place::new();
+    let keys = "--set train.average_epochs=0.5";
+    let after = |updates: usize, device: &str| {
+        let run = format!("after-{updates}-{device}");
+        place.train(&format!("--out {run} {keys} --max-steps {updates} --device {device}"));
+        run
+    };
+    let runs: Vec<String> = (0..=5).map(|updates| after(updates, "auto")).collect();
+    let last = |run: &str| place.checkpoint(&format!("{run}/last.safetensors"));
+    let mut average = model(&last(&runs[0]), "");
+    // Three updates an epoch: the weight of the last, 1 / (0.5 · 3), is reached.
+    for (run, weight) in runs[1..].iter().zip([0.9, 9.0 / 11.0, 0.75, 9.0 / 13.0, 2.0 / 3.0]) {
+        for (average, value) in average.iter_mut().zip(model(&last(run), "")) {
+            *average += weight * (value - *average);
+        }
+        let kept = model(&last(run), "optimizer.average.");
+        let off = kept.iter().zip(&average).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off < 1e-6, "{run}: {off}");
+    }
+    // The first epoch's, which is the first that is judged.
+    let best = model(&place.checkpoint(&format!("{}/best.safetensors", runs[3])), "");
+    assert_eq!(best, model(&last(&runs[3]), "optimizer.average."));
+    assert_ne!(best, model(&last(&runs[3]), ""));
+    let cpu = model(&last(&after(4, "cpu")), "optimizer.average.");
+    let gpu = model(&last(&runs[4]), "optimizer.average.");
+    let off = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-3, "CPU and GPU differ by {off}");
+
+    place.train(&format!("--out whole {keys}"));
+    place.ok(&format!("train --resume {}", runs[4]));
+    place.same("whole", &runs[4]);
+}
+
 fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     assert!(Command::new("kill").args([name, &id]).status().unwrap().success());

@@ -23,7 +23,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// Update, seed, step, correction and learning rate (as bits).
+// Update, seed, step, correction and learning rate (as bits); another kernel's.
 @group(0) @binding(1) var<storage, read> control: array<u32>;
 @group(0) @binding(2) var<storage, read> gradient: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> exp_avg: array<vec4f>;

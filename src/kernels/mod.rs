@@ -111,6 +111,7 @@ pub const REGISTRY: &[Listed] = &[
     listed::<loss::accumulate::Params>(),
     listed::<optim::accumulate::Params>(),
     listed::<optim::adam::Params>(),
+    listed::<optim::average::Params>(),
     listed::<bench::multiply_add::Params>(),
     listed::<bench::copy::Params>(),
 ];

@@ -92,7 +92,7 @@ impl UpdateBench {
     ) -> Result<T> {
         let train = &self.preset.train;
         let [log_mel, handcrafted, targets] = &self.batches[(turn % BATCHES) as usize];
-        let control = adam::control(turn, 1, train.learning_rate, train.betas);
+        let control = adam::control(turn, 1, train.learning_rate, train.betas, 1.0);
         let mut inputs = vec![(self.handles.input, Input::F32(log_mel))];
         inputs.extend(self.handles.handcrafted.map(|id| (id, Input::F32(handcrafted))));
         inputs.extend(self.handles.targets.map(|id| (id, Input::F32(targets))));

@@ -21,4 +21,4 @@ pub use embedder::{Embedder, Made};
 pub use graph::Graph;
 pub use network::{Handles, Network, Program};
 pub use planning::Purpose;
-pub use session::{Contribution, Inputs, Judgement, MOMENTS, Session};
+pub use session::{Contribution, Inputs, Judgement, Session, Update};

@@ -17,11 +17,19 @@ pub struct Network {
     preset: Preset,
     normalization: Normalization,
     graph: Arc<Graph>,
-    /// Places of the parameters, their gradients and both of Adam's moments.
+    /// Whether plans that judge and predict read the moving averages of the model.
+    averaged: bool,
+    /// Places of the parameters, their gradients, averages and both of Adam's moments.
     parameters: Layout,
     /// Places of the running statistics.
     buffers: Layout,
 }
+
+/// What may have moving averages, and where they lie.
+const AVERAGES: [(Storage, Storage); 2] = [
+    (Storage::Parameters, Storage::AverageParameters),
+    (Storage::Buffers, Storage::AverageBuffers),
+];
 
 /// A plan with the tensors that the host writes and reads.
 #[derive(Debug)]
@@ -68,7 +76,8 @@ impl Network {
     }
 
     /// The layers of a preset's model that `train.trainable` has trained: they read what
-    /// [`Self::frozen`] makes of a clip, where that is not all.
+    /// [`Self::frozen`] makes of a clip, where that is not all. With `train.average_epochs`, plans that
+    /// judge and predict read the averages.
     ///
     /// # Panics
     /// As [`Self::new`].
@@ -78,7 +87,8 @@ impl Network {
             Some(cut) => graph.after(cut),
             None => graph,
         };
-        Self::of(graph, preset, normalization)
+        let averaged = preset.train.average_epochs.is_some();
+        Self { averaged, ..Self::of(graph, preset, normalization) }
     }
 
     /// The layers that training leaves as they are, where there are any.
@@ -101,6 +111,7 @@ impl Network {
         Self {
             preset: preset.clone(),
             normalization,
+            averaged: false,
             parameters: layout(graph.parameters()),
             buffers: layout(graph.buffers()),
             graph: Arc::new(graph),
@@ -130,8 +141,24 @@ impl Network {
     /// Where each tensor lies in a storage of numbers.
     pub fn layout(&self, storage: Storage) -> &Layout {
         match storage {
-            Storage::Buffers => &self.buffers,
+            Storage::Buffers | Storage::AverageBuffers => &self.buffers,
             _ => &self.parameters,
+        }
+    }
+
+    /// What has moving averages, and where they lie.
+    pub fn averages(&self) -> &'static [(Storage, Storage)] {
+        match self.averaged {
+            true => &AVERAGES,
+            false => &[],
+        }
+    }
+
+    /// Where plans find the parameters and the running statistics.
+    pub fn model_of(&self, purpose: Purpose) -> [Storage; 2] {
+        match self.averaged && !purpose.trains() {
+            true => [Storage::AverageParameters, Storage::AverageBuffers],
+            false => [Storage::Parameters, Storage::Buffers],
         }
     }
 
@@ -150,12 +177,12 @@ impl Network {
         self.program_within(clips, purpose, Limits::PORTABLE, facts)
     }
 
-    /// A plan of Adam alone, over gradients that are there, and its input: see
+    /// A plan of the update alone, over gradients that are there, and its input: see
     /// [`adam::control`](crate::kernels::optim::adam::control).
     pub fn optimizer(&self, facts: &Facts) -> (Plan, TensorId) {
         let mut plan = Plan::new(facts);
         let control = planning::control(&mut plan);
-        planning::adam(&mut plan, self, control);
+        planning::update(&mut plan, self, control);
         (plan, control)
     }
 
@@ -179,7 +206,7 @@ impl Network {
             b.plan.keep(embedding);
         }
         if let Some(control) = b.control().filter(|_| purpose == Purpose::Training) {
-            planning::adam(&mut b.plan, self, control);
+            planning::update(&mut b.plan, self, control);
         }
         let handles = Handles {
             batch,
@@ -279,7 +306,7 @@ mod tests {
         let log_mel = wave(plan.tensor(handles.input).length);
         let handcrafted = wave(batch * HANDCRAFTED);
         let targets = vec![1.0; batch * preset.moods.len()];
-        let control = optim::adam::control(0, 0, 0.0, preset.train.betas);
+        let control = optim::adam::control(0, 0, 0.0, preset.train.betas, 1.0);
         let mut inputs = vec![
             (handles.input, Input::F32(&log_mel)),
             (handles.targets.unwrap(), Input::F32(&targets)),

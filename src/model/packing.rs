@@ -44,12 +44,17 @@ impl Packing {
         self.table.resize(self.table.len().next_multiple_of(ALIGNMENT), pack::ABSENT);
     }
 
-    /// Appends the step, where there is something to pack; returns the packed weights by name.
-    pub fn step(self, plan: &mut Plan, parameters: usize) -> HashMap<String, TensorId> {
+    /// Appends the step, where there is something to pack; returns the packed weights of `from` by name.
+    pub fn step(
+        self,
+        plan: &mut Plan,
+        from: Storage,
+        parameters: usize,
+    ) -> HashMap<String, TensorId> {
         if self.table.is_empty() {
             return HashMap::new();
         }
-        let source = plan.stored("parameters", Storage::Parameters, 0, parameters);
+        let source = plan.stored("parameters", from, 0, parameters);
         let table = plan.constant("packing", &self.table);
         let packed = plan.scratch("packed", self.table.len());
         plan.step(

@@ -12,7 +12,7 @@ use rand_distr::StandardNormal;
 
 use crate::model::graph::Graph;
 use crate::model::preset::Preset;
-use crate::model::session::MOMENTS;
+use crate::plan::Storage;
 
 pub use crate::model::layers::{Init, Parameter};
 
@@ -47,23 +47,42 @@ pub fn buffer_shapes(preset: &Preset) -> Vec<(String, Vec<usize>)> {
     shapes(graph(preset).buffers())
 }
 
-/// Names and shapes of the tensors that `train.trainable` has trained.
-pub fn trained_shapes(preset: &Preset) -> Vec<(String, Vec<usize>)> {
+/// The layers that `train.trainable` has trained.
+fn trained(preset: &Preset) -> Graph {
     let graph = graph(preset);
-    shapes(match graph.cut(preset.train.trainable) {
-        Some(cut) => graph.after(cut).parameters(),
-        None => graph.parameters(),
-    })
+    match graph.cut(preset.train.trainable) {
+        Some(cut) => graph.after(cut),
+        None => graph,
+    }
 }
 
-/// Names and shapes of the optimiser's state: Adam's first moment of every trained tensor, then the
-/// second.
+/// What a run needs beside the model to go on, and the prefix of the names in a checkpoint: Adam's moments of
+/// every trained tensor, and, with `train.average_epochs`, the averages of the trained tensors and of the
+/// running statistics.
+pub fn optimizer_storages(preset: &Preset) -> &'static [(Storage, &'static str)] {
+    const ALL: [(Storage, &str); 4] = [
+        (Storage::ExpAvg, "optimizer.exp_avg."),
+        (Storage::ExpAvgSq, "optimizer.exp_avg_sq."),
+        (Storage::AverageParameters, "optimizer.average."),
+        (Storage::AverageBuffers, "optimizer.average."),
+    ];
+    match preset.train.average_epochs {
+        Some(_) => &ALL,
+        None => &ALL[..2],
+    }
+}
+
+/// Names and shapes of the tensors in [`optimizer_storages`].
 pub fn optimizer_shapes(preset: &Preset) -> Vec<(String, Vec<usize>)> {
-    let parameters = trained_shapes(preset);
-    let of = |prefix: &'static str| {
-        parameters.iter().map(move |(name, shape)| (format!("{prefix}{name}"), shape.clone()))
+    let graph = trained(preset);
+    let of = |&(storage, prefix): &(Storage, &'static str)| {
+        let tensors = match storage {
+            Storage::AverageBuffers => graph.buffers(),
+            _ => graph.parameters(),
+        };
+        shapes(tensors).into_iter().map(move |(name, shape)| (format!("{prefix}{name}"), shape))
     };
-    MOMENTS.iter().flat_map(|&(_, prefix)| of(prefix)).collect()
+    optimizer_storages(preset).iter().flat_map(of).collect()
 }
 
 /// First values of [`parameters`], in their order.

@@ -201,6 +201,8 @@ pub struct Builder<'a> {
     /// What the output layer leaves in a plan that judges.
     pub judged: Option<Judged>,
     purpose: Purpose,
+    /// Where the parameters and the running statistics lie.
+    model: [Storage; 2],
     /// Input of a training plan: see [`optim::adam::control`].
     control: Option<TensorId>,
     packed: HashMap<String, TensorId>,
@@ -230,7 +232,8 @@ impl<'a> Builder<'a> {
                 packing.add(layout, packed);
             }
         }
-        let packed = packing.step(&mut plan, layout.length());
+        let [parameters, buffers] = network.model_of(purpose);
+        let packed = packing.step(&mut plan, parameters, layout.length());
         Self {
             network,
             plan,
@@ -242,6 +245,7 @@ impl<'a> Builder<'a> {
             changes: None,
             judged: None,
             purpose,
+            model: [parameters, buffers],
             control,
             packed,
             columns: None,
@@ -325,7 +329,7 @@ impl<'a> Builder<'a> {
 
     /// The parameter `what` of the layer `owner`, and so below.
     pub fn parameter(&mut self, owner: &str, what: &str) -> TensorId {
-        self.stored(Storage::Parameters, &format!("{owner}.{what}"))
+        self.stored(self.model[0], &format!("{owner}.{what}"))
     }
 
     pub fn gradient(&mut self, owner: &str, what: &str) -> TensorId {
@@ -333,7 +337,7 @@ impl<'a> Builder<'a> {
     }
 
     pub fn buffer(&mut self, owner: &str, what: &str) -> TensorId {
-        self.stored(Storage::Buffers, &format!("{owner}.{what}"))
+        self.stored(self.model[1], &format!("{owner}.{what}"))
     }
 
     pub fn scratch(&mut self, owner: &str, what: &str, length: u32) -> TensorId {
@@ -443,8 +447,8 @@ pub fn control(plan: &mut Plan) -> TensorId {
     plan.input("control", CONTROL_WORDS, Element::U32)
 }
 
-/// Appends one update of every parameter.
-pub fn adam(plan: &mut Plan, network: &Network, control: TensorId) {
+/// Appends one update of every parameter, and of the averages where the model has some.
+pub fn update(plan: &mut Plan, network: &Network, control: TensorId) {
     let train = &network.preset().train;
     let length = network.layout(Storage::Parameters).length();
     let mut whole = |storage| plan.stored(format!("{storage:?}"), storage, 0, length);
@@ -461,4 +465,14 @@ pub fn adam(plan: &mut Plan, network: &Network, control: TensorId) {
         optim::adam::Params::new(quads, train.betas, train.epsilon, train.weight_decay),
         tensors,
     );
+    for &(of, into) in network.averages() {
+        let length = network.layout(of).length();
+        if length == 0 {
+            continue;
+        }
+        let mut whole = |storage| plan.stored(format!("{storage:?}"), storage, 0, length);
+        let [value, average] = [of, into].map(&mut whole);
+        let tensors = optim::average::Tensors { control, value, average };
+        plan.step(optim::average::Params { quads: (length / 4) as u32 }, tensors);
+    }
 }

@@ -319,6 +319,11 @@ keys! {
         #[serde(default)]
         weight_decay: f64 where *weight_decay >= 0.0 && weight_decay.is_finite()
             => "must be at least 0 and finite",
+        /// How many epochs a moving average of the weights, and of batch norm's statistics, looks back.
+        /// Validation clips are then judged by the averages, and the model that is kept has them. If not
+        /// set, it has the weights of the last update.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        average_epochs: Option<f64>,
         /// Epochs without a better validation score after which training ends; if not set, it never
         /// ends early.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -528,5 +533,14 @@ impl Train {
             None => self.decay_epochs * updates_per_epoch as f64,
         };
         self.learning_rate * self.decay_rate.powf(update as f64 / period)
+    }
+
+    /// The weight of the newest numbers in the moving averages after `update` (counted from 0):
+    /// 1 / (`average_epochs` · `updates_per_epoch`), and more among the first, since the numbers that training
+    /// began with say nothing: 1 − (1 + update) / (10 + update), as TensorFlow's `ExponentialMovingAverage`.
+    pub fn averaging(&self, update: u64, updates_per_epoch: u64) -> f64 {
+        let Some(epochs) = self.average_epochs else { return 1.0 };
+        let steady = (epochs * updates_per_epoch as f64).recip();
+        steady.max(9.0 / (10.0 + update as f64)).min(1.0)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::augmentation;
 use super::checkpoint::{Checkpoint, Description};
 use super::network::{Handles, Network, Program};
-use super::parameters::{optimizer_shapes, shapes};
+use super::parameters::{optimizer_shapes, optimizer_storages, shapes};
 use super::planning::Purpose;
 use super::preset::Preset;
 use crate::exec::{Arrival, Device, Executor, Input, ProgramIndex, fits};
@@ -14,10 +14,6 @@ use crate::kernels::layers::dropout::CONTROL_WORDS;
 use crate::kernels::optim::adam;
 use crate::plan::{Plan, STATUS_CLEAR, Storage, TensorId};
 use crate::{Error, Result};
-
-/// Adam's moments and the prefix of their names in a checkpoint.
-pub const MOMENTS: [(Storage, &str); 2] =
-    [(Storage::ExpAvg, "optimizer.exp_avg."), (Storage::ExpAvgSq, "optimizer.exp_avg_sq.")];
 
 /// What a model reads of a batch's clips.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +33,26 @@ pub struct Judgement {
     pub probabilities: Arrival,
     /// \[clips\]
     pub loss: Arrival,
+}
+
+/// Which update is made, and how far it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Update {
+    /// Counted from 0.
+    pub number: u64,
+    /// What it draws depends on, beside its number.
+    pub seed: u64,
+    /// Adam's step size.
+    pub learning_rate: f64,
+    /// The weight that it has in the moving averages, where the model has some.
+    pub averaging: f64,
+}
+
+impl Update {
+    fn control(&self, preset: &Preset) -> [u32; CONTROL_WORDS] {
+        let Self { number, seed, learning_rate, averaging } = *self;
+        adam::control(number, seed, learning_rate, preset.train.betas, averaging)
+    }
 }
 
 /// What a share of a batch says of an update.
@@ -250,28 +266,36 @@ impl Session {
         &self.network
     }
 
-    /// Puts a checkpoint's weights and running statistics in place.
+    /// Puts a checkpoint's weights and running statistics in place, as they are and as averages.
     ///
     /// # Errors
     /// A tensor is missing, or the device fails.
     pub fn put(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let graph = self.network.graph();
-        let (parameters, buffers) = (shapes(graph.parameters()), shapes(graph.buffers()));
-        self.upload(Storage::Parameters, &checkpoint.values(&parameters)?)?;
-        self.upload(Storage::Buffers, &checkpoint.values(&buffers)?)
+        let parameters = checkpoint.values(&shapes(graph.parameters()))?;
+        let buffers = checkpoint.values(&shapes(graph.buffers()))?;
+        for purpose in [Purpose::Training, Purpose::Inference] {
+            let [of_parameters, of_buffers] = self.network.model_of(purpose);
+            self.upload(of_parameters, &parameters)?;
+            self.upload(of_buffers, &buffers)?;
+        }
+        Ok(())
     }
 
     /// Puts a checkpoint's optimiser in the state that it was in.
     ///
     /// # Errors
     /// As [`Self::put`].
-    pub fn put_moments(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        let moments = checkpoint.values(&optimizer_shapes(self.network.preset()))?;
-        for (storage, prefix) in MOMENTS {
-            let of_kind = |(name, values): &(String, Vec<f32>)| {
-                Some((name.strip_prefix(prefix)?.to_owned(), values.clone()))
+    pub fn put_optimizer(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let state = checkpoint.values(&optimizer_shapes(self.network.preset()))?;
+        for &(storage, prefix) in optimizer_storages(self.network.preset()) {
+            let layout = self.network.layout(storage);
+            let of_storage = |(name, values): &(String, Vec<f32>)| {
+                let name = name.strip_prefix(prefix).filter(|name| layout.get(name).is_some())?;
+                Some((name.to_owned(), values.clone()))
             };
-            self.upload(storage, &moments.iter().filter_map(of_kind).collect::<Vec<_>>())?;
+            let tensors: Vec<_> = state.iter().filter_map(of_storage).collect();
+            self.upload(storage, &tensors)?;
         }
         Ok(())
     }
@@ -320,26 +344,18 @@ impl Session {
         self.executor.wait_until_ready()
     }
 
-    /// Starts update `update` on a batch; `targets` are [clips, moods], 0 or 1.
+    /// Starts an update on a batch; `targets` are [clips, moods], 0 or 1.
     ///
     /// # Errors
     /// No plan was made for so many clips; the device fails.
-    pub fn update(
-        &mut self,
-        inputs: Inputs<'_>,
-        targets: &[f32],
-        update: u64,
-        seed: u64,
-        rate: f64,
-    ) -> Result<()> {
-        let control = adam::control(update, seed, rate, self.network.preset().train.betas);
+    pub fn update(&mut self, inputs: Inputs<'_>, targets: &[f32], update: Update) -> Result<()> {
         let of = inputs.clips;
-        self.train(inputs, targets, 0..of, of, [update, seed], control)?;
+        self.train(inputs, targets, 0..of, of, update)?;
         Ok(())
     }
 
-    /// What the clips at these places of a batch of `of` say of update `update`, from the parameters as
-    /// they are: [`Self::apply`] changes them.
+    /// What the clips at these places of a batch of `of` say of an update, from the parameters as they are:
+    /// [`Self::apply`] changes them.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -349,11 +365,9 @@ impl Session {
         targets: &[f32],
         clips: Range<usize>,
         of: usize,
-        update: u64,
-        seed: u64,
+        update: Update,
     ) -> Result<Contribution> {
-        let control = adam::control(update, seed, 0.0, self.network.preset().train.betas);
-        let (index, loss) = self.train(inputs, targets, clips, of, [update, seed], control)?;
+        let (index, loss) = self.train(inputs, targets, clips, of, update)?;
         let loss = self.executor.send(index, loss)?;
         Ok(Contribution {
             gradient: self.all_of(Storage::Gradients)?,
@@ -374,23 +388,16 @@ impl Session {
         Ok(numbers)
     }
 
-    /// Makes update `update` with the gradient of a whole batch, and puts the running statistics in their
+    /// Makes an update with the gradient of a whole batch, and puts the running statistics in their
     /// place; both are laid out as [`Self::contribute`] gives them.
     ///
     /// # Errors
     /// The session shares no batches; the device fails.
-    pub fn apply(
-        &mut self,
-        gradient: &[f32],
-        buffers: &[f32],
-        update: u64,
-        seed: u64,
-        rate: f64,
-    ) -> Result<()> {
+    pub fn apply(&mut self, gradient: &[f32], buffers: &[f32], update: Update) -> Result<()> {
         let (index, control) = self
             .optimizer
             .ok_or_else(|| Error::failure("no plan was made to apply gradients alone"))?;
-        let words = adam::control(update, seed, rate, self.network.preset().train.betas);
+        let words = update.control(self.network.preset());
         self.executor.upload(Storage::Gradients, gradient)?;
         self.executor.upload(Storage::Buffers, buffers)?;
         self.executor.run(index, &[(control, Input::U32(&words))])
@@ -404,8 +411,7 @@ impl Session {
         targets: &[f32],
         clips: Range<usize>,
         of: usize,
-        [update, seed]: [u64; 2],
-        control: [u32; CONTROL_WORDS],
+        update: Update,
     ) -> Result<(ProgramIndex, TensorId)> {
         let loaded = self
             .training
@@ -416,10 +422,11 @@ impl Session {
         let mut all = loaded.inputs(inputs);
         let preset = self.network.preset();
         let train = &preset.train;
+        let control = update.control(preset);
         let changes = match handles.changes {
             Some(_) => {
                 let plane = [preset.features.mels, preset.frames()].map(|n| n as u32);
-                let changes = augmentation::draw(train, of, plane, seed, update);
+                let changes = augmentation::draw(train, of, plane, update.seed, update.number);
                 augmentation::of_share(changes, clips)
             }
             None => Vec::new(),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::kernels::{ALIGNMENT, Access, Declaration, Element, Facts, Kernel, Launch};
 
-/// Memory that outlives a replay. Parameters, their gradients and both Adam moments share one
+/// Memory that outlives a replay. Parameters, their gradients, averages and both Adam moments share one
 /// [`Layout`], so that the optimiser is a single step over four flat arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Storage {
@@ -31,6 +31,10 @@ pub enum Storage {
     ExpAvgSq,
     /// Batch-norm running statistics.
     Buffers,
+    /// Moving averages of the parameters, for models with `train.average_epochs`.
+    AverageParameters,
+    /// Moving averages of the running statistics.
+    AverageBuffers,
     /// The sum of the losses of the clips trained on since the epoch began.
     EpochLoss,
     /// Words that report trouble from the device: [`STATUS_CLEAR`] until something goes wrong.
@@ -39,12 +43,14 @@ pub enum Storage {
 
 impl Storage {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Parameters,
         Self::Gradients,
         Self::ExpAvg,
         Self::ExpAvgSq,
         Self::Buffers,
+        Self::AverageParameters,
+        Self::AverageBuffers,
         Self::EpochLoss,
         Self::Status,
     ];

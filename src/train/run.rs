@@ -19,10 +19,9 @@ use crate::dataset::prepare::Prepared;
 use crate::exec::Device;
 use crate::metrics::{Measured, Predictions, Table, precisions, thresholds};
 use crate::model::checkpoint::{Checkpoint, Description, Training, Validation};
-use crate::model::parameters::shapes;
+use crate::model::parameters::{optimizer_storages, shapes};
 use crate::model::preset::{ClassWeights, Preset, Trainable};
-use crate::model::{self, Embedder, MOMENTS, Network, Session};
-use crate::plan::Storage;
+use crate::model::{self, Embedder, Network, Session, Update};
 use crate::ranks::Ranks;
 use crate::report::{Events, Progress, span, time_left};
 use crate::run::{Config, EpochMetrics, Pace, RunFolder, best, is_over, write_predictions};
@@ -305,13 +304,16 @@ impl Run {
             }
             let size = self.config.preset.train.batch;
             let of = size.min(trained - (self.update - epoch * per_epoch) as usize * size);
-            let rate = self.config.preset.train.learning_rate(self.update, per_epoch);
+            let train = &self.config.preset.train;
+            let update = Update {
+                number: self.update,
+                seed: self.config.seed,
+                learning_rate: train.learning_rate(self.update, per_epoch),
+                averaging: train.averaging(self.update, per_epoch),
+            };
             match ranks.has_others() {
-                false => {
-                    let (update, seed) = (self.update, self.config.seed);
-                    self.session.update(batch.inputs(), &batch.targets, update, seed, rate)?;
-                }
-                true => stopped = self.update_together(&batch, of, rate, told)?,
+                false => self.session.update(batch.inputs(), &batch.targets, update)?,
+                true => stopped = self.update_together(&batch, of, update, told)?,
             }
             self.update += 1;
             clips += of;
@@ -485,14 +487,20 @@ impl Run {
     fn checkpoint(&mut self, purpose: Purpose) -> Result<Checkpoint> {
         let resumable = matches!(purpose, Purpose::GoOn);
         let epoch_loss = if resumable { Some(self.session.epoch_loss()?) } else { None };
-        let mut tensors = self.session.download(Storage::Parameters)?;
-        tensors.extend(self.session.download(Storage::Buffers)?);
+        let model = self.session.network().model_of(match resumable {
+            true => model::Purpose::Training,
+            false => model::Purpose::Inference,
+        });
+        let mut tensors = Vec::new();
+        for storage in model {
+            tensors.extend(self.session.download(storage)?);
+        }
         tensors.extend(self.frozen.iter().cloned());
         if resumable {
-            for (storage, prefix) in MOMENTS {
-                let moments = self.session.download(storage)?;
+            for &(storage, prefix) in optimizer_storages(&self.config.preset) {
+                let state = self.session.download(storage)?;
                 tensors.extend(
-                    moments.into_iter().map(|(name, values)| (format!("{prefix}{name}"), values)),
+                    state.into_iter().map(|(name, values)| (format!("{prefix}{name}"), values)),
                 );
             }
         }

@@ -73,7 +73,7 @@ impl Run {
             }
             let in_file = |error: Error| damaged(error.context(last.display()));
             self.session.put(&begin.model).map_err(in_file)?;
-            self.session.put_moments(&begin.model).map_err(in_file)?;
+            self.session.put_optimizer(&begin.model).map_err(in_file)?;
             self.session.set_epoch_loss(description.epoch_loss.unwrap_or(0.0))?;
             self.update = description.update;
             // An epoch whose line was written but whose state was not runs again.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::run::Run;
 use crate::dataset::batches::Batch;
 use crate::metrics::Predictions;
+use crate::model::Update;
 use crate::model::checkpoint::Checkpoint;
 use crate::plan::Storage;
 use crate::ranks::listed;
@@ -13,16 +14,15 @@ use crate::report::Progress;
 use crate::{Error, Result};
 
 impl Run {
-    /// One update of a batch of `of` clips, of which `batch` holds this rank's. What the ranks say is
+    /// An update on a batch of `of` clips, of which `batch` holds this rank's. What the ranks say is
     /// summed in their order, so that all make the same update; whether one of them was `told` to stop.
     pub(super) fn update_together(
         &mut self,
         batch: &Batch,
         of: usize,
-        rate: f64,
+        update: Update,
         told: bool,
     ) -> Result<bool> {
-        let (update, seed) = (self.update, self.config.seed);
         let [gradients, buffers] =
             [Storage::Gradients, Storage::Buffers].map(|storage| self.session.length_of(storage));
         let mut all = vec![0.0; gradients + buffers + 2];
@@ -31,7 +31,7 @@ impl Run {
         if batch.clips > 0 {
             let clips = self.ranks.share(of);
             let said =
-                self.session.contribute(batch.inputs(), &batch.targets, clips, of, update, seed)?;
+                self.session.contribute(batch.inputs(), &batch.targets, clips, of, update)?;
             // A mean over the rank's clips counts as its clips do in the batch.
             let weight = batch.clips as f32 / of as f32;
             for (to, from) in all.iter_mut().zip(said.gradient.iter().chain(&said.buffers)) {
@@ -45,7 +45,7 @@ impl Run {
         self.exchanged += asked.elapsed().as_secs_f64();
         let (gradient, rest) = all.split_at(gradients);
         let (statistics, rest) = rest.split_at(buffers);
-        self.session.apply(gradient, statistics, update, seed, rate)?;
+        self.session.apply(gradient, statistics, update)?;
         self.session.set_epoch_loss(loss_before + rest[0])?;
         Ok(rest[1] > 0.0)
     }

@@ -41,7 +41,7 @@ fn check(preset: &Preset, batch: usize, without_influence: &[&str]) {
     let batch = small::Batch::draw(&program, 1);
     let state = small::State::draw(&network, 2);
     // Without a learning rate the parameters stay where the differences put them.
-    let control = adam::control(3, 7, 0.0, network.preset().train.betas);
+    let control = adam::control(3, 7, 0.0, network.preset().train.betas, 1.0);
     let handles = program.handles;
     let plan = Arc::new(program.plan);
     let start = || {

@@ -23,7 +23,7 @@ fn adam_follows_its_formula() {
             w[i] -= rate * m_hat / (v_hat.sqrt() + epsilon);
         }
         params.reference(adam::Slices {
-            control: &adam::control(update, 3, rate, [beta1, beta2]),
+            control: &adam::control(update, 3, rate, [beta1, beta2], 1.0),
             gradient: &gradient,
             exp_avg: &mut exp_avg,
             exp_avg_sq: &mut exp_avg_sq,

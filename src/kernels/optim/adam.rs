@@ -48,7 +48,8 @@ impl Params {
     }
 }
 
-/// The control words of update `update` (counted from 0).
+/// The control words of update `update` (counted from 0), after which the newest numbers have the weight
+/// `averaging` in [`super::average`].
 ///
 /// The bias corrections are computed in f64: in f32, 1 − 0.999^t loses three digits.
 pub fn control(
@@ -56,13 +57,15 @@ pub fn control(
     seed: u64,
     learning_rate: f64,
     betas: [f64; 2],
+    averaging: f64,
 ) -> [u32; CONTROL_WORDS] {
     let t = (update + 1) as f64;
     let step = learning_rate / (1.0 - betas[0].powf(t));
     let correction = 1.0 / (1.0 - betas[1].powf(t)).sqrt();
     let folded = (seed ^ (seed >> 32)) as u32;
-    let [step, correction, rate] = [step, correction, learning_rate].map(|x| (x as f32).to_bits());
-    [update as u32, folded, step, correction, rate]
+    let [step, correction, rate, averaging] =
+        [step, correction, learning_rate, averaging].map(|x| (x as f32).to_bits());
+    [update as u32, folded, step, correction, rate, averaging]
 }
 
 impl Kernel for Params {
@@ -107,6 +110,7 @@ impl Kernel for Params {
             floats(1e-5, 1e-2),
             floats(1.0, 32.0),
             floats(1e-5, 1e-2),
+            floats(0.0, 1.0),
         ];
         Tensors {
             control: Draw::WordRanges(control),

@@ -2,3 +2,4 @@
 
 pub mod accumulate;
 pub mod adam;
+pub mod average;

@@ -73,6 +73,14 @@ impl Preset {
             0,
             "must be at least 1; leave it out to use decay_epochs",
         )?;
+        if let Some(epochs) = train.average_epochs {
+            require(
+                epochs > 0.0 && epochs.is_finite(),
+                "train.average_epochs",
+                epochs,
+                "must be above 0 and finite; leave it out to keep the weights of the last update",
+            )?;
+        }
         require(
             train.patience != Some(0),
             "train.patience",

@@ -58,7 +58,8 @@ impl Kernel for Params {
     }
 
     fn cases() -> Vec<Case<Self>> {
-        let control = [3, 41, 0, 0, 0];
+        let mut control = [0; CONTROL_WORDS];
+        [control[0], control[1]] = [3, 41];
         let equal = Self { keep_below: hash(7, &control), ..Self::new(333, 0.5) };
         vec![
             Case::new("minimal", Self::new(1, 0.5)),

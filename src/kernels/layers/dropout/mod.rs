@@ -3,8 +3,8 @@
 
 pub mod forward;
 
-/// Words of the control tensor: update, seed, then what the optimiser reads.
-pub const CONTROL_WORDS: usize = 5;
+/// Words of the control tensor: update, seed, then what the optimiser and the average of the weights read.
+pub const CONTROL_WORDS: usize = 6;
 
 /// `keep_below` of a keep probability.
 pub fn keep_below(keep: f64) -> u32 {
