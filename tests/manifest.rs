@@ -64,6 +64,17 @@ fn a_csv_joins_tags_with_bars() {
 }
 
 #[test]
+fn a_cell_that_says_there_is_nothing_is_no_mood_and_no_artist() {
+    let rows = "a.wav,N/A,N/A\nb.wav,nan,NaN\nc.wav,NULL,null\nd.wav,none,None\ne.wav,-,-\n";
+    for track in read(&format!("path,mood,artist\n{rows}")).unwrap() {
+        assert!(track.tags.is_empty() && track.artist.is_none(), "{track:?}");
+    }
+    // In the company of others it is a word like any.
+    let tracks = read("path,mood\na.wav,none|happy\nb.wav,nano\n").unwrap();
+    assert_eq!((&tracks[0].tags, &tracks[1].tags), (&names(&["none", "happy"]), &names(&["nano"])));
+}
+
+#[test]
 fn a_quote_that_is_not_closed_swallows_no_rows() {
     let message =
         input_error(read("path,tags\na.wav,happy\nb.wav,\"dark\nc.wav,film\nd.wav,epic\n"));

@@ -301,6 +301,20 @@ fn several_models_answer_together() {
         }
     }
     assert!(one != other);
+    let scores = |model: &str| -> Vec<f64> {
+        music.ok(&format!("evaluate {model} library -q --predictions scores.csv"));
+        let table = fs::read_to_string(music.path("scores.csv")).unwrap();
+        let rows = table.lines().skip(1);
+        rows.flat_map(|row| row.rsplit(',').take(2).map(|cell| cell.parse().unwrap())).collect()
+    };
+    let [one, other, both] = ["many/seed-0", "many/seed-1", "many"].map(scores);
+    assert!(both.len() == 32 && one != other);
+    for ((one, other), both) in one.iter().zip(&other).zip(&both) {
+        assert!((both - (one + other) / 2.0).abs() < 1e-6, "{one} {other} {both}");
+    }
+    // Those that trained the models are told, as they are of one.
+    let (_, err) = music.ok("evaluate many library --format json");
+    assert!(err.contains("trained this model"), "{err}");
     // A list that lies in the folder one is in is not that of a built-in model.
     music.write("tracks.csv", "someone's own");
     music.write("other.csv", "path,tags\nlibrary/happy/0.wav,nobody's\n");

@@ -16,6 +16,9 @@ use crate::{Error, Result};
 
 /// Judge a model on a manifest: ROC-AUC, average precision, F1, hit rate and calibration.
 ///
+/// Of a folder that `train --seeds` wrote, the models are judged together: by the means of their
+/// probabilities and thresholds, as predict answers; the loss is the mean of theirs.
+///
 /// The centre clip of each track that has one of the model's moods is predicted. Intervals are 95 %
 /// percentile intervals of a bootstrap over the clips (1000 resamples, seed 0): how far the number
 /// would move if other clips had been drawn. F1 is taken at the thresholds that training chose on
@@ -29,8 +32,8 @@ pub struct Evaluate {
     /// The model, then the manifest, where --model and --data do not name them.
     #[arg(value_name = "MODEL MANIFEST", num_args = 0..=2)]
     places: Vec<PathBuf>,
-    /// A run's folder, a checkpoint such as its best.safetensors, or a built-in model: musicnn-msd or
-    /// musicnn-mtt.
+    /// A run's folder, or one of several runs, a checkpoint such as its best.safetensors, or a built-in model:
+    /// musicnn-msd or musicnn-mtt.
     #[arg(long, short, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// A folder per mood, a CSV `path,tags`, or MTG-Jamendo's TSV.
@@ -53,7 +56,7 @@ impl Evaluate {
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
         let (model, data) = self.model_and_data()?;
-        let checkpoint = model::open(model)?;
+        let checkpoints = model::open_all(&[model.to_owned()])?;
         let tracks =
             manifest::read(data, self.audio_root.as_deref())?.tell(|note| progress.note(note));
         let known = known_to(model, &tracks)?;
@@ -68,7 +71,7 @@ impl Evaluate {
             check_predictions(path, &tracks, data, model)?;
         }
         let device = open_device(&self.common.device, &progress)?;
-        let evaluated = evaluate(&checkpoint, data, tracks, &device, &progress)
+        let evaluated = evaluate(&checkpoints, data, tracks, &device, &progress)
             .map_err(|error| run_again(error, "features that were computed are in the cache"))?;
         let evaluation = &evaluated.evaluation;
         match self.format {
@@ -97,14 +100,21 @@ impl Evaluate {
     }
 }
 
-/// How many of the tracks trained the model: a run keeps a list beside it.
+/// How many of the tracks trained the model, of several the one that most of them trained: a run keeps a list
+/// beside it.
 fn known_to(model: &Path, tracks: &[Track]) -> Result<usize> {
     if builtin::name_of(model).is_some() {
         return Ok(0);
     }
-    let file = model::file_of(model)?;
-    let list = RunFolder::at(file.parent().unwrap_or(Path::new(""))).tracks();
-    if list.is_file() { trained_on(&list, tracks) } else { Ok(0) }
+    let mut most = 0;
+    for model in model::each(model) {
+        let file = model::file_of(&model)?;
+        let list = RunFolder::at(file.parent().unwrap_or(Path::new(""))).tracks();
+        if list.is_file() {
+            most = most.max(trained_on(&list, tracks)?);
+        }
+    }
+    Ok(most)
 }
 
 /// What would go wrong after all clips are predicted is found before.

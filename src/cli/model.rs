@@ -71,7 +71,7 @@ pub fn file_of(model: &Path) -> Result<PathBuf> {
             model.display()
         ))),
         (false, false) if !runs_in(model).is_empty() => Err(Error::input(format!(
-            "{0} holds several runs, which answer together in predict alone; name one of them, such as \
+            "{0} holds several runs, which answer together in predict and evaluate alone; name one of them, such as \
              {1}",
             model.display(),
             runs_in(model)[0].display()
@@ -88,8 +88,7 @@ pub fn file_of(model: &Path) -> Result<PathBuf> {
 pub fn files<'a>(models: impl IntoIterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for model in models {
-        let runs = runs_in(model);
-        for place in if runs.is_empty() { vec![model.clone()] } else { runs } {
+        for place in each(model) {
             match std::fs::read_dir(&place) {
                 Ok(entries) => all.extend(entries.flatten().map(|entry| entry.path())),
                 Err(_) => all.push(place),
@@ -104,15 +103,13 @@ pub fn files<'a>(models: impl IntoIterator<Item = &'a PathBuf>) -> Vec<PathBuf> 
 /// # Errors
 /// As [`open`].
 pub fn open_all(models: &[PathBuf]) -> Result<Vec<Checkpoint>> {
-    let mut all = Vec::new();
-    for model in models {
-        let seeds = runs_in(model);
-        match seeds.is_empty() {
-            true => all.push(open(model)?),
-            false => all.extend(seeds.iter().map(|run| open(run)).collect::<Result<Vec<_>>>()?),
-        }
-    }
-    Ok(all)
+    models.iter().flat_map(|model| each(model)).map(|model| open(&model)).collect()
+}
+
+/// Itself, or the runs in a folder of several.
+pub fn each(model: &Path) -> Vec<PathBuf> {
+    let runs = runs_in(model);
+    if runs.is_empty() { vec![model.to_owned()] } else { runs }
 }
 
 /// The runs in a folder of several, by seed.

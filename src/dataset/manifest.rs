@@ -5,7 +5,8 @@
 //! - MTG-Jamendo's TSV as published: a header `TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION TAGS`, then
 //!   one row a track with one tag in each further column, so that rows vary in width;
 //! - a CSV with a column of paths and one of tags, under any of their usual names ([`PATHS`], [`TAGS`]),
-//!   separated by commas, semicolons or tabs; several tags in a cell are joined by `|`, `,` or `;`.
+//!   separated by commas, semicolons or tabs; several tags in a cell are joined by `|`, `,` or `;`, and a
+//!   cell such as `N/A` (`NOTHING`) has none.
 //!   Columns of artists and albums are read, others are not;
 //! - a folder with one folder of audio files a mood, which may lie in further folders there. A file
 //!   that is no audio is passed over, unless its name has an audio ending: that one is listed, and
@@ -47,6 +48,9 @@ const ARTISTS: [&str; 7] =
     ["artist", "artist_id", "artists", "artist_name", "albumartist", "album_artist", "performer"];
 /// ... and of albums.
 const ALBUMS: [&str; 4] = ["album", "album_id", "albums", "album_title"];
+
+/// What stands in a cell of a CSV, without regard to case, where there is nothing to say.
+const NOTHING: [&str; 8] = ["n/a", "#n/a", "na", "<na>", "nan", "null", "none", "-"];
 
 /// What stands between the tags of a cell.
 const BETWEEN_TAGS: [char; 3] = ['|', ',', ';'];
@@ -272,9 +276,11 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         if record[tags_column].contains('\n') {
             return Err(at(path, line, "the tags go on over several lines: close the quote"));
         }
+        let says = |cell: &&str| !cell.is_empty() && !NOTHING.contains(&&*cell.to_lowercase());
         let known = |column: Option<usize>| {
-            column.map(|column| &record[column]).filter(|cell| !cell.is_empty()).map(str::to_owned)
+            column.map(|column| &record[column]).filter(says).map(str::to_owned)
         };
+        let tags = Some(&record[tags_column]).filter(says);
         let track = Track {
             id: listed.to_owned(),
             artist: known(artist_column).filter(|name| names_somebody(name)),
@@ -282,7 +288,7 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
             path: PathBuf::new(),
             listed: listed.to_owned(),
             duration: None,
-            tags: clean_tags(record[tags_column].split(BETWEEN_TAGS)),
+            tags: clean_tags(tags.into_iter().flat_map(|cell| cell.split(BETWEEN_TAGS))),
         };
         rows.push((line, track));
     }

@@ -15,6 +15,22 @@ pub struct Predictions {
 }
 
 impl Predictions {
+    /// What several models say of the same clips: means of their probabilities and of their losses.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn mean(several: &[Self]) -> Self {
+        let mean = |of: fn(&Self) -> &[f32]| -> Vec<f32> {
+            let sum = |at: usize| several.iter().map(|one| f64::from(of(one)[at])).sum::<f64>();
+            (0..of(&several[0]).len()).map(|at| (sum(at) / several.len() as f64) as f32).collect()
+        };
+        Self {
+            probabilities: mean(|one| &one.probabilities),
+            loss: mean(|one| &one.loss),
+            targets: several[0].targets.clone(),
+        }
+    }
+
     /// How well the probabilities rank the clips.
     ///
     /// # Errors

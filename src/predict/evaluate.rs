@@ -19,6 +19,7 @@ use crate::metrics::{
 };
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::{Purpose, Session};
+use crate::predict::tagger::together;
 use crate::report::Progress;
 use crate::{Error, Result};
 
@@ -64,19 +65,20 @@ pub struct Evaluated {
 }
 
 /// Predicts the centre clips, or the windows that the preset asks for, of those `tracks` of the manifest at
-/// `data` that have one of the checkpoint's moods (of all, where each mood has a probability of its
-/// own), and compares.
+/// `data` that have one of the checkpoints' moods (of all, where each mood has a probability of its
+/// own), and compares. Of several models that know the same moods and hear the same features,
+/// probabilities, losses and thresholds are averaged.
 ///
 /// # Errors
-/// No track has one of the moods, or none can be heard; the device fails.
+/// The models differ in more than weights; no track has one of the moods, or none can be heard; the device fails.
 pub fn evaluate(
-    checkpoint: &Checkpoint,
+    checkpoints: &[Checkpoint],
     data: &Path,
     tracks: Vec<Track>,
     device: &Device,
     progress: &Progress,
 ) -> Result<Evaluated> {
-    let description = checkpoint.description()?;
+    let description = together(checkpoints)?;
     let preset = &description.preset;
     let labelled = Labelled::new(tracks, &description.labels, preset.model.output.into()).map_err(|error| {
         let next = "a model is judged on the moods that it was trained on; name a manifest that \
@@ -124,20 +126,25 @@ pub fn evaluate(
 
     let windows = window_count(&clips);
     let batch = BATCH.min(windows);
-    let load = |batch: usize| {
+    let bar = progress.bar("predicting", checkpoints.len() * windows);
+    let load = |checkpoint: &Checkpoint, batch: usize| {
         let mut sizes = vec![batch, windows % batch];
         sizes.retain(|&size| size > 0);
         Session::open(device, checkpoint, Purpose::Evaluation, &sizes)
     };
-    let (mut session, batch) = match load(batch) {
-        // The device cannot do so much at a time.
-        Err(error) if error.kind.asks_for_less() && batch > 1 => (load(1)?, 1),
-        session => (session?, batch),
+    let judge = |(before, checkpoint): (usize, &Checkpoint)| {
+        let (mut session, batch) = match load(checkpoint, batch) {
+            // The device cannot do so much at a time.
+            Err(error) if error.kind.asks_for_less() && batch > 1 => (load(checkpoint, 1)?, 1),
+            session => (session?, batch),
+        };
+        let order = all_windows(&clips, 0..clips.len(), batch);
+        let batches = Batches::new(Arc::clone(&cache), Arc::clone(&clips), order);
+        batches.judge(&mut session, &|done| bar.at(before * windows + done))
     };
-    let order = all_windows(&clips, 0..clips.len(), batch);
-    let bar = progress.bar("predicting", windows);
-    let predictions =
-        Batches::new(cache, Arc::clone(&clips), order).judge(&mut session, &|done| bar.at(done))?;
+    let judged: Vec<Predictions> =
+        checkpoints.iter().enumerate().map(judge).collect::<Result<_>>()?;
+    let predictions = Predictions::mean(&judged);
     drop(bar);
     let evaluation = Evaluation::new(&description, &predictions, Resampling::default())?;
     Ok(Evaluated { evaluation, clips, predictions, broken: corpus.broken })
