@@ -1,31 +1,32 @@
 // Gradient of an LSTM's weights in one direction d, an outer product that is summed over spans of
 // rows, the rows of a span being `turns`:
 //     gradient[d, r, j] = Σ_span,turn d_gates[gates_row, r] · input[input_row, j]
+// It is left in shares, of which each has its part of every span.
 //
 // A thread computes the four gates r of two units for the 8 columns j ≡ lane modulo LANES of its
 // tile. A workgroup's threads lie LANES along the columns and 64 / LANES along the units.
 // Workgroups: x covers the columns in tiles of 8 · LANES, y the units in tiles of 128 / LANES, z
-// is d.
+// is d, and the share above it.
 //
 // A kernel gives `d_gates` and `params.units`, where a row of either factor begins (gates_row,
 // input_row), an element of the input, and the place of a sum (put).
 
 override LANES = 16u;
 
-// What a thread knows besides: its direction, first unit and first column, and the gates' sums of
-// units u (a) and u + 1 (b) over the rows alone.
+// What a thread knows besides: its first unit and first column, and the gates' sums of units u (a) and
+// u + 1 (b) over the rows alone.
 struct Sums {
-    d: u32,
     u: u32,
     j: u32,
     a: vec4f,
     b: vec4f,
 }
 
-fn store(d: u32, columns: u32, u: u32, j: u32, sum: vec4f) {
+// `half` is 2 · share + d.
+fn store(half: u32, columns: u32, u: u32, j: u32, sum: vec4f) {
     if u < params.units && j < columns {
         let gate = params.units * columns;
-        let first = (4u * d * params.units + u) * columns + j;
+        let first = (4u * half * params.units + u) * columns + j;
         put(first, sum.x);
         put(first + gate, sum.y);
         put(first + 2u * gate, sum.z);
@@ -33,8 +34,19 @@ fn store(d: u32, columns: u32, u: u32, j: u32, sum: vec4f) {
     }
 }
 
-fn outer_product(group: vec3u, lane: u32, columns: u32, spans: u32, turns: u32) -> Sums {
-    let d = group.z;
+fn outer_product(
+    group: vec3u,
+    groups: vec3u,
+    lane: u32,
+    columns: u32,
+    spans: u32,
+    turns: u32,
+) -> Sums {
+    let d = group.z % 2u;
+    let share = group.z / 2u;
+    let shares = groups.z / 2u;
+    let first_turn = turns * share / shares;
+    let end_turn = turns * (share + 1u) / shares;
     let u = 2u * (64u / LANES * group.y + lane / LANES);
     let j = 8u * LANES * group.x + lane % LANES;
     // A tile's missing units and columns repeat the last one.
@@ -60,7 +72,7 @@ fn outer_product(group: vec3u, lane: u32, columns: u32, spans: u32, turns: u32) 
     var a = vec4f(); var b = vec4f();
 
     for (var span = 0u; span < spans; span++) {
-        for (var turn = 0u; turn < turns; turn++) {
+        for (var turn = first_turn; turn < end_turn; turn++) {
             let at = gates_row(d, span, turn);
             let start = input_row(d, span, turn);
             let g = d_gates[at + u0];
@@ -94,21 +106,21 @@ fn outer_product(group: vec3u, lane: u32, columns: u32, spans: u32, turns: u32) 
         }
     }
 
-    store(d, columns, u, j, a0);
-    store(d, columns, u, j + LANES, a1);
-    store(d, columns, u, j + 2u * LANES, a2);
-    store(d, columns, u, j + 3u * LANES, a3);
-    store(d, columns, u, j + 4u * LANES, a4);
-    store(d, columns, u, j + 5u * LANES, a5);
-    store(d, columns, u, j + 6u * LANES, a6);
-    store(d, columns, u, j + 7u * LANES, a7);
-    store(d, columns, u + 1u, j, b0);
-    store(d, columns, u + 1u, j + LANES, b1);
-    store(d, columns, u + 1u, j + 2u * LANES, b2);
-    store(d, columns, u + 1u, j + 3u * LANES, b3);
-    store(d, columns, u + 1u, j + 4u * LANES, b4);
-    store(d, columns, u + 1u, j + 5u * LANES, b5);
-    store(d, columns, u + 1u, j + 6u * LANES, b6);
-    store(d, columns, u + 1u, j + 7u * LANES, b7);
-    return Sums(d, u, j, a, b);
+    store(group.z, columns, u, j, a0);
+    store(group.z, columns, u, j + LANES, a1);
+    store(group.z, columns, u, j + 2u * LANES, a2);
+    store(group.z, columns, u, j + 3u * LANES, a3);
+    store(group.z, columns, u, j + 4u * LANES, a4);
+    store(group.z, columns, u, j + 5u * LANES, a5);
+    store(group.z, columns, u, j + 6u * LANES, a6);
+    store(group.z, columns, u, j + 7u * LANES, a7);
+    store(group.z, columns, u + 1u, j, b0);
+    store(group.z, columns, u + 1u, j + LANES, b1);
+    store(group.z, columns, u + 1u, j + 2u * LANES, b2);
+    store(group.z, columns, u + 1u, j + 3u * LANES, b3);
+    store(group.z, columns, u + 1u, j + 4u * LANES, b4);
+    store(group.z, columns, u + 1u, j + 5u * LANES, b5);
+    store(group.z, columns, u + 1u, j + 6u * LANES, b6);
+    store(group.z, columns, u + 1u, j + 7u * LANES, b7);
+    return Sums(u, j, a, b);
 }

@@ -95,6 +95,7 @@ pub const REGISTRY: &[Listed] = &[
     listed::<layers::lstm::last_state_gradient::Params>(),
     listed::<layers::lstm::recurrence_backward::Params>(),
     listed::<layers::lstm::weight_gradient::Params>(),
+    listed::<layers::lstm::weight_gradient_reduce::Params>(),
     listed::<layers::lstm::recurrent_gradient::Params>(),
     listed::<layers::lstm::input_gradient::Params>(),
     listed::<layers::relu::forward::Params>(),

@@ -14,7 +14,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> d_gates: array<vec4f>;
 // [batch, steps, 2, units]
 @group(0) @binding(2) var<storage, read> hidden: array<f32>;
-// [2, 4, units, units]
+// [shares, 2, 4, units, units]
 @group(0) @binding(3) var<storage, read_write> d_weight_hh: array<f32>;
 
 // Upwards, the gates of step turn + 1 meet h of step turn; downwards, those of turn h of turn + 1.
@@ -37,7 +37,8 @@ fn put(at: u32, sum: f32) {
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    _ = outer_product(group, lane, params.units, params.batch, params.steps - 1u);
+    _ = outer_product(group, groups, lane, params.units, params.batch, params.steps - 1u);
 }

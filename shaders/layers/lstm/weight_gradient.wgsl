@@ -14,9 +14,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> d_gates: array<vec4f>;
 // [rows, features]
 @group(0) @binding(2) var<storage, read> x: array<f32>;
-// [2, 4, units, features]
+// [shares, 2, 4, units, features]
 @group(0) @binding(3) var<storage, read_write> d_weight_ih: array<f32>;
-// [2, 4, units]
+// [shares, 2, 4, units]
 @group(0) @binding(4) var<storage, read_write> d_bias: array<f32>;
 
 fn gates_row(d: u32, span: u32, row: u32) -> u32 {
@@ -35,9 +35,9 @@ fn put(at: u32, sum: f32) {
     d_weight_ih[at] = sum;
 }
 
-fn store_bias(d: u32, u: u32, sum: vec4f) {
+fn store_bias(half: u32, u: u32, sum: vec4f) {
     if u < params.units {
-        let first = 4u * d * params.units + u;
+        let first = 4u * half * params.units + u;
         d_bias[first] = sum.x;
         d_bias[first + params.units] = sum.y;
         d_bias[first + 2u * params.units] = sum.z;
@@ -48,12 +48,13 @@ fn store_bias(d: u32, u: u32, sum: vec4f) {
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let sums = outer_product(group, lane, params.features, 1u, params.rows);
+    let sums = outer_product(group, groups, lane, params.features, 1u, params.rows);
     // Every column sees the same; the first one writes it.
     if sums.j == 0u {
-        store_bias(sums.d, sums.u, sums.a);
-        store_bias(sums.d, sums.u + 1u, sums.b);
+        store_bias(group.z, sums.u, sums.a);
+        store_bias(group.z, sums.u + 1u, sums.b);
     }
 }

@@ -149,17 +149,38 @@ impl Lstm {
         }
         let [d_ih, d_bias, d_hh] =
             ["weight_ih_l0", "bias_ih_l0", "weight_hh_l0"].map(|what| b.gradient(&self.name, what));
-        b.gradients_of_part([d_ih, d_bias], adds, |b, [d_weight_ih, d_bias]| {
-            b.step(
-                lstm::weight_gradient::Params { rows, features, units },
-                lstm::weight_gradient::Tensors { d_gates, x, d_weight_ih, d_bias },
-            );
-        });
-        b.gradients_of_part([d_hh], adds, |b, [d_weight_hh]| {
-            b.step(
-                lstm::recurrent_gradient::Params { batch, steps, units },
-                lstm::recurrent_gradient::Tensors { d_gates, hidden, d_weight_hh },
-            );
+        let of_inputs = lstm::weight_gradient::Params { rows, features, units };
+        let of_hidden = lstm::recurrent_gradient::Params { batch, steps, units };
+        let shares = [b.plan.shares(of_inputs), b.plan.shares(of_hidden)];
+        b.gradients_of_part([d_ih, d_bias, d_hh], adds, |b, whole| {
+            let sum = lstm::weight_gradient_reduce::Params::new(features, units, shares);
+            let partial = match shares {
+                [1, 1] => whole,
+                [ih, hh] => {
+                    [("ih", ih * sum.inputs), ("bias", ih * sum.biases), ("hh", hh * sum.recurrent)]
+                        .map(|(what, length)| {
+                            b.scratch(&self.name, &format!("{what} shares"), length)
+                        })
+                }
+            };
+            let [d_weight_ih, d_bias, d_weight_hh] = partial;
+            b.step(of_inputs, lstm::weight_gradient::Tensors { d_gates, x, d_weight_ih, d_bias });
+            b.step(of_hidden, lstm::recurrent_gradient::Tensors { d_gates, hidden, d_weight_hh });
+            if shares != [1, 1] {
+                let [ih_partial, bias_partial, hh_partial] = partial;
+                let [d_weight_ih, d_bias, d_weight_hh] = whole;
+                b.step(
+                    sum,
+                    lstm::weight_gradient_reduce::Tensors {
+                        ih_partial,
+                        bias_partial,
+                        hh_partial,
+                        d_weight_ih,
+                        d_bias,
+                        d_weight_hh,
+                    },
+                );
+            }
         });
         d_gates
     }

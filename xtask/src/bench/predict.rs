@@ -7,6 +7,8 @@
 //! time in which some wave of a SIMD computes while others wait for their loads. Whoever has a card
 //! can check all this with `cargo xtask bench`.
 
+use std::collections::BTreeMap;
+
 use moodshader::Result;
 use moodshader::kernels::Launch;
 use moodshader::model::{Network, Purpose, bench::normalization, preset::Preset};
@@ -83,6 +85,8 @@ pub(super) struct Prediction {
     inference_clips_per_second: f64,
     /// Of the update's multiply-adds in its time, of the card's peak.
     share_of_peak: f64,
+    /// Seconds of the update in each kernel, and how many launches of it there are.
+    kernels: BTreeMap<&'static str, (f64, usize)>,
 }
 
 /// Share of a card's peak that a launch's arithmetic can run at, on SIMDs with room for so many
@@ -122,11 +126,17 @@ fn predict(network: &Network, batch: usize, card: &Card, known: &Known) -> Resul
     let facts = chips.adapter.facts();
     let mut flops = 0.0;
     let mut times = [0.0; 2];
+    let mut kernels = BTreeMap::new();
     for (purpose, time) in [Purpose::Inference, Purpose::Training].into_iter().zip(&mut times) {
         let plan = network.program(batch, purpose, &facts).plan;
         flops = plan.steps().iter().map(|step| step.launch.kernel.cost().flops).sum();
+        kernels.clear();
         for step in plan.steps() {
-            *time += seconds(&step.launch, card, chips)?;
+            let seconds = seconds(&step.launch, card, chips)?;
+            *time += seconds;
+            let (sum, launches) = kernels.entry(step.launch.shader.name).or_default();
+            *sum += seconds;
+            *launches += 1;
         }
     }
     let [inference, update] = times;
@@ -139,6 +149,7 @@ fn predict(network: &Network, batch: usize, card: &Card, known: &Known) -> Resul
         clips_per_second: batch as f64 / update,
         inference_clips_per_second: batch as f64 / inference,
         share_of_peak: flops / update / (1e12 * card.tflops),
+        kernels,
     })
 }
 

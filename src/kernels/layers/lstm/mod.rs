@@ -7,7 +7,8 @@
 //!
 //! Forward, with weights packed as [`packing()`] says: `input_product`, `recurrence_forward`, and
 //! `last_state` where only the walks' ends are wanted. Backward: `last_state_gradient`, `recurrence_backward`, then in
-//! any order `weight_gradient`, `recurrent_gradient`, `input_gradient`.
+//! any order `weight_gradient`, `recurrent_gradient`, `input_gradient`, and `weight_gradient_reduce` where the
+//! first two leave shares.
 
 pub mod input_gradient;
 pub mod input_product;
@@ -18,9 +19,10 @@ pub mod recurrence_backward;
 pub mod recurrence_forward;
 pub mod recurrent_gradient;
 pub mod weight_gradient;
+pub mod weight_gradient_reduce;
 
 use crate::kernels::verify::Case;
-use crate::kernels::{Kernel, Real, parameters};
+use crate::kernels::{Grid, Kernel, Real, cover, parameters};
 
 pub use packing::packing;
 
@@ -41,6 +43,21 @@ fn split(units: u32) -> u32 {
 fn lanes(columns: u32) -> u32 {
     columns.div_ceil(8).next_power_of_two().min(16)
 }
+
+/// The grid of an outer product of the gates of so many units with so many columns, summed over spans of
+/// `turns` rows; `most` is how many workgroups may come of splitting the rows into shares.
+fn outer_product(columns: u32, units: u32, [spans, turns]: [u32; 2], most: u32) -> Grid {
+    /// Fewer rows a share are not worth adding up its sums.
+    const ROWS: u32 = 64;
+    let lanes = lanes(columns);
+    let [x, y] = [cover(columns, 8 * lanes), cover(units, 128 / lanes)];
+    let worth = turns.min(spans.saturating_mul(turns) / ROWS);
+    let shares = (most / (2 * x * y)).min(worth).max(1);
+    Grid { constants: vec![("LANES", f64::from(lanes))], shares, ..Grid::of([x, y, 2 * shares]) }
+}
+
+/// Workgroups of an [`outer_product`] that keep a large GPU busy.
+const BUSY: u32 = 512;
 
 parameters! {
     /// The ends of some clips' walks, and the part of a matrix [rows, width] that they are for.

@@ -3,9 +3,9 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::layers::lstm::{add_scaled, lanes, visited};
+use crate::kernels::layers::lstm::{BUSY, add_scaled, outer_product, visited};
 use crate::kernels::verify::Case;
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/lstm/recurrent_gradient",
@@ -24,18 +24,29 @@ kernel! {
         /// [batch, steps, 2, units]
         hidden: read f32,
         /// [2, 4, units, units]
-        d_weight_hh: write f32,
+        d_weight_hh: shares f32,
     },
 }
 
+impl Params {
+    fn grid(&self, most: u32) -> Grid {
+        outer_product(self.units, self.units, [self.batch, self.steps - 1], most)
+    }
+}
+
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
-        let lanes = lanes(params.units);
-        Grid {
-            constants: vec![("LANES", f64::from(lanes))],
-            ..Grid::of([cover(params.units, 8 * lanes), cover(params.units, 128 / lanes), 2])
-        }
-    })];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            // On software, shares are only more to add up.
+            shader: kernel!(
+                @shader "layers/lstm/recurrent_gradient@whole", "layers/lstm/recurrent_gradient",
+                pieces ["lstm_weight_gradient"],
+                |_| true, |facts| facts.software
+            ),
+            grid: |params| params.grid(1),
+        },
+        Schedule::general(|params| params.grid(BUSY)),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let [batch, steps, units] = [self.batch, self.steps, self.units].map(|n| n as usize);
@@ -75,6 +86,7 @@ impl Kernel for Params {
         vec![
             Case::new("minimal", Self { batch: 1, steps: 1, units: 1 }),
             Case::new("odd", Self { batch: 3, steps: 7, units: 13 }),
+            Case::new("uneven shares", Self { batch: 40, steps: 8, units: 13 }),
             Case::new("several tiles of units", Self { batch: 2, steps: 3, units: 150 }),
             Case::new("typical", Self { batch: 8, steps: 20, units: 128 }),
             // As many rows as `rnn-handcrafted` has: of 41 344 products added up one after the

@@ -3,9 +3,9 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::layers::lstm::{add_scaled, lanes};
+use crate::kernels::layers::lstm::{BUSY, add_scaled, outer_product};
 use crate::kernels::verify::Case;
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/lstm/weight_gradient",
@@ -24,20 +24,31 @@ kernel! {
         /// [batch, steps, features]
         x: read f32,
         /// [2, 4, units, features]
-        d_weight_ih: write f32,
+        d_weight_ih: shares f32,
         /// [2, 4, units]
-        d_bias: write f32,
+        d_bias: shares f32,
     },
 }
 
+impl Params {
+    fn grid(&self, most: u32) -> Grid {
+        outer_product(self.features, self.units, [1, self.rows], most)
+    }
+}
+
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
-        let lanes = lanes(params.features);
-        Grid {
-            constants: vec![("LANES", f64::from(lanes))],
-            ..Grid::of([cover(params.features, 8 * lanes), cover(params.units, 128 / lanes), 2])
-        }
-    })];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            // On software, shares are only more to add up.
+            shader: kernel!(
+                @shader "layers/lstm/weight_gradient@whole", "layers/lstm/weight_gradient",
+                pieces ["lstm_weight_gradient"],
+                |_| true, |facts| facts.software
+            ),
+            grid: |params| params.grid(1),
+        },
+        Schedule::general(|params| params.grid(BUSY)),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let [rows, features, units] = [self.rows, self.features, self.units].map(|n| n as usize);
@@ -81,6 +92,7 @@ impl Kernel for Params {
         vec![
             Case::new("minimal", Self { rows: 1, features: 1, units: 1 }),
             Case::new("odd", Self { rows: 21, features: 37, units: 13 }),
+            Case::new("uneven shares", Self { rows: 333, features: 37, units: 13 }),
             Case::new("several tiles of features", Self { rows: 3, features: 301, units: 5 }),
             Case::new("typical", Self { rows: 8 * 20, features: 128, units: 128 }),
             // As many rows as `rnn-handcrafted` has: of 41 344 products added up one after the
