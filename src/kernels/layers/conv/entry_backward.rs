@@ -79,8 +79,18 @@ impl Params {
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] =
-        &[Schedule::general(|params| params.grid(Walk { lanes: 64, segment: 64, shares: 64 }))];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            // Without many processors, shares are only more to add up.
+            shader: kernel!(
+                @shader "layers/conv/entry_backward@few", "layers/conv/entry_backward",
+                pieces ["entry", "quads"],
+                |_| true, |facts| facts.software
+            ),
+            grid: |params| params.grid(Walk { lanes: 64, segment: 64, shares: 64 }),
+        },
+        Schedule::general(|params| params.grid(Walk { lanes: 64, segment: 64, shares: 128 })),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let [channels, outs] =

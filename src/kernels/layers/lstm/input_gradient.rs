@@ -8,7 +8,7 @@ use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/input_gradient",
-    pieces ["lstm_gate_pairs"],
+    pieces ["lstm_input_gradient", "lstm_gate_pairs"],
     params {
         /// batch · steps
         rows: u32,
@@ -27,14 +27,29 @@ kernel! {
     },
 }
 
-impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
-        let lanes = lanes(params.features);
+impl Params {
+    fn grid(&self) -> Grid {
+        let lanes = lanes(self.features);
         Grid {
             constants: vec![("LANES", f64::from(lanes))],
-            ..Grid::of([cover(params.features, 8 * lanes), cover(params.rows, 512 / lanes), 1])
+            ..Grid::of([cover(self.features, 8 * lanes), cover(self.rows, 512 / lanes), 1])
         }
-    })];
+    }
+}
+
+impl Kernel for Params {
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            // On software, more waves are no gain, and barriers cost.
+            shader: kernel!(
+                @shader "layers/lstm/input_gradient@wide", "layers/lstm/input_gradient@wide",
+                pieces ["lstm_input_gradient", "lstm_gate_pairs"],
+                |_| true, |facts| !facts.software
+            ),
+            grid: Self::grid,
+        },
+        Schedule::general(Self::grid),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let [rows, features, units] = [self.rows, self.features, self.units].map(|n| n as usize);
