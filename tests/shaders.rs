@@ -100,20 +100,23 @@ fn every_shader_is_registered_and_every_kernel_has_its_files_and_cases() {
     }
     let mut found = BTreeSet::new();
     collect(&repository().join("shaders"), &mut found);
-    let mut uses: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+    // By file, the kernels that use it, and the first files of the schedules.
+    let mut uses: BTreeMap<_, [BTreeSet<&str>; 2]> = BTreeMap::new();
     for (kernel, shader) in shaders() {
         for file in shader.files {
             let path = repository().join("shaders").join(format!("{}.wgsl", file.path));
-            uses.entry(path).or_default().insert(kernel.id);
+            let [kernels, firsts] = uses.entry(path).or_default();
+            kernels.insert(kernel.id);
+            firsts.insert(shader.files[0].path);
         }
     }
     assert!(found.iter().eq(uses.keys()), "{found:#?} lie there, {uses:#?} are used");
     let pieces = repository().join("shaders/pieces");
-    for (path, uses) in uses {
+    for (path, [kernels, firsts]) in uses {
         if path.starts_with(&pieces) {
-            assert!(uses.len() >= 2, "{} is a piece of one kernel only", path.display());
+            assert!(firsts.len() >= 2, "{} is a piece of one file only", path.display());
         } else {
-            assert_eq!(uses.len(), 1, "{} is registered twice", path.display());
+            assert_eq!(kernels.len(), 1, "{} is registered twice", path.display());
         }
     }
     for kernel in REGISTRY {
