@@ -120,15 +120,17 @@ fn a_spreadsheet_is_read_as_people_write_it() {
     }
     let config = music.config("run");
     assert_eq!(config.preset.train.patience, Some(10));
+    assert_eq!(config.preset.train.average_epochs, Some(2.0));
     assert!(config.data.negatives);
     // What is asked for stays as it is asked for.
     let (_, err) = music.ok(&format!(
         "train list.csv {QUICK} --set model.output=softmax --set train.loss=softmax_bce --set \
-         train.patience=3 --moods happy,dark --out asked --max-steps 0"
+         train.patience=3 --set train.average_epochs=0 --moods happy,dark --out asked --max-steps 0"
     ));
     assert!(err.contains("3 tracks without any of the 2 moods are left out"), "{err}");
     let config = music.config("asked");
     assert_eq!(config.preset.train.patience, Some(3));
+    assert_eq!(config.preset.train.average_epochs, Some(0.0));
     assert!(!config.data.negatives);
     // One mood alone is learnt against the tracks without it.
     let (out, _) = music.ok(&format!("train list.csv {QUICK} --moods happy --epochs 2 --out one"));
@@ -273,8 +275,9 @@ fn a_learning_curve_says_whether_more_labels_would_help() {
 fn several_models_answer_together() {
     let music = Music::new();
     music.library(&["happy", "sad"], 8);
-    let command = format!("train library {QUICK} --epochs 2 --seeds 2 --out many");
+    let command = format!("train library --test library {QUICK} --epochs 2 --seeds 2 --out many");
     let (out, err) = music.ok(&command);
+    assert!(out.contains("\ntest macro"), "{out}");
     assert!(out.contains("2 models together") && out.contains("validation macro"), "{out}");
     assert!(err.contains("next: moodshader predict --model many"), "{err}");
     let tracks = |seed: u32| fs::read(music.path(&format!("many/seed-{seed}/tracks.csv"))).unwrap();
@@ -314,13 +317,25 @@ fn several_models_answer_together() {
     }
     // Those that trained the models are told, as they are of one.
     let (_, err) = music.ok("evaluate many library --format json");
-    assert!(err.contains("trained this model"), "{err}");
+    assert!(err.contains("trained this model") && err.contains("2 models answer"), "{err}");
+    // Fewer seeds than there are would be judged, and more asked.
+    let (code, _, err) =
+        music.run(&format!("train library {QUICK} --epochs 2 --seed 1 --out many"));
+    assert!(code == 2, "{err}");
+    let fewer = format!("train library {QUICK} --epochs 2 --seed 1 --seeds 2 --out many");
+    let (code, _, err) = music.run(&fewer);
+    assert!(code == 2 && err.contains("many/seed-0 is a model of another --seeds"), "{err}");
     // A list that lies in the folder one is in is not that of a built-in model.
     music.write("tracks.csv", "someone's own");
     music.write("other.csv", "path,tags\nlibrary/happy/0.wav,nobody's\n");
     let (code, _, err) = music.run("evaluate musicnn-msd other.csv");
     assert!(code == 2 && err.contains("other.csv") && !err.contains("damaged"), "{err}");
-    // Finished runs are compared as they are.
+    // Finished runs are compared as they are, and by nothing else.
+    for more in ["library", "--moods happy", "--epochs 9", "--seeds 2"] {
+        let (code, _, err) =
+            music.run(&format!("compare {more} --presets many/seed-0,many/seed-1"));
+        assert!(code == 2 && err.contains("leave out the manifest"), "{more}: {err}");
+    }
     let (out, err) = music.ok("compare --presets many/seed-0,many/seed-1 --out compared");
     assert!(out.contains("Against seed-0: seed-1"), "{out}");
     assert!(out.contains("took part as finished runs") && !err.contains("device"), "{out}{err}");

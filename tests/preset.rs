@@ -96,6 +96,14 @@ fn demo_is_paper_on_short_clips() {
 }
 
 #[test]
+fn paper_averaged_is_paper_but_for_the_averages() {
+    let mut averaged = Preset::named("paper-averaged").unwrap();
+    averaged.validate().unwrap();
+    assert_eq!(averaged.train.average_epochs.take(), Some(2.0));
+    assert_eq!(averaged, paper());
+}
+
+#[test]
 fn the_loss_follows_the_output() {
     let sigmoid = Preset::named("paper-sigmoid").unwrap();
     sigmoid.validate().unwrap();

@@ -143,6 +143,19 @@ fn ctrl_c_before_the_report_says_what_writes_it() {
 }
 
 #[test]
+fn without_its_state_a_run_is_not_begun_again() {
+    let place = Place::new();
+    place.train("--out run");
+    fs::remove_file(place.path("run/last.safetensors")).unwrap();
+    let before = place.files("run");
+    let output = place.run("train --resume run --max-steps 4");
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.contains("last.safetensors is missing") && err.contains("--init"), "{err}");
+    assert!(place.files("run") == before);
+}
+
+#[test]
 fn a_run_that_was_changed_is_not_gone_on_with() {
     let place = Place::new();
     place.train("--out run --max-steps 4");

@@ -85,6 +85,9 @@ fn the_model_that_is_kept_has_the_averages() {
     let best = model(&place.checkpoint(&format!("{}/best.safetensors", runs[3])), "");
     assert_eq!(best, model(&last(&runs[3]), "optimizer.average."));
     assert_ne!(best, model(&last(&runs[3]), ""));
+    // Looking back no epoch at all keeps what the last update left.
+    place.train("--out none --set train.average_epochs=0 --max-steps 3");
+    assert_eq!(model(&place.checkpoint("none/best.safetensors"), ""), model(&last(&runs[3]), ""));
     let cpu = model(&last(&after(4, "cpu")), "optimizer.average.");
     let gpu = model(&last(&runs[4]), "optimizer.average.");
     let off = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -157,6 +157,14 @@ impl Compare {
             && candidates.iter().all(|candidate| candidate.run.is_some())
             && let Some(run) = &first.run
         {
+            let asked = self.source.is_given() || self.source.names_moods();
+            if asked || !self.sets.all().is_empty() || self.seeds > 1 {
+                return Err(Error::input(
+                    "finished runs are compared by what they were judged on: leave out the manifest, \
+                     --moods, --set, --seeds and their short forms; moodshader evaluate RUN MANIFEST judges \
+                     a run on other tracks",
+                ));
+            }
             let data = Config::read(&RunFolder::at(run).config())?.data;
             return Ok(Comparison { seeds: 1, data, candidates });
         }

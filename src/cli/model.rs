@@ -113,7 +113,7 @@ pub fn each(model: &Path) -> Vec<PathBuf> {
 }
 
 /// The runs in a folder of several, by seed.
-fn runs_in(folder: &Path) -> Vec<PathBuf> {
+pub fn runs_in(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let seed = |path: &PathBuf| -> Option<u64> {
         path.file_name()?.to_str()?.strip_prefix("seed-")?.parse().ok()

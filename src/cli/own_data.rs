@@ -14,10 +14,13 @@ use crate::run::Data;
 /// Epochs without a better score after which training on one's own music ends.
 const PATIENCE: u64 = 10;
 
+/// Epochs that the moving average of the weights looks back.
+const AVERAGE_EPOCHS: f64 = 2.0;
+
 /// What the command leaves open.
 #[derive(Clone, Copy, Debug)]
 pub struct Open<'a> {
-    /// Outputs, loss and patience: no preset of the study was named, and no file with one.
+    /// Outputs, loss, patience and averages: no preset of the study was named, and no file with one.
     pub recipe: bool,
     /// A preset of the study was named.
     pub study: bool,
@@ -85,6 +88,9 @@ fn choose_recipe(
     }
     if !open.sets("train.patience") && preset.train.patience.is_none() {
         preset.train.patience = Some(PATIENCE);
+    }
+    if !open.sets("train.average_epochs") && preset.train.average_epochs.is_none() {
+        preset.train.average_epochs = Some(AVERAGE_EPOCHS);
     }
     Ok(())
 }

@@ -68,6 +68,11 @@ impl Source {
         self.manifest().is_some()
     }
 
+    /// Whether moods are named.
+    pub fn names_moods(&self) -> bool {
+        self.moods.is_some()
+    }
+
     fn manifest(&self) -> Option<&Path> {
         self.manifest.as_deref().or(self.data.as_deref())
     }

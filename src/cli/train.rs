@@ -176,8 +176,20 @@ impl Train {
         if !seeds.clone().any(|seed| RunFolder::at(&run(seed)).is_begun()) {
             RunFolder::check_free(&out)?;
         }
+        let others = model::runs_in(&out);
+        if let Some(other) =
+            others.iter().find(|other| !seeds.clone().any(|seed| run(seed) == **other))
+        {
+            return Err(Error::input(format!(
+                "{} is a model of another --seeds, and predict --model {} would ask it too; choose another \
+                 --out, or name --seed and --seeds so that all are meant",
+                other.display(),
+                out.display()
+            )));
+        }
         let device = open_device(&config.device, progress)?;
         let mut judged: Vec<Judged> = Vec::new();
+        let mut tested: Vec<Judged> = Vec::new();
         for seed in seeds.clone() {
             progress.note(&format!(
                 "seed {seed}, model {} of {}",
@@ -197,12 +209,20 @@ impl Train {
                 output::line(format_args!("seed {seed}: validation ROC-AUC {score:.4}"));
             }
             judged.push(read_predictions(&outcome.folder.predictions())?);
+            let of_test = outcome.folder.test_predictions();
+            if of_test.exists() {
+                tested.push(read_predictions(&of_test)?);
+            }
         }
         let together = Judged::mean(&judged)?;
         output::line(format_args!("{} models together", judged.len()));
         let measured = together.measured()?;
         table("validation", &together.moods, &measured);
         measured.means_little().iter().for_each(|warning| progress.note(warning));
+        if !tested.is_empty() {
+            let together = Judged::mean(&tested)?;
+            table("test", &together.moods, &together.measured()?);
+        }
         output::line(out.display());
         progress.note(&format!("next: moodshader predict --model {} SONG.mp3", out.display()));
         Ok(())
@@ -292,7 +312,7 @@ impl Train {
             data.moods = Some("all".to_owned());
         }
         let study = self.preset.as_deref().is_some_and(Preset::is_of_the_study);
-        let recipe = self.preset.as_deref().is_none_or(|name| name == "demo")
+        let recipe = self.preset.as_deref().is_none_or(|name| OPEN.contains(&name))
             && self.config.is_none()
             && self.init.is_none();
         settle(&mut data, &mut preset, Open { recipe, study, sets: &sets }, progress)?;
@@ -312,6 +332,9 @@ impl Train {
         Ok((config, out))
     }
 }
+
+/// Presets that leave to one's own data what it says of outputs, loss, patience and averages.
+const OPEN: [&str; 2] = ["demo", "paper-averaged"];
 
 /// `flag` would change a run that goes on.
 fn kept(flag: &str) -> Error {

@@ -1,12 +1,12 @@
 //! Who a track is by, where the manifest does not say: a model that has heard an artist recognises the
 //! artist, so that a split that ignores them scores too high.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::labels::LabelledTrack;
+use super::labels::{LabelledTrack, folded};
 use super::manifest::Track;
 use crate::audio::credits;
 use crate::error::{Error, Result};
@@ -63,11 +63,13 @@ pub fn complete(
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Artists> {
     read_credits(tracks.par_iter_mut().map(|track| &mut track.track), stop, progress)?;
-    let mut artists: HashMap<&str, usize> = HashMap::new();
+    let mut artists: HashSet<String> = HashSet::new();
     let mut unknown = 0;
     for track in tracks.iter() {
         match &track.track.artist {
-            Some(artist) => *artists.entry(artist).or_default() += 1,
+            Some(artist) => {
+                artists.insert(folded(artist));
+            }
             None => unknown += 1,
         }
     }

@@ -169,8 +169,8 @@ impl Labelled {
     }
 }
 
-/// A tag without what makes no difference: case, and how much blank there is.
-fn folded(tag: &str) -> String {
+/// A tag or a name without what makes no difference: case, and how much blank there is.
+pub(super) fn folded(tag: &str) -> String {
     tag.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 

@@ -5,8 +5,8 @@
 //! - MTG-Jamendo's TSV as published: a header `TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION TAGS`, then
 //!   one row a track with one tag in each further column, so that rows vary in width;
 //! - a CSV with a column of paths and one of tags, under any of their usual names ([`PATHS`], [`TAGS`]),
-//!   separated by commas, semicolons or tabs; several tags in a cell are joined by `|`, `,` or `;`, and a
-//!   cell such as `N/A` (`NOTHING`) has none.
+//!   separated by commas, semicolons or tabs; several tags in a cell are joined by `|`, `,` or `;`, and
+//!   `N/A` and the like (`NOTHING`) are none.
 //!   Columns of artists and albums are read, others are not;
 //! - a folder with one folder of audio files a mood, which may lie in further folders there. A file
 //!   that is no audio is passed over, unless its name has an audio ending: that one is listed, and
@@ -36,8 +36,17 @@ const TSV_BEGIN: &str = "TRACK_ID\t";
 const HEAD: u64 = 3 + TSV_BEGIN.len() as u64;
 
 /// Names of the column of audio files, without regard to case.
-pub const PATHS: [&str; 8] =
-    ["path", "file", "filename", "filepath", "file_path", "audio", "audio_path", "location"];
+pub const PATHS: [&str; 9] = [
+    "path",
+    "file",
+    "filename",
+    "file_name",
+    "filepath",
+    "file_path",
+    "audio",
+    "audio_path",
+    "location",
+];
 
 /// Names of the column of tags.
 pub const TAGS: [&str; 8] =
@@ -49,7 +58,7 @@ const ARTISTS: [&str; 7] =
 /// ... and of albums.
 const ALBUMS: [&str; 4] = ["album", "album_id", "albums", "album_title"];
 
-/// What stands in a cell of a CSV, without regard to case, where there is nothing to say.
+/// What stands in place of a name in a CSV, without regard to case, where there is nothing to say.
 const NOTHING: [&str; 8] = ["n/a", "#n/a", "na", "<na>", "nan", "null", "none", "-"];
 
 /// What stands between the tags of a cell.
@@ -280,7 +289,7 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         let known = |column: Option<usize>| {
             column.map(|column| &record[column]).filter(says).map(str::to_owned)
         };
-        let tags = Some(&record[tags_column]).filter(says);
+        let tags = record[tags_column].split(BETWEEN_TAGS).filter(|tag| says(&tag.trim()));
         let track = Track {
             id: listed.to_owned(),
             artist: known(artist_column).filter(|name| names_somebody(name)),
@@ -288,7 +297,7 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
             path: PathBuf::new(),
             listed: listed.to_owned(),
             duration: None,
-            tags: clean_tags(tags.into_iter().flat_map(|cell| cell.split(BETWEEN_TAGS))),
+            tags: clean_tags(tags),
         };
         rows.push((line, track));
     }

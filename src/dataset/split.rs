@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use blake3::Hash;
 
-use super::labels::{LabelledTrack, counts};
+use super::labels::{LabelledTrack, counts, folded};
 use crate::error::{Error, Result};
 
 /// Share of the tracks that is held back.
@@ -95,6 +95,11 @@ fn groups(tracks: &[LabelledTrack], contents: &[Option<Hash>]) -> Vec<(Name, Vec
         }
         group
     };
+    // An artist may be written in several ways.
+    let mut spelled: HashMap<String, usize> = HashMap::new();
+    for (group, (_, name)) in names.iter().enumerate().filter(|(_, (is_artist, _))| *is_artist) {
+        leads[group] = *spelled.entry(folded(name)).or_insert(group);
+    }
     let mut holders: HashMap<Hash, usize> = HashMap::new();
     for (group, indices) in members.iter().enumerate() {
         for hash in indices.iter().filter_map(|&index| *contents.get(index)?) {

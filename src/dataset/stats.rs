@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use super::labels::shortened;
+use super::labels::{folded, shortened};
 use super::manifest::Track;
 
 /// Moods whose pairs are counted: a matrix of 10 000 tags would take a gigabyte.
@@ -144,7 +144,7 @@ impl Stats {
             stats.tracks += 1;
             stats.missing += usize::from(!track.path.is_file());
             stats.unknown_artists += usize::from(track.artist.is_none());
-            artists.extend(&track.artist);
+            artists.extend(track.artist.as_deref().map(folded));
             albums.extend(&track.album);
             if let Some(duration) = track.duration {
                 *seconds.get_or_insert(0.0) += duration;
@@ -166,9 +166,9 @@ impl Stats {
                 }
             }
         }
-        let known = |names: HashSet<&String>| (!names.is_empty()).then_some(names.len());
-        stats.artists = known(artists);
-        stats.albums = known(albums);
+        let known = |names: usize| (names > 0).then_some(names);
+        stats.artists = known(artists.len());
+        stats.albums = known(albums.len());
         stats.hours = seconds.map(|seconds| seconds / 3600.0);
         stats
     }

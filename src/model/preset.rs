@@ -30,9 +30,10 @@ pub(super) use validate::{require, size};
 
 /// The embedded presets, by name; the first line of each says what it is. `paper` comes first: the
 /// others take from it what they leave out.
-const EMBEDDED: [(&str, &str); 9] = [
+const EMBEDDED: [(&str, &str); 10] = [
     ("paper", include_str!("../../assets/presets/paper.toml")),
     ("paper-sigmoid", include_str!("../../assets/presets/paper-sigmoid.toml")),
+    ("paper-averaged", include_str!("../../assets/presets/paper-averaged.toml")),
     ("paper-handcrafted", include_str!("../../assets/presets/paper-handcrafted.toml")),
     ("rnn-handcrafted", include_str!("../../assets/presets/rnn-handcrafted.toml")),
     ("cnn", include_str!("../../assets/presets/cnn.toml")),
@@ -321,7 +322,7 @@ keys! {
             => "must be at least 0 and finite",
         /// How many epochs a moving average of the weights, and of batch norm's statistics, looks back.
         /// Validation clips are then judged by the averages, and the model that is kept has them. If not
-        /// set, it has the weights of the last update.
+        /// set, or 0, it has the weights of the last update.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         average_epochs: Option<f64>,
         /// Epochs without a better validation score after which training ends; if not set, it never
@@ -395,7 +396,7 @@ impl Preset {
 
     /// Whether the embedded preset of this name is one of the study's models, or of its kind.
     pub fn is_of_the_study(name: &str) -> bool {
-        !["demo", "musicnn"].contains(&name)
+        !["demo", "musicnn", "paper-averaged"].contains(&name)
     }
 
     /// An embedded preset.

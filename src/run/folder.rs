@@ -69,6 +69,11 @@ impl RunFolder {
         self.config().exists()
     }
 
+    /// Whether an epoch of it has ended.
+    pub fn has_results(&self) -> bool {
+        self.best().exists() || self.metrics().exists()
+    }
+
     /// Refuses a folder that holds a run, or a file that a run would overwrite.
     pub fn check_free(path: &Path) -> Result<()> {
         let folder = Self::at(path);

@@ -30,6 +30,13 @@ impl Beginning {
             return Ok(Self { model, goes_on, metrics });
         }
         let goes_on = folder.last().exists();
+        if !goes_on && folder.has_results() {
+            let missing = Error::input(format!(
+                "{} is missing, and an epoch of the run has ended: restore the file",
+                folder.last().display()
+            ));
+            return Err(damaged(missing));
+        }
         let (model, metrics) = match goes_on {
             true => (folder.read_last()?, folder.read_metrics()?),
             false => (initial_model(config)?, Vec::new()),

@@ -75,10 +75,10 @@ impl Preset {
         )?;
         if let Some(epochs) = train.average_epochs {
             require(
-                epochs > 0.0 && epochs.is_finite(),
+                epochs >= 0.0 && epochs.is_finite(),
                 "train.average_epochs",
                 epochs,
-                "must be above 0 and finite; leave it out to keep the weights of the last update",
+                "must be at least 0 and finite",
             )?;
         }
         require(
