@@ -341,6 +341,12 @@ fn several_models_answer_together() {
     assert!(out.contains("took part as finished runs") && !err.contains("device"), "{out}{err}");
     let page = fs::read_to_string(music.path("compared/comparison.html")).unwrap();
     assert!(page.contains("class=\"intervals\"") && page.contains("Validation ROC-AUC by epoch"));
+    // A preset beside a run is trained on the run's split, whatever its seed.
+    music.ok(&format!("train library {QUICK} --epochs 1 --seed 3 --out alone"));
+    let sets = QUICK.trim_start_matches("--preset demo");
+    let (out, _) =
+        music.ok(&format!("compare library --presets alone,demo {sets} --epochs 1 --out beside"));
+    assert!(out.contains("Against alone: demo"), "{out}");
     // Models that know other moods cannot.
     let (code, _, err) = music.run("predict -m many/seed-0 -m musicnn-msd library/happy");
     assert!(code == 2 && err.contains("know the same moods"), "{err}");

@@ -168,9 +168,14 @@ impl Compare {
             let data = Config::read(&RunFolder::at(run).config())?.data;
             return Ok(Comparison { seeds: 1, data, candidates });
         }
+        // The split of a run that takes part is that of all.
+        let runs = candidates.iter().filter_map(|candidate| candidate.run.as_deref());
+        let configs: Vec<Config> =
+            runs.map(|run| Config::read(&RunFolder::at(run).config())).collect::<Result<_>>()?;
+        let of_run = |config: &Config| config.data.split_seed.unwrap_or(config.seed);
         let mut data = Data {
             synthetic_seconds: (!self.source.is_given()).then_some(longest),
-            split_seed: Some(0),
+            split_seed: Some(configs.first().map_or(0, of_run)),
             ..self.source.data(longest)?
         };
         // The clips are the same for all.
