@@ -75,6 +75,23 @@ fn a_cell_that_says_there_is_nothing_is_no_mood_and_no_artist() {
 }
 
 #[test]
+fn of_two_columns_of_tags_the_one_that_is_not_read_is_named() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("list.csv");
+    let text =
+        "path,mood,tags,artist,albumartist\na.wav,happy,dark,N/A,Anna\nb.wav,film,epic,Ben,Carl\n";
+    fs::write(&path, text).unwrap();
+    let manifest = manifest::read(&path, None).unwrap();
+    assert_eq!(manifest.tracks[0].tags, ["dark"]);
+    let [note] = &manifest.notes[..] else { panic!("{:?}", manifest.notes) };
+    assert!(note.contains("the tags are those of the column tags; not read: mood"), "{note}");
+    // A name that says nothing gives way to one that does.
+    let artists: Vec<_> =
+        manifest.tracks.iter().filter_map(|track| track.artist.as_deref()).collect();
+    assert_eq!(artists, ["Anna", "Ben"]);
+}
+
+#[test]
 fn a_quote_that_is_not_closed_swallows_no_rows() {
     let message =
         input_error(read("path,tags\na.wav,happy\nb.wav,\"dark\nc.wav,film\nd.wav,epic\n"));

@@ -144,17 +144,18 @@ pub fn read(path: &Path, audio_root: Option<&Path>) -> Result<Manifest> {
     if path.is_dir() {
         return read_folder(path);
     }
-    let tracks = read_file(path, &root)?;
+    let (tracks, notes) = read_file(path, &root)?;
     if tracks.is_empty() {
         return Err(Error::input(format!(
             "{} lists no track: there is a header and no row; name a manifest with tracks",
             path.display()
         )));
     }
-    Ok(Manifest { tracks, ..Manifest::default() })
+    Ok(Manifest { tracks, notes, ..Manifest::default() })
 }
 
-fn read_file(path: &Path, root: &Path) -> Result<Vec<Track>> {
+/// The tracks, and sentences about what was passed over.
+fn read_file(path: &Path, root: &Path) -> Result<(Vec<Track>, Vec<String>)> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
@@ -162,8 +163,10 @@ fn read_file(path: &Path, root: &Path) -> Result<Vec<Track>> {
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let header = text.lines().next().unwrap_or_default();
-    let rows =
-        if header.starts_with(TSV_BEGIN) { read_tsv(path, text)? } else { read_csv(path, text)? };
+    let (rows, notes) = match header.starts_with(TSV_BEGIN) {
+        true => (read_tsv(path, text)?, Vec::new()),
+        false => read_csv(path, text)?,
+    };
 
     let mut tracks = Vec::with_capacity(rows.len());
     let mut lines = HashMap::with_capacity(rows.len());
@@ -176,7 +179,7 @@ fn read_file(path: &Path, root: &Path) -> Result<Vec<Track>> {
         track.path = locate(root, &track.listed, &mut by_letters);
         tracks.push(track);
     }
-    Ok(tracks)
+    Ok((tracks, notes))
 }
 
 /// A row and the number of its line.
@@ -234,7 +237,8 @@ fn parse_duration(cell: &str) -> Result<Option<f64>, String> {
     }
 }
 
-fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
+/// The rows, and sentences about columns that are not read.
+fn read_csv(path: &Path, text: &str) -> Result<(Vec<Row>, Vec<String>)> {
     let first_line = text.lines().next().unwrap_or_default();
     let separator = separator_of(first_line);
     let mut reader = csv::ReaderBuilder::new()
@@ -247,12 +251,13 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         return Err(at(path, line, cause));
     }
     let header = reader.headers().map_err(|error| csv_error(path, text, &error))?.clone();
-    let column = |names: &[&str]| {
+    let columns = |names: &[&str]| -> Vec<usize> {
         let plain = |cell: &str| cell.to_lowercase().replace([' ', '-'], "_");
-        let place = |name: &&str| header.iter().position(|cell| plain(cell) == **name);
-        names.iter().find_map(place)
+        let places = |name: &&str| header.iter().position(|cell| plain(cell) == **name);
+        names.iter().filter_map(places).collect()
     };
-    let (Some(path_column), Some(tags_column)) = (column(&PATHS), column(&TAGS)) else {
+    let (paths, tags) = (columns(&PATHS), columns(&TAGS));
+    let (&[path_column, ..], &[tags_column, ..]) = (&*paths, &*tags) else {
         let cause = format!(
             "a manifest begins with a header such as path,tags (CSV) or with MTG-Jamendo's {} (TSV); \
              paths stand under one of {}, tags under one of {}",
@@ -262,7 +267,19 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         );
         return Err(at(path, 1, &cause));
     };
-    let (artist_column, album_column) = (column(&ARTISTS), column(&ALBUMS));
+    let names =
+        |columns: &[usize]| columns.iter().map(|&at| &header[at]).collect::<Vec<_>>().join(", ");
+    let notes = [("paths", &paths), ("tags", &tags)].into_iter().filter_map(|(what, columns)| {
+        let others = columns.get(1..).filter(|others| !others.is_empty())?;
+        Some(format!(
+            "{}: the {what} are those of the column {}; not read: {}",
+            path.display(),
+            &header[columns[0]],
+            names(others)
+        ))
+    });
+    let notes = notes.collect();
+    let (artist_columns, album_columns) = (columns(&ARTISTS), columns(&ALBUMS));
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| csv_error(path, text, &error))?;
@@ -286,14 +303,15 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
             return Err(at(path, line, "the tags go on over several lines: close the quote"));
         }
         let says = |cell: &&str| !cell.is_empty() && !NOTHING.contains(&&*cell.to_lowercase());
-        let known = |column: Option<usize>| {
-            column.map(|column| &record[column]).filter(says).map(str::to_owned)
+        // The first that says something.
+        let known = |columns: &[usize]| -> Option<String> {
+            columns.iter().map(|&column| &record[column]).find(says).map(str::to_owned)
         };
         let tags = record[tags_column].split(BETWEEN_TAGS).filter(|tag| says(&tag.trim()));
         let track = Track {
             id: listed.to_owned(),
-            artist: known(artist_column).filter(|name| names_somebody(name)),
-            album: known(album_column),
+            artist: known(&artist_columns).filter(|name| names_somebody(name)),
+            album: known(&album_columns),
             path: PathBuf::new(),
             listed: listed.to_owned(),
             duration: None,
@@ -301,7 +319,7 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Row>> {
         };
         rows.push((line, track));
     }
-    Ok(rows)
+    Ok((rows, notes))
 }
 
 /// The first of comma, semicolon and tab that the header has outside quotes; spreadsheets of many
