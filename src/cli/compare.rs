@@ -153,9 +153,10 @@ impl Compare {
         // Each preset takes the centre of the same recordings.
         let lengths = candidates.iter().map(|candidate| candidate.preset.audio.clip_seconds);
         let longest = lengths.fold(0.0, f64::max);
-        if let Some(first) = candidates.first()
+        let run = candidates.iter().find_map(|candidate| candidate.run.as_deref());
+        let run = run.map(|run| Config::read(&RunFolder::at(run).config())).transpose()?;
+        if let Some(run) = &run
             && candidates.iter().all(|candidate| candidate.run.is_some())
-            && let Some(run) = &first.run
         {
             let asked = self.source.is_given() || self.source.names_moods();
             if asked || !self.sets.all().is_empty() || self.seeds > 1 {
@@ -165,17 +166,13 @@ impl Compare {
                      a run on other tracks",
                 ));
             }
-            let data = Config::read(&RunFolder::at(run).config())?.data;
-            return Ok(Comparison { seeds: 1, data, candidates });
+            return Ok(Comparison { seeds: 1, data: run.data.clone(), candidates });
         }
         // The split of a run that takes part is that of all.
-        let runs = candidates.iter().filter_map(|candidate| candidate.run.as_deref());
-        let configs: Vec<Config> =
-            runs.map(|run| Config::read(&RunFolder::at(run).config())).collect::<Result<_>>()?;
-        let of_run = |config: &Config| config.data.split_seed.unwrap_or(config.seed);
+        let split_seed = run.map_or(0, |run| run.data.split_seed.unwrap_or(run.seed));
         let mut data = Data {
             synthetic_seconds: (!self.source.is_given()).then_some(longest),
-            split_seed: Some(configs.first().map_or(0, of_run)),
+            split_seed: Some(split_seed),
             ..self.source.data(longest)?
         };
         // The clips are the same for all.

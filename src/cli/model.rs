@@ -126,6 +126,13 @@ pub fn runs_in(folder: &Path) -> Vec<PathBuf> {
     runs
 }
 
+/// Says how many models answer, where it is not one.
+pub fn count(checkpoints: &[Checkpoint], progress: &Progress) {
+    if checkpoints.len() > 1 {
+        progress.note(&format!("{} models answer together", checkpoints.len()));
+    }
+}
+
 /// Says what a built-in model is.
 pub fn introduce(model: &Path, description: &Description, progress: &Progress) {
     if let (Some(name), Some(source)) = (builtin::name_of(model), &description.source) {

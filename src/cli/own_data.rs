@@ -14,9 +14,6 @@ use crate::run::Data;
 /// Epochs without a better score after which training on one's own music ends.
 const PATIENCE: u64 = 10;
 
-/// Epochs that the moving average of the weights looks back.
-const AVERAGE_EPOCHS: f64 = 2.0;
-
 /// What the command leaves open.
 #[derive(Clone, Copy, Debug)]
 pub struct Open<'a> {
@@ -90,7 +87,7 @@ fn choose_recipe(
         preset.train.patience = Some(PATIENCE);
     }
     if !open.sets("train.average_epochs") && preset.train.average_epochs.is_none() {
-        preset.train.average_epochs = Some(AVERAGE_EPOCHS);
+        preset.train.average_epochs = Preset::named("paper-averaged")?.train.average_epochs;
     }
     Ok(())
 }

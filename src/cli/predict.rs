@@ -161,9 +161,7 @@ impl Predict {
         if let [model] = &*self.model {
             model::introduce(model, &description, &progress);
         }
-        if checkpoints.len() > 1 {
-            progress.note(&format!("{} models answer together", checkpoints.len()));
-        }
+        model::count(&checkpoints, &progress);
         if !ranks.is_first() {
             return self.assist(&checkpoints, &progress);
         }

@@ -173,13 +173,11 @@ impl Train {
         config.data.split_seed = Some(self.seed);
         let seeds = self.seed..self.seed.saturating_add(self.seeds).min(SEED_LIMIT);
         let run = |seed: u64| out.join(seed_folder(seed));
-        if !seeds.clone().any(|seed| RunFolder::at(&run(seed)).is_begun()) {
+        let meant: Vec<PathBuf> = seeds.clone().map(run).collect();
+        if !meant.iter().any(|run| RunFolder::at(run).is_begun()) {
             RunFolder::check_free(&out)?;
         }
-        let others = model::runs_in(&out);
-        if let Some(other) =
-            others.iter().find(|other| !seeds.clone().any(|seed| run(seed) == **other))
-        {
+        if let Some(other) = model::runs_in(&out).iter().find(|other| !meant.contains(other)) {
             return Err(Error::input(format!(
                 "{} is a model of another --seeds, and predict --model {} would ask it too; choose another \
                  --out, or name --seed and --seeds so that all are meant",

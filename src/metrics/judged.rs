@@ -1,5 +1,6 @@
 //! Scores beside the truth, clip by clip.
 
+use super::predictions::means;
 use super::{Bootstrap, Interval, Resampling, Scores, Table, bootstrap, thresholds};
 use crate::{Error, Result};
 
@@ -68,11 +69,7 @@ impl Judged {
         if several.iter().any(|judged| clips(judged) != clips(first)) {
             return Err(Error::input("the models were not judged on the same clips"));
         }
-        let mean = |place: usize| {
-            let sum: f64 = several.iter().map(|judged| f64::from(judged.scores[place])).sum();
-            (sum / several.len() as f64) as f32
-        };
-        let scores = (0..first.scores.len()).map(mean).collect();
+        let scores = means(several.iter().map(|judged| &*judged.scores));
         Ok(Self { scores, ..first.clone() })
     }
 

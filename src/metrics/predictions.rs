@@ -14,19 +14,23 @@ pub struct Predictions {
     pub targets: Vec<bool>,
 }
 
+/// The mean of each place of several lists, in f64.
+pub(super) fn means<'a>(several: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
+    let several = Vec::from_iter(several);
+    let sum = |at: usize| several.iter().map(|one| f64::from(one[at])).sum::<f64>();
+    let places = several.first().map_or(0, |first| first.len());
+    (0..places).map(|at| (sum(at) / several.len() as f64) as f32).collect()
+}
+
 impl Predictions {
     /// What several models say of the same clips: means of their probabilities and of their losses.
     ///
     /// # Panics
     /// When there is none.
     pub fn mean(several: &[Self]) -> Self {
-        let mean = |of: fn(&Self) -> &[f32]| -> Vec<f32> {
-            let sum = |at: usize| several.iter().map(|one| f64::from(of(one)[at])).sum::<f64>();
-            (0..of(&several[0]).len()).map(|at| (sum(at) / several.len() as f64) as f32).collect()
-        };
         Self {
-            probabilities: mean(|one| &one.probabilities),
-            loss: mean(|one| &one.loss),
+            probabilities: means(several.iter().map(|one| &*one.probabilities)),
+            loss: means(several.iter().map(|one| &*one.loss)),
             targets: several[0].targets.clone(),
         }
     }

@@ -274,10 +274,11 @@ impl Session {
         let graph = self.network.graph();
         let parameters = checkpoint.values(&shapes(graph.parameters()))?;
         let buffers = checkpoint.values(&shapes(graph.buffers()))?;
-        for purpose in [Purpose::Training, Purpose::Inference] {
-            let [of_parameters, of_buffers] = self.network.model_of(purpose);
-            self.upload(of_parameters, &parameters)?;
-            self.upload(of_buffers, &buffers)?;
+        self.upload(Storage::Parameters, &parameters)?;
+        self.upload(Storage::Buffers, &buffers)?;
+        for &(of, into) in self.network.averages() {
+            let tensors = if of == Storage::Parameters { &parameters } else { &buffers };
+            self.upload(into, tensors)?;
         }
         Ok(())
     }

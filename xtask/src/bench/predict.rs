@@ -124,22 +124,19 @@ fn seconds(launch: &Launch, card: &Card, chips: &Chips) -> Result<f64> {
 fn predict(network: &Network, batch: usize, card: &Card, known: &Known) -> Result<Prediction> {
     let chips = known.family(card.family)?;
     let facts = chips.adapter.facts();
-    let mut flops = 0.0;
-    let mut times = [0.0; 2];
-    let mut kernels = BTreeMap::new();
-    for (purpose, time) in [Purpose::Inference, Purpose::Training].into_iter().zip(&mut times) {
-        let plan = network.program(batch, purpose, &facts).plan;
-        flops = plan.steps().iter().map(|step| step.launch.kernel.cost().flops).sum();
-        kernels.clear();
-        for step in plan.steps() {
-            let seconds = seconds(&step.launch, card, chips)?;
-            *time += seconds;
-            let (sum, launches) = kernels.entry(step.launch.shader.name).or_default();
-            *sum += seconds;
-            *launches += 1;
-        }
+    let mut inference = 0.0;
+    for step in network.program(batch, Purpose::Inference, &facts).plan.steps() {
+        inference += seconds(&step.launch, card, chips)?;
     }
-    let [inference, update] = times;
+    let (mut update, mut flops, mut kernels) = (0.0, 0.0, BTreeMap::new());
+    for step in network.program(batch, Purpose::Training, &facts).plan.steps() {
+        let seconds = seconds(&step.launch, card, chips)?;
+        update += seconds;
+        flops += step.launch.kernel.cost().flops;
+        let (sum, launches) = kernels.entry(step.launch.shader.name).or_default();
+        *sum += seconds;
+        *launches += 1;
+    }
     Ok(Prediction {
         card: card.name,
         family: card.family,

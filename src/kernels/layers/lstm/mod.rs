@@ -34,9 +34,11 @@ fn threads(shares: u32) -> u32 {
     shares.next_multiple_of(8)
 }
 
-/// Threads that share a unit's products where 256 walk over all units: the schedules `@wide`.
-fn split(units: u32) -> u32 {
-    (256 / units.next_power_of_two()).clamp(1, 8)
+/// The grid of the recurrences' schedules `@wide`: 256 threads walk over all units of two clips, and so many
+/// share a unit's products.
+fn wide(batch: u32, units: u32) -> Grid {
+    let split = (256 / units.next_power_of_two()).clamp(1, 8);
+    Grid { constants: vec![("SPLIT", f64::from(split))], ..Grid::of([cover(batch, 2), 2, 1]) }
 }
 
 /// Threads of a product's workgroup that lie along the columns, each taking 8: few are idle.

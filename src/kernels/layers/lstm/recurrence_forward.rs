@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, split, threads, visited};
+use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, threads, visited, wide};
 use crate::kernels::verify::{Case, Draw};
 use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, sigmoid};
 
@@ -80,11 +80,7 @@ impl Kernel for Params {
                 pieces ["hyperbolic_tangent"],
                 |_| true, |facts| !facts.software
             ),
-            // Two clips a workgroup.
-            grid: |params| Grid {
-                constants: vec![("SPLIT", f64::from(split(params.units)))],
-                ..Grid::of([cover(params.batch, 2), 2, 1])
-            },
+            grid: |params| wide(params.batch, params.units),
         },
         Schedule::general(|params| Grid {
             constants: vec![("THREADS", f64::from(threads(params.units.div_ceil(2))))],
