@@ -10,22 +10,21 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::data::{Begin, Clips, Tracks};
-use super::state::{Beginning, goes_along};
+use super::state::{Beginning, Purpose, Verdict, frozen_tensors, goes_along};
 use super::{Outcome, Until};
+use crate::Result;
 use crate::dataset::batches::{Batches, Window, all_windows, window_count};
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::features::FeatureRecipe;
 use crate::dataset::prepare::Prepared;
 use crate::exec::Device;
 use crate::metrics::{Measured, Predictions, Table, precisions, thresholds};
-use crate::model::checkpoint::{Checkpoint, Description, Training, Validation};
-use crate::model::parameters::{optimizer_storages, shapes};
-use crate::model::preset::{ClassWeights, Preset, Trainable};
+use crate::model::checkpoint::{Checkpoint, Validation};
+use crate::model::preset::{ClassWeights, Trainable};
 use crate::model::{self, Embedder, Network, Session, Update};
 use crate::ranks::Ranks;
 use crate::report::{Events, Progress, span, time_left};
 use crate::run::{Config, EpochMetrics, Pace, RunFolder, best, is_over, write_predictions};
-use crate::{Error, Result};
 
 /// Updates between two looks at the status word.
 const CHECK_EVERY: u64 = 50;
@@ -33,21 +32,6 @@ const CHECK_EVERY: u64 = 50;
 const EVENTS: u64 = 8;
 /// Between two looks at the loss for the progress bar.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// What a checkpoint is written for.
-enum Purpose {
-    /// `last.safetensors`: training goes on from it.
-    GoOn,
-    /// `best.safetensors`: it predicts.
-    Use(Verdict),
-}
-
-/// What the validation clips said of a model.
-struct Verdict {
-    thresholds: Vec<Option<f64>>,
-    precisions: Vec<Vec<(f64, f64)>>,
-    validation: Validation,
-}
 
 pub(super) struct Run {
     pub(super) config: Config,
@@ -62,11 +46,11 @@ pub(super) struct Run {
     /// What this process trained on in each epoch.
     pub(super) pace: Vec<Pace>,
     /// Tensors of the layers that training leaves as they are.
-    frozen: Vec<(String, Vec<f32>)>,
+    pub(super) frozen: Vec<(String, Vec<f32>)>,
     /// Those layers, where there are any.
     pub(super) embedder: Option<Embedder>,
     /// What goes with the weights that training began with.
-    notice: Option<String>,
+    pub(super) notice: Option<String>,
     /// When this process began to train, and after which update.
     began: (Instant, u64),
     pub(super) ranks: Ranks,
@@ -478,100 +462,6 @@ impl Run {
         let path = self.folder.test_predictions();
         write_predictions(&path, &self.config.preset.moods, &clips, &predictions.probabilities)
     }
-
-    /// The model as it is: to go on from with the optimiser's state, or to use with what the
-    /// validation said.
-    ///
-    /// # Errors
-    /// A number is not finite: such a state is never saved.
-    fn checkpoint(&mut self, purpose: Purpose) -> Result<Checkpoint> {
-        let resumable = matches!(purpose, Purpose::GoOn);
-        let epoch_loss = if resumable { Some(self.session.epoch_loss()?) } else { None };
-        let model = self.session.network().model_of(match resumable {
-            true => model::Purpose::Training,
-            false => model::Purpose::Inference,
-        });
-        let mut tensors = Vec::new();
-        for storage in model {
-            tensors.extend(self.session.download(storage)?);
-        }
-        tensors.extend(self.frozen.iter().cloned());
-        if resumable {
-            for &(storage, prefix) in optimizer_storages(&self.config.preset) {
-                let state = self.session.download(storage)?;
-                tensors.extend(
-                    state.into_iter().map(|(name, values)| (format!("{prefix}{name}"), values)),
-                );
-            }
-        }
-        let lost = match epoch_loss.is_some_and(|loss| !loss.is_finite()) {
-            true => Some("the training loss"),
-            false => not_finite(&tensors),
-        };
-        if let Some(what) = lost {
-            return Err(Error::failure(format!(
-                "{what} is not finite after update {}: {}",
-                self.update,
-                self.config.preset.train.diverged()
-            )));
-        }
-        let verdict = match purpose {
-            Purpose::GoOn => None,
-            Purpose::Use(verdict) => Some(verdict),
-        };
-        let train = &self.clips.train;
-        let positives = |mood: usize| train.iter().filter(|clip| clip.track.targets[mood]).count();
-        let training = Training {
-            clips: train.len(),
-            positives: (0..self.config.preset.moods.len()).map(positives).collect(),
-            validation_clips: self.clips.validation.len(),
-            validation: verdict.as_ref().map(|verdict| verdict.validation.clone()),
-        };
-        let description = Description {
-            labels: self.config.preset.moods.clone(),
-            preset: self.config.preset.clone(),
-            normalization: self.clips.normalization,
-            update: self.update,
-            epoch_loss,
-            seed: Some(self.config.seed),
-            split: self.clips.split.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            thresholds: verdict.as_ref().map(|verdict| verdict.thresholds.clone()),
-            precisions: verdict.map(|verdict| verdict.precisions),
-            training: Some(training),
-            moods: None,
-            source: None,
-            notice: self.notice.clone(),
-        };
-        Checkpoint::new(&description, tensors)
-    }
-
-    pub(super) fn save_last(&mut self) -> Result<()> {
-        self.session.check()?;
-        let checkpoint = self.checkpoint(Purpose::GoOn)?;
-        if self.ranks.has_others() {
-            self.check_same_weights(&checkpoint)?;
-        }
-        match self.ranks.is_first() {
-            true => checkpoint.write(&self.folder.last()),
-            false => Ok(()),
-        }
-    }
-}
-
-/// Those of a model's tensors that training leaves as they are.
-fn frozen_tensors(model: &Checkpoint, preset: &Preset) -> Result<Vec<(String, Vec<f32>)>> {
-    let Some(network) = Network::frozen(preset, model.description()?.normalization) else {
-        return Ok(Vec::new());
-    };
-    let graph = network.graph();
-    model.values(&[shapes(graph.parameters()), shapes(graph.buffers())].concat())
-}
-
-/// The first tensor with an infinity or a NaN.
-fn not_finite(tensors: &[(String, Vec<f32>)]) -> Option<&str> {
-    let broken = |(_, values): &&(String, Vec<f32>)| values.iter().any(|value| !value.is_finite());
-    tensors.iter().find(broken).map(|(name, _)| name.as_str())
 }
 
 /// The weight of each mood's positive term that makes both of its classes weigh the same: negatives ÷

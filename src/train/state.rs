@@ -1,10 +1,12 @@
-//! The state that a run starts from or goes on with.
+//! The state that a run starts from, goes on with and saves.
 
 use super::run::Run;
-use crate::model::builtin;
-use crate::model::checkpoint::{Checkpoint, Description, Normalization, Weights};
-use crate::model::parameters::{initialise, initialise_buffers};
+use crate::model::checkpoint::{
+    Checkpoint, Description, Normalization, Training, Validation, Weights,
+};
+use crate::model::parameters::{initialise, initialise_buffers, optimizer_storages, shapes};
 use crate::model::preset::{Preset, Trainable};
+use crate::model::{self, Network, builtin};
 use crate::ranks::Ranks;
 use crate::run::{
     Config, EpochMetrics, RunFolder, damaged, differences, track_changes, write_tracks,
@@ -67,6 +69,21 @@ fn initial_model(config: &Config) -> Result<Checkpoint> {
         ..untrained
     };
     Checkpoint::new(&description, weights.tensors)
+}
+
+/// What a checkpoint is written for.
+pub(super) enum Purpose {
+    /// `last.safetensors`: training goes on from it.
+    GoOn,
+    /// `best.safetensors`: it predicts.
+    Use(Verdict),
+}
+
+/// What the validation clips said of a model.
+pub(super) struct Verdict {
+    pub(super) thresholds: Vec<Option<f64>>,
+    pub(super) precisions: Vec<Vec<(f64, f64)>>,
+    pub(super) validation: Validation,
 }
 
 impl Run {
@@ -149,6 +166,85 @@ impl Run {
         }
         Ok(())
     }
+
+    /// The model as it is: to go on from with the optimiser's state, or to use with what the
+    /// validation said.
+    ///
+    /// # Errors
+    /// A number is not finite: such a state is never saved.
+    pub(super) fn checkpoint(&mut self, purpose: Purpose) -> Result<Checkpoint> {
+        let resumable = matches!(purpose, Purpose::GoOn);
+        let epoch_loss = if resumable { Some(self.session.epoch_loss()?) } else { None };
+        let model = self.session.network().model_of(match resumable {
+            true => model::Purpose::Training,
+            false => model::Purpose::Inference,
+        });
+        let mut tensors = Vec::new();
+        for storage in model {
+            tensors.extend(self.session.download(storage)?);
+        }
+        tensors.extend(self.frozen.iter().cloned());
+        if resumable {
+            for &(storage, prefix) in optimizer_storages(&self.config.preset) {
+                let state = self.session.download(storage)?;
+                tensors.extend(
+                    state.into_iter().map(|(name, values)| (format!("{prefix}{name}"), values)),
+                );
+            }
+        }
+        let lost = match epoch_loss.is_some_and(|loss| !loss.is_finite()) {
+            true => Some("the training loss"),
+            false => not_finite(&tensors),
+        };
+        if let Some(what) = lost {
+            return Err(Error::failure(format!(
+                "{what} is not finite after update {}: {}",
+                self.update,
+                self.config.preset.train.diverged()
+            )));
+        }
+        let verdict = match purpose {
+            Purpose::GoOn => None,
+            Purpose::Use(verdict) => Some(verdict),
+        };
+        let train = &self.clips.train;
+        let positives = |mood: usize| train.iter().filter(|clip| clip.track.targets[mood]).count();
+        let training = Training {
+            clips: train.len(),
+            positives: (0..self.config.preset.moods.len()).map(positives).collect(),
+            validation_clips: self.clips.validation.len(),
+            validation: verdict.as_ref().map(|verdict| verdict.validation.clone()),
+        };
+        let description = Description {
+            labels: self.config.preset.moods.clone(),
+            preset: self.config.preset.clone(),
+            normalization: self.clips.normalization,
+            update: self.update,
+            epoch_loss,
+            seed: Some(self.config.seed),
+            split: self.clips.split.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            thresholds: verdict.as_ref().map(|verdict| verdict.thresholds.clone()),
+            precisions: verdict.map(|verdict| verdict.precisions),
+            training: Some(training),
+            moods: None,
+            source: None,
+            notice: self.notice.clone(),
+        };
+        Checkpoint::new(&description, tensors)
+    }
+
+    pub(super) fn save_last(&mut self) -> Result<()> {
+        self.session.check()?;
+        let checkpoint = self.checkpoint(Purpose::GoOn)?;
+        if self.ranks.has_others() {
+            self.check_same_weights(&checkpoint)?;
+        }
+        match self.ranks.is_first() {
+            true => checkpoint.write(&self.folder.last()),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Refuses a configuration that is not the one that a run was trained with.
@@ -216,4 +312,22 @@ pub(super) fn initial_weights(config: &Config) -> Result<Weights> {
 /// batch norm of its input.
 pub(super) fn goes_along(preset: &Preset) -> bool {
     preset.train.trainable != Trainable::All || !preset.model.front.is_empty()
+}
+
+/// Those of a model's tensors that training leaves as they are.
+pub(super) fn frozen_tensors(
+    model: &Checkpoint,
+    preset: &Preset,
+) -> Result<Vec<(String, Vec<f32>)>> {
+    let Some(network) = Network::frozen(preset, model.description()?.normalization) else {
+        return Ok(Vec::new());
+    };
+    let graph = network.graph();
+    model.values(&[shapes(graph.parameters()), shapes(graph.buffers())].concat())
+}
+
+/// The first tensor with an infinity or a NaN.
+fn not_finite(tensors: &[(String, Vec<f32>)]) -> Option<&str> {
+    let broken = |(_, values): &&(String, Vec<f32>)| values.iter().any(|value| !value.is_finite());
+    tensors.iter().find(broken).map(|(name, _)| name.as_str())
 }
