@@ -252,6 +252,12 @@ fn a_learning_curve_says_whether_more_labels_would_help() {
         quarter.iter().all(|row| half.contains(row)) && half.iter().all(|row| all.contains(row))
     );
     assert_eq!(tracks(25, "validation"), tracks(100, "validation"));
+    // Each is trained for as many updates.
+    let epochs = |share: u32| {
+        let path = music.path(&format!("curve/share-{share}/metrics.jsonl"));
+        fs::read_to_string(path).unwrap().lines().count()
+    };
+    assert_eq!([25, 50, 100].map(epochs), [8, 4, 2]);
     let rows = fs::read_to_string(music.path("curve/learning-curve.csv")).unwrap();
     assert_eq!(rows.lines().count(), 4, "{rows}");
     let page = fs::read_to_string(music.path("curve/learning-curve.html")).unwrap();

@@ -57,7 +57,7 @@ impl Evaluate {
         let progress = self.common.progress();
         let (model, data) = self.model_and_data()?;
         let checkpoints = model::open_all(&[model.to_owned()])?;
-        model::count(&checkpoints, &progress);
+        model::count(&[model.to_owned()], &progress);
         let tracks =
             manifest::read(data, self.audio_root.as_deref())?.tell(|note| progress.note(note));
         let known = known_to(model, &tracks)?;

@@ -13,7 +13,7 @@ use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::Tagger;
 use crate::predict::library::Library;
 use crate::report::Progress;
-use crate::run::RunFolder;
+use crate::run::{Config, RunFolder, is_over};
 use crate::{Error, Result};
 
 /// `MODEL` or `--model MODEL`.
@@ -126,11 +126,28 @@ pub fn runs_in(folder: &Path) -> Vec<PathBuf> {
     runs
 }
 
-/// Says how many models answer, where it is not one.
-pub fn count(checkpoints: &[Checkpoint], progress: &Progress) {
-    if checkpoints.len() > 1 {
-        progress.note(&format!("{} models answer together", checkpoints.len()));
+/// Says how many models answer, where it is not one, and of which runs the training is not over.
+pub fn count(models: &[PathBuf], progress: &Progress) {
+    let all: Vec<PathBuf> = models.iter().flat_map(|model| each(model)).collect();
+    if all.len() > 1 {
+        progress.note(&format!("{} models answer together", all.len()));
     }
+    for run in all.iter().filter(|model| is_under_way(model)) {
+        progress.note(&format!(
+            "{0} is not finished, and what was best so far answers; it goes on with: moodshader train \
+             --resume {0}",
+            run.display()
+        ));
+    }
+}
+
+/// Whether it is a run's folder, and epochs are left to train.
+fn is_under_way(model: &Path) -> bool {
+    let folder = RunFolder::at(model);
+    let over = || -> Result<bool> {
+        Ok(is_over(&folder.read_metrics()?, &Config::read(&folder.config())?.preset.train))
+    };
+    folder.is_begun() && over().is_ok_and(|over| !over)
 }
 
 /// Says what a built-in model is.

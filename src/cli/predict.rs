@@ -161,7 +161,7 @@ impl Predict {
         if let [model] = &*self.model {
             model::introduce(model, &description, &progress);
         }
-        model::count(&checkpoints, &progress);
+        model::count(&self.model, &progress);
         if !ranks.is_first() {
             return self.assist(&checkpoints, &progress);
         }

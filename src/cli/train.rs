@@ -27,6 +27,28 @@ pub struct Train {
     // Before the others, which take their values out of what was given.
     #[command(flatten)]
     given: Given,
+    #[command(flatten)]
+    training: Training,
+    /// Go on with the run in this folder; everything else comes from its config.toml. --audio-root says
+    /// where its audio has moved; --device and --max-steps may change, and train.epochs and
+    /// train.patience may be raised.
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+    /// Stop after this many updates in all, as Ctrl-C would.
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u64>,
+    /// Train so many models, with the seeds from --seed on, on one split; `predict --model DIR` averages
+    /// them. The same command with the same --out goes on where it was stopped.
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["resume", "max_steps"],
+          value_parser = clap::value_parser!(u64).range(1..=100))]
+    seeds: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What is trained, from what, on what, and where it goes.
+#[derive(Args, Debug)]
+pub struct Training {
     /// A built-in preset, listed at the end of --help. Without data demo is the default, with data paper.
     #[arg(long, conflicts_with = "config")]
     preset: Option<String>,
@@ -43,11 +65,6 @@ pub struct Train {
     /// The run folder; runs/PRESET-TIME by default.
     #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in this folder; everything else comes from its config.toml. --audio-root says
-    /// where its audio has moved; --device and --max-steps may change, and train.epochs and
-    /// train.patience may be raised.
-    #[arg(long, value_name = "DIR")]
-    resume: Option<PathBuf>,
     /// Start from the weights of this file (a checkpoint, or safetensors with its names), of a run's
     /// folder, or of a built-in model: musicnn-msd or musicnn-mtt. With other moods, all but the last layer's are taken.
     ///
@@ -56,19 +73,9 @@ pub struct Train {
     /// summary over time are trained (--set train.trainable=head or all trains less or more).
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
-    /// Stop after this many updates in all, as Ctrl-C would.
-    #[arg(long, value_name = "N")]
-    max_steps: Option<u64>,
     /// Seed of the split, the first weights, the order of the clips, dropout and the synthetic corpus.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=SEED_LIMIT))]
     seed: u64,
-    /// Train so many models, with the seeds from --seed on, on one split; `predict --model DIR` averages
-    /// them. The same command with the same --out goes on where it was stopped.
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["resume", "max_steps"],
-          value_parser = clap::value_parser!(u64).range(1..=100))]
-    seeds: u64,
-    #[command(flatten)]
-    common: Common,
 }
 
 /// The names of the arguments that stand on the command line.
@@ -120,7 +127,7 @@ impl Train {
             }
             Some(path) => {
                 self.check_resumable()?;
-                let root = self.source.audio_root()?;
+                let root = self.training.source.audio_root()?;
                 let changes = self.changes(root.as_deref())?;
                 if let Some(outcome) = finished(path, changes)? {
                     ranks.hand_out(Some(None::<String>))?;
@@ -138,7 +145,7 @@ impl Train {
             }
             None if self.seeds > 1 => return self.run_seeds(until, &progress),
             None => {
-                let (config, out) = self.config(&progress)?;
+                let (config, out) = self.training.config(&self.common.device, &progress)?;
                 RunFolder::check_free(&out)?;
                 ranks.hand_out(Some(Some(config.device.clone())))?;
                 let device = open_device(&config.device, &progress)?;
@@ -169,9 +176,10 @@ impl Train {
 
     /// Several models, and how well they do together.
     fn run_seeds(&self, until: Until<'_>, progress: &Progress) -> Result<()> {
-        let (mut config, out) = self.config(progress)?;
-        config.data.split_seed = Some(self.seed);
-        let seeds = self.seed..self.seed.saturating_add(self.seeds).min(SEED_LIMIT);
+        let (mut config, out) = self.training.config(&self.common.device, progress)?;
+        let first = self.training.seed;
+        config.data.split_seed = Some(first);
+        let seeds = first..first.saturating_add(self.seeds).min(SEED_LIMIT);
         let run = |seed: u64| out.join(seed_folder(seed));
         let meant: Vec<PathBuf> = seeds.clone().map(run).collect();
         if !meant.iter().any(|run| RunFolder::at(run).is_begun()) {
@@ -189,11 +197,7 @@ impl Train {
         let mut judged: Vec<Judged> = Vec::new();
         let mut tested: Vec<Judged> = Vec::new();
         for seed in seeds.clone() {
-            progress.note(&format!(
-                "seed {seed}, model {} of {}",
-                seed - self.seed + 1,
-                self.seeds
-            ));
+            progress.note(&format!("seed {seed}, model {} of {}", seed - first + 1, self.seeds));
             let config = Config { seed, ..config.clone() };
             let outcome = start_or_resume(config, &run(seed), &device, until, progress)?;
             if outcome.interrupted {
@@ -226,23 +230,10 @@ impl Train {
         Ok(())
     }
 
-    pub(super) fn progress(&self) -> Progress {
-        self.common.progress()
-    }
-
-    pub(super) fn out(&self) -> Option<&Path> {
-        self.out.as_deref()
-    }
-
-    /// Whether it goes on with a run, or ends before the run does.
-    pub(super) fn is_part(&self) -> bool {
-        self.resume.is_some() || self.max_steps.is_some() || self.seeds > 1
-    }
-
     /// What of the preset is raised with `--resume`.
     fn changes<'a>(&self, audio_root: Option<&'a Path>) -> Result<Changes<'a>> {
         let mut changes = Changes { audio_root, ..Changes::default() };
-        for set in self.sets.all() {
+        for set in self.training.sets.all() {
             let number = |value: &str| {
                 value.trim().parse::<u64>().map_err(|_| {
                     Error::input(format!("--set {set}: expected a whole number, 0 or more"))
@@ -278,9 +269,15 @@ impl Train {
             Some(flag) => Err(kept(&flag)),
         }
     }
+}
 
-    /// The resolved configuration and the run folder.
-    pub(super) fn config(&self, progress: &Progress) -> Result<(Config, PathBuf)> {
+impl Training {
+    pub(super) fn out(&self) -> Option<&Path> {
+        self.out.as_deref()
+    }
+
+    /// The resolved configuration for a device, and the run folder.
+    pub(super) fn config(&self, device: &str, progress: &Progress) -> Result<(Config, PathBuf)> {
         let init = self.init.as_deref().map(resolve_init).transpose()?;
         let begun = match &init {
             Some(path) if self.preset.is_none() && self.config.is_none() => preset_of(path)?,
@@ -322,7 +319,7 @@ impl Train {
         let config = Config {
             preset_name: name,
             seed: self.seed,
-            device: self.common.device.clone(),
+            device: device.to_owned(),
             init,
             data,
             preset,

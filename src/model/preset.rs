@@ -46,7 +46,8 @@ const EMBEDDED: [(&str, &str); 10] = [
 /// Even at the longest transform, most of more bands would lie between two bins.
 const MAX_MELS: usize = 4096;
 const MAX_CLIP_SECONDS: f64 = 3600.0;
-const MAX_EPOCHS: u64 = 1_000_000;
+/// The most epochs that a preset may ask for.
+pub const MAX_EPOCHS: u64 = 1_000_000;
 const ABOVE_ZERO: &str = "must be above 0 and finite";
 
 fn above_zero(value: f64) -> bool {

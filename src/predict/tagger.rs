@@ -307,6 +307,13 @@ pub fn together(checkpoints: &[Checkpoint]) -> Result<Description> {
                 other.labels.join(", ")
             )));
         }
+        if other.preset.model.output != first.preset.model.output {
+            return Err(Error::input(
+                "models that answer together have the same output: of one the probabilities of all moods \
+                 add up to 1 (softmax), of another each mood has one of its own (sigmoid); moodshader \
+                 info shows it",
+            ));
+        }
         if FeatureRecipe::of(&other.preset) != recipe {
             return Err(Error::input(
                 "models that answer together hear the same features: their [audio] and [features] differ \

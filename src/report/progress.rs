@@ -105,12 +105,13 @@ pub fn time_left(elapsed: Duration, done: u64, left: u64) -> Option<Duration> {
     (done > 1 && elapsed > TELLING).then(|| elapsed.mul_f64(left as f64 / done as f64))
 }
 
-/// "81 s", "12 min", "1 h 55 min".
+/// "81 s", "4 min 20 s", "12 min", "1 h 55 min": within a twentieth.
 pub fn span(time: Duration) -> String {
     let seconds = time.as_secs_f64().round() as u64;
-    let minutes = (seconds + 30) / 60;
+    let (minutes, tens) = ((seconds + 30) / 60, (seconds + 5) / 10);
     match seconds {
         0..120 => format!("{seconds} s"),
+        120..600 if tens < 60 && tens % 6 > 0 => format!("{} min {} s", tens / 6, 10 * (tens % 6)),
         120..3600 if minutes < 60 => format!("{minutes} min"),
         _ => format!("{} h {} min", minutes / 60, minutes % 60),
     }
@@ -182,8 +183,23 @@ mod tests {
 
     #[test]
     fn times_are_told_as_people_tell_them() {
-        let said = [0, 81, 119, 120, 3570, 3600, 6900].map(|s| span(Duration::from_secs(s)));
-        assert_eq!(said, ["0 s", "81 s", "119 s", "2 min", "1 h 0 min", "1 h 0 min", "1 h 55 min"]);
+        let said = [0, 81, 119, 120, 264, 596, 740, 3570, 3600, 6900]
+            .map(|s| span(Duration::from_secs(s)));
+        assert_eq!(
+            said,
+            [
+                "0 s",
+                "81 s",
+                "119 s",
+                "2 min",
+                "4 min 20 s",
+                "10 min",
+                "12 min",
+                "1 h 0 min",
+                "1 h 0 min",
+                "1 h 55 min"
+            ]
+        );
     }
 
     #[test]
