@@ -159,6 +159,16 @@ fn what_all_ranks_fail_with_is_told_once() {
     }
 }
 
+/// Else every process would believe itself alone, and train the whole model.
+#[test]
+fn a_launcher_of_another_mpi_is_told_from_ones_own() {
+    let place = Place::new();
+    let output = place.command("info musicnn-msd").env("PMI_SIZE", "2").output().unwrap();
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.contains("start it with the mpirun of the same MPI"), "{err}");
+}
+
 #[test]
 fn a_signal_to_one_rank_stops_all_after_the_same_update() {
     let place = Place::new();

@@ -9,10 +9,7 @@ const NOBODY: &str = "there are no other ranks";
 
 /// Refuses to be one of several.
 pub fn begin() -> Result<Ranks> {
-    let size = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok()?.parse::<usize>().ok());
-    match size {
+    match super::started_with() {
         Some(count) if count > 1 => Err(Error::input(format!(
             "this is one of {count} processes that were started together, and this build cannot share \
              work among them: build with cargo build --release --features mpi, or start it without \

@@ -52,6 +52,12 @@ static THIS: OnceLock<Ranks> = OnceLock::new();
 /// What a launcher tells its processes: Open MPI, PMI (MPICH, Slurm) and PMIx (Slurm, Open MPI).
 const LAUNCHED: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"];
 
+/// How many processes the launcher says that it has started together, where it does.
+fn started_with() -> Option<usize> {
+    let sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
+    sizes.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
+}
+
 /// Seconds that a rank waits in training for the others.
 const PATIENCE: &str = "MOODSHADER_RANK_TIMEOUT";
 

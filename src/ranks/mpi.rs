@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ::mpi::collective::{CommunicatorCollectives, Root};
 use ::mpi::datatype::PartitionMut;
-use ::mpi::environment::{Universe, initialize_with_threading};
+use ::mpi::environment::{self, Universe, initialize_with_threading};
 use ::mpi::topology::{Communicator, SimpleCommunicator};
 use ::mpi::{Count, Threading};
 
@@ -44,6 +44,16 @@ pub fn begin() -> Result<Ranks> {
         return Err(Error::failure("MPI is in use already in this process"));
     };
     let world = universe.world();
+    if let Some(count @ 2..) = super::started_with()
+        && world.size() == 1
+    {
+        return Err(Error::input(format!(
+            "this is one of {count} processes that were started together, and the MPI of this build ({}) \
+             cannot find the others: start it with the mpirun of the same MPI, or build it with that of the \
+             launcher (MPICC=mpicc.mpich cargo build --release --features mpi)",
+            environment::library_version().unwrap_or_default().lines().next().unwrap_or_default()
+        )));
+    }
     let local = world.split_shared(world.rank());
     let [rank, count] = [world.rank(), world.size()].map(|n| n as usize);
     let [local_rank, local_count] = [local.rank(), local.size()].map(|n| n as usize);
