@@ -345,12 +345,12 @@ macro_rules! kernel {
     (@file $path:expr) => {
         $crate::kernels::File { path: $path, bytes: kernel!(@text $path).len() }
     };
-    // A further schedule: of a file of its own, which may be the kernel's, with pieces.
-    (@shader $name:literal, $file:literal, pieces [$($piece:literal),+], $runs_on:expr, $suits:expr) => {
+    // A further schedule: of a file of its own, which may be the kernel's, with or without pieces.
+    (@shader $name:literal, $file:literal, pieces [$($piece:literal),*], $runs_on:expr, $suits:expr) => {
         $crate::kernels::Shader {
             name: $name,
-            source: concat!(kernel!(@text $file), $(kernel!(@text concat!("pieces/", $piece)),)+),
-            files: &[kernel!(@file $file), $(kernel!(@file concat!("pieces/", $piece)),)+],
+            source: concat!(kernel!(@text $file), $(kernel!(@text concat!("pieces/", $piece)),)*),
+            files: &[kernel!(@file $file), $(kernel!(@file concat!("pieces/", $piece)),)*],
             runs_on: $runs_on,
             suits: $suits,
         }

@@ -361,8 +361,8 @@ const SHAPES: [Shape; 9] = [
 ];
 
 /// The cases of [`SHAPES`] and of a kernel's own.
-fn cases<K: Kernel>(
-    own: [Shape; 2],
+fn cases<K: Kernel, const OWN: usize>(
+    own: [Shape; OWN],
     params: impl Fn(u32, [u32; 2], Lines, Footprint) -> K,
 ) -> Vec<Case<K>> {
     let case = |(name, clips, channels, kernel, [bands, steps]): Shape| {

@@ -42,6 +42,20 @@ impl Params {
         Self { clips, in_quads, out_quads, lines, reach: footprint.reach() }
     }
 
+    /// A workgroup is for four quads of the input, four of the output, and nine taps; it walks batches of four
+    /// runs of 16 positions. As many workgroups as a large GPU has room for, but shares few enough to add.
+    fn staged(&self) -> Grid {
+        let runs = self.lines.length.div_ceil(16) * self.lines.lines * self.clips;
+        let [outs, ins] = [self.out_quads, self.in_quads].map(|quads| cover(quads, 4));
+        let tiles = outs * ins * self.reach.rows * self.taps().div_ceil(9);
+        let shares = cover(runs, 4 * 4).min((512 / tiles).clamp(16, 64));
+        Grid {
+            workgroups: [shares, outs, tiles / outs],
+            constants: vec![("GROUPS", f64::from(self.taps().min(9).div_ceil(3)))],
+            shares,
+        }
+    }
+
     fn taps(&self) -> u32 {
         2 * self.reach.before + 1
     }
@@ -78,6 +92,14 @@ impl Kernel for Params {
             ),
             // A subgroup walks a segment.
             grid: |params| params.grid(Walk { lanes: 8, segment: 64, shares: 16 }, 9, 2),
+        },
+        Schedule {
+            shader: kernel!(
+                @shader "layers/conv/weight_gradient@staged", "layers/conv/weight_gradient@staged",
+                pieces [],
+                |_| true, |facts| !facts.software
+            ),
+            grid: Params::staged,
         },
         Schedule::general(|params| params.grid(Walk { lanes: 64, segment: 64, shares: 16 }, 9, 1)),
     ];
@@ -153,6 +175,7 @@ impl Kernel for Params {
         let own = [
             ("segments over frequency", 2, [4, 4], [3, 1], [200, 6]),
             ("odd, in two runs over both", 2, [6, 5], [13, 3], [17, 9]),
+            ("more quads than a workgroup has", 3, [21, 18], [1, 5], [7, 35]),
         ];
         cases(own, Self::new)
     }
