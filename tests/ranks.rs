@@ -299,9 +299,11 @@ fn shared(device: &Device, network: &Network, batch: &Batch, count: usize) -> Ve
         };
         let targets = &batch.targets[clips.start * moods..clips.end * moods];
         let said = session.contribute(part, targets, clips.clone(), of, UPDATE).unwrap();
-        sum.resize(said.gradient.len(), 0.0);
+        let [first, second] = said.gradient.map(|part| part().unwrap());
+        let gradient = session.parts().unwrap().join([&first, &second]);
+        sum.resize(gradient.len(), 0.0);
         let weight = clips.len() as f32 / of as f32;
-        for (sum, gradient) in sum.iter_mut().zip(said.gradient) {
+        for (sum, gradient) in sum.iter_mut().zip(gradient) {
             *sum += f64::from(weight * gradient);
         }
     }

@@ -5,6 +5,7 @@
 //! depend on the number of threads.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Arrival, Executor, Input, ProgramIndex};
@@ -161,9 +162,13 @@ impl<T: Reference> CpuPrograms<T> {
 
     /// Replays with the inputs as they were set.
     pub fn replay(&mut self, program: ProgramIndex) {
+        self.replay_steps(program, 0..self.plans[program].steps().len());
+    }
+
+    fn replay_steps(&mut self, program: ProgramIndex, steps: Range<usize>) {
         let plan = Arc::clone(&self.plans[program]);
         let tensors = &mut self.tensors[program];
-        for step in plan.steps() {
+        for step in &plan.steps()[steps] {
             // What the step writes is taken out, so that the rest can be borrowed for reading.
             let mut written: Vec<Option<Data<T>>> = step
                 .uses()
@@ -215,7 +220,12 @@ impl<T: Reference> Executor for CpuPrograms<T> {
         Ok(())
     }
 
-    fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()> {
+    fn run_to(
+        &mut self,
+        program: ProgramIndex,
+        inputs: &[(TensorId, Input<'_>)],
+        steps: usize,
+    ) -> Result<()> {
         for &(id, input) in inputs {
             self.tensors[program][id.index()] = match input {
                 Input::F32(values) => {
@@ -224,12 +234,24 @@ impl<T: Reference> Executor for CpuPrograms<T> {
                 Input::U32(words) => Data::Words(words.to_vec()),
             };
         }
-        self.replay(program);
+        self.replay_steps(program, 0..steps.min(self.plans[program].steps().len()));
+        Ok(())
+    }
+
+    fn go_on_from(&mut self, program: ProgramIndex, steps: usize) -> Result<()> {
+        self.replay_steps(program, steps..self.plans[program].steps().len());
         Ok(())
     }
 
     fn send(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Arrival> {
         let values = self.values(program, tensor).into_iter().map(|x| x.double() as f32).collect();
+        Ok(Box::new(|| Ok(values)))
+    }
+
+    fn send_stored(&mut self, storage: Storage, elements: Range<usize>) -> Result<Arrival> {
+        let stored = self.storage_mut(storage).iter().skip(elements.start).take(elements.len());
+        let mut values: Vec<f32> = stored.map(|x| x.double() as f32).collect();
+        values.resize(elements.len(), 0.0);
         Ok(Box::new(|| Ok(values)))
     }
 

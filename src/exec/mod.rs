@@ -20,6 +20,7 @@ pub use record::Record;
 
 pub use wgpu::{Adapter, Limits};
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::kernels::Facts;
@@ -46,11 +47,25 @@ pub trait Executor: Send {
     /// Waits until a replay can be started without waiting.
     fn wait_until_ready(&mut self) -> Result<()>;
     /// Starts a replay. Errors of the device may surface in a later call.
-    fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()>;
+    fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()> {
+        self.run_to(program, inputs, usize::MAX)
+    }
+    /// Starts the first steps of a replay; [`Self::go_on_from`] starts the others.
+    fn run_to(
+        &mut self,
+        program: ProgramIndex,
+        inputs: &[(TensorId, Input<'_>)],
+        steps: usize,
+    ) -> Result<()>;
+    /// Starts what [`Self::run_to`] has left.
+    fn go_on_from(&mut self, program: ProgramIndex, steps: usize) -> Result<()>;
     /// Sends the elements of a tensor after the last replay to the host; scratch tensors may have
     /// been overwritten by a later step. Replays that are started before the arrival change nothing
     /// about it, and go on meanwhile.
     fn send(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Arrival>;
+    /// Sends numbers of a storage to the host as the steps that were started so far leave them; as in
+    /// [`Self::send`], later ones change nothing about it. Those that no plan uses are 0.
+    fn send_stored(&mut self, storage: Storage, elements: Range<usize>) -> Result<Arrival>;
     /// The elements of a tensor after the last replay, as in [`Self::send`].
     fn read(&mut self, program: ProgramIndex, tensor: TensorId) -> Result<Vec<f32>> {
         self.send(program, tensor)?()

@@ -1,6 +1,7 @@
 //! Replays plans on a GPU: bind groups are made once, a replay is one submit.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::gpu::Gpu;
@@ -149,6 +150,15 @@ impl GpuPrograms {
         Ok(())
     }
 
+    fn start(&self, program: ProgramIndex, steps: Range<usize>) -> Result<wgpu::SubmissionIndex> {
+        self.gpu.submit(|encoder| {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for step in &self.programs[program][steps] {
+                step.record(&mut pass);
+            }
+        })
+    }
+
     pub(super) fn gpu(&self) -> &Gpu {
         &self.gpu
     }
@@ -203,17 +213,24 @@ impl Executor for GpuPrograms {
         self.gpu.alive()
     }
 
-    fn run(&mut self, program: ProgramIndex, inputs: &[(TensorId, Input<'_>)]) -> Result<()> {
+    fn run_to(
+        &mut self,
+        program: ProgramIndex,
+        inputs: &[(TensorId, Input<'_>)],
+        steps: usize,
+    ) -> Result<()> {
         // Before the inputs are copied: a replay that is over gives its staging memory back.
         self.wait_until_ready()?;
         self.write(program, inputs)?;
-        let steps = &self.programs[program];
-        let submission = self.gpu.submit(|encoder| {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for step in steps {
-                step.record(&mut pass);
-            }
-        })?;
+        let submission = self.start(program, 0..steps.min(self.programs[program].len()))?;
+        self.in_flight.push_back(submission);
+        Ok(())
+    }
+
+    fn go_on_from(&mut self, program: ProgramIndex, steps: usize) -> Result<()> {
+        let submission = self.start(program, steps..self.programs[program].len())?;
+        // One replay: it is over when its last part is.
+        self.in_flight.pop_back();
         self.in_flight.push_back(submission);
         Ok(())
     }
@@ -224,6 +241,25 @@ impl Executor for GpuPrograms {
         let download = self.gpu.send(buffer, range.offset, range.size)?;
         let gpu = Arc::clone(&self.gpu);
         Ok(Box::new(move || gpu.receive(download)))
+    }
+
+    fn send_stored(&mut self, storage: Storage, elements: Range<usize>) -> Result<Arrival> {
+        assert_eq!(storage.element(), Element::F32);
+        let length = elements.len();
+        let stored = self.storage(storage).and_then(|buffer| {
+            let end = elements.end.min(buffer.size() as usize / 4);
+            (elements.start < end).then(|| (buffer, elements.start..end))
+        });
+        let Some((buffer, stored)) = stored else {
+            return Ok(Box::new(move || Ok(vec![0.0; length])));
+        };
+        let download = self.gpu.send(buffer, 4 * stored.start as u64, 4 * stored.len() as u64)?;
+        let gpu = Arc::clone(&self.gpu);
+        Ok(Box::new(move || {
+            let mut numbers: Vec<f32> = gpu.receive(download)?;
+            numbers.resize(length, 0.0);
+            Ok(numbers)
+        }))
     }
 
     fn upload(&mut self, storage: Storage, values: &[f32]) -> Result<()> {

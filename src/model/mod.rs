@@ -16,9 +16,11 @@ pub mod parameters;
 mod planning;
 pub mod preset;
 mod session;
+mod sharing;
 
 pub use embedder::{Embedder, Made};
 pub use graph::Graph;
 pub use network::{Handles, Network, Program};
 pub use planning::Purpose;
 pub use session::{Contribution, Inputs, Judgement, Session, Update};
+pub use sharing::GradientParts;

@@ -9,6 +9,7 @@ use super::network::{Handles, Network, Program};
 use super::parameters::{optimizer_shapes, optimizer_storages, shapes};
 use super::planning::Purpose;
 use super::preset::Preset;
+use super::sharing::GradientParts;
 use crate::exec::{Arrival, Device, Executor, Input, ProgramIndex, fits};
 use crate::kernels::layers::dropout::CONTROL_WORDS;
 use crate::kernels::optim::adam;
@@ -55,15 +56,15 @@ impl Update {
     }
 }
 
-/// What a share of a batch says of an update.
-#[derive(Clone, Debug, Default)]
+/// What a share of a batch says of an update, on its way to the host.
 pub struct Contribution {
-    /// Of the mean loss over the share's clips; laid out as the parameters.
-    pub gradient: Vec<f32>,
+    /// Of the mean loss over the share's clips, in the two parts of [`Session::parts`]: while the first is
+    /// there, the device computes the second.
+    pub gradient: [Arrival; 2],
     /// The running statistics, moved by the share's clips.
-    pub buffers: Vec<f32>,
+    pub buffers: Arrival,
     /// Each clip's loss.
-    pub loss: Vec<f32>,
+    pub loss: Arrival,
 }
 
 /// A plan that the device has.
@@ -72,6 +73,8 @@ struct Loaded {
     handles: Handles,
     /// Places of its clips in the batch.
     clips: Range<usize>,
+    /// Steps after which the first part of the gradient is there, where the batch is shared.
+    first_part: usize,
 }
 
 impl Loaded {
@@ -91,6 +94,8 @@ pub struct Session {
     inference: Vec<Loaded>,
     /// Adam alone, and what it is told: where other processes have shares of the batches.
     optimizer: Option<(ProgramIndex, TensorId)>,
+    /// Of the gradient that is shared then.
+    parts: Option<GradientParts>,
     /// \[moods\], for plans that ask for them.
     class_weights: Vec<f32>,
 }
@@ -228,6 +233,7 @@ impl Session {
         shares: bool,
     ) -> Result<Self> {
         let facts = device.facts();
+        let parts = shares.then(|| GradientParts::of(&network));
         let mut plans: Vec<Arc<Plan>> = Vec::new();
         let [mut training, mut evaluation, mut inference] = [(); 3].map(|()| Vec::new());
         for (index, (purpose, clips)) in wanted.enumerate() {
@@ -236,13 +242,17 @@ impl Session {
             if let Some(before) = plans.last() {
                 plan.share_constants(before);
             }
+            let first_part = match (&parts, purpose) {
+                (Some(parts), Purpose::Gradients) => parts.steps(&plan),
+                _ => plan.steps().len(),
+            };
             plans.push(Arc::new(plan));
             match purpose {
                 Purpose::Training | Purpose::Gradients => &mut training,
                 Purpose::Evaluation => &mut evaluation,
                 Purpose::Inference | Purpose::Embedding => &mut inference,
             }
-            .push(Loaded { index, handles, clips });
+            .push(Loaded { index, handles, clips, first_part });
         }
         let optimizer = shares.then(|| {
             let (plan, control) = network.optimizer(facts);
@@ -251,7 +261,16 @@ impl Session {
         });
         let executor = device.load(plans)?;
         let class_weights = vec![1.0; network.preset().moods.len()];
-        Ok(Self { network, executor, training, evaluation, inference, optimizer, class_weights })
+        Ok(Self {
+            network,
+            executor,
+            training,
+            evaluation,
+            inference,
+            optimizer,
+            parts,
+            class_weights,
+        })
     }
 
     /// What the positive term of each mood is multiplied with, for a preset with
@@ -351,8 +370,9 @@ impl Session {
     /// No plan was made for so many clips; the device fails.
     pub fn update(&mut self, inputs: Inputs<'_>, targets: &[f32], update: Update) -> Result<()> {
         let of = inputs.clips;
-        self.train(inputs, targets, 0..of, of, update)?;
-        Ok(())
+        let place = self.training_of(&(0..of), of)?;
+        let steps = self.training[place].first_part;
+        self.train(place, inputs, targets, of, update, steps)
     }
 
     /// What the clips at these places of a batch of `of` say of an update, from the parameters as they are:
@@ -368,13 +388,39 @@ impl Session {
         of: usize,
         update: Update,
     ) -> Result<Contribution> {
-        let (index, loss) = self.train(inputs, targets, clips, of, update)?;
-        let loss = self.executor.send(index, loss)?;
+        let place = self.training_of(&clips, inputs.clips)?;
+        let Loaded { index, first_part, handles, .. } = self.training[place];
+        self.train(place, inputs, targets, of, update, first_part)?;
+        let first = self.send_part(0)?;
+        self.executor.go_on_from(index, first_part)?;
+        let loss = handles.loss.unwrap_or_else(|| unreachable!("a training has a loss"));
         Ok(Contribution {
-            gradient: self.all_of(Storage::Gradients)?,
-            buffers: self.all_of(Storage::Buffers)?,
-            loss: loss()?,
+            gradient: [first, self.send_part(1)?],
+            buffers: self
+                .executor
+                .send_stored(Storage::Buffers, 0..self.length_of(Storage::Buffers))?,
+            loss: self.executor.send(index, loss)?,
         })
+    }
+
+    /// Starts sending a part of the gradient to the host.
+    fn send_part(&mut self, part: usize) -> Result<Arrival> {
+        let ranges = self.parts()?.parts[part].clone();
+        let send = |range| self.executor.send_stored(Storage::Gradients, range);
+        let arrivals: Vec<Arrival> = ranges.into_iter().map(send).collect::<Result<_>>()?;
+        Ok(Box::new(|| {
+            let numbers: Vec<Vec<f32>> =
+                arrivals.into_iter().map(|arrival| arrival()).collect::<Result<_>>()?;
+            Ok(numbers.concat())
+        }))
+    }
+
+    /// The parts that [`Self::contribute`] gives and [`Self::apply`] takes.
+    ///
+    /// # Errors
+    /// The session shares no batches.
+    pub fn parts(&self) -> Result<&GradientParts> {
+        self.parts.as_ref().ok_or_else(|| Error::failure("no plan was made to share a batch"))
     }
 
     /// Numbers that are laid out as a storage is.
@@ -382,43 +428,38 @@ impl Session {
         self.network.layout(storage).length()
     }
 
-    /// A storage's numbers as they lie; those that no plan uses are 0.
-    fn all_of(&mut self, storage: Storage) -> Result<Vec<f32>> {
-        let mut numbers = self.executor.download(storage)?;
-        numbers.resize(self.length_of(storage), 0.0);
-        Ok(numbers)
-    }
-
-    /// Makes an update with the gradient of a whole batch, and puts the running statistics in their
-    /// place; both are laid out as [`Self::contribute`] gives them.
+    /// Makes an update with the two parts of the gradient of a whole batch, and puts the running statistics in
+    /// their place; all are laid out as [`Self::contribute`] gives them.
     ///
     /// # Errors
     /// The session shares no batches; the device fails.
-    pub fn apply(&mut self, gradient: &[f32], buffers: &[f32], update: Update) -> Result<()> {
+    pub fn apply(&mut self, gradient: [&[f32]; 2], buffers: &[f32], update: Update) -> Result<()> {
+        let gradient = self.parts()?.join(gradient);
         let (index, control) = self
             .optimizer
             .ok_or_else(|| Error::failure("no plan was made to apply gradients alone"))?;
         let words = update.control(self.network.preset());
-        self.executor.upload(Storage::Gradients, gradient)?;
+        self.executor.upload(Storage::Gradients, &gradient)?;
         self.executor.upload(Storage::Buffers, buffers)?;
         self.executor.run(index, &[(control, Input::U32(&words))])
     }
 
-    /// Starts to train on the clips at these places of a batch of `of`; which plan does, and the tensor
-    /// with the clips' losses.
+    /// The plan that trains on the clips at these places of a batch.
+    fn training_of(&self, clips: &Range<usize>, count: usize) -> Result<usize> {
+        self.training.iter().position(|loaded| loaded.clips == *clips).ok_or_else(|| no_plan(count))
+    }
+
+    /// Starts the first steps of a plan that trains on clips of a batch of `of`.
     fn train(
         &mut self,
+        place: usize,
         inputs: Inputs<'_>,
         targets: &[f32],
-        clips: Range<usize>,
         of: usize,
         update: Update,
-    ) -> Result<(ProgramIndex, TensorId)> {
-        let loaded = self
-            .training
-            .iter()
-            .find(|loaded| loaded.clips == clips)
-            .ok_or_else(|| no_plan(inputs.clips))?;
+        steps: usize,
+    ) -> Result<()> {
+        let loaded = &self.training[place];
         let Loaded { index, handles, .. } = loaded;
         let mut all = loaded.inputs(inputs);
         let preset = self.network.preset();
@@ -428,7 +469,7 @@ impl Session {
             Some(_) => {
                 let plane = [preset.features.mels, preset.frames()].map(|n| n as u32);
                 let changes = augmentation::draw(train, of, plane, update.seed, update.number);
-                augmentation::of_share(changes, clips)
+                augmentation::of_share(changes, loaded.clips.clone())
             }
             None => Vec::new(),
         };
@@ -439,9 +480,7 @@ impl Session {
         all.extend(handles.targets.map(|id| (id, Input::F32(&targets))));
         all.extend(handles.control.map(|id| (id, Input::U32(&control))));
         all.extend(handles.class_weights.map(|id| (id, Input::F32(&self.class_weights))));
-        self.executor.run(*index, &all)?;
-        let loss = handles.loss.unwrap_or_else(|| unreachable!("a training has a loss"));
-        Ok((*index, loss))
+        self.executor.run_to(*index, &all, steps)
     }
 
     /// Clips of the smallest batch that a plan predicts.

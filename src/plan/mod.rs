@@ -13,6 +13,8 @@ pub use allocation::{Allocation, Buffer, Extent, Memory, WINDOW};
 pub use layout::Layout;
 pub use placement::{Arena, Placement};
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::kernels::{ALIGNMENT, Access, Declaration, Element, Facts, Kernel, Launch};
@@ -307,6 +309,24 @@ impl Plan {
     /// In the order of execution.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// The parts of a storage that steps write, by place, and after how many steps each is as the plan leaves it.
+    pub fn written(&self, storage: Storage) -> Vec<(Range<usize>, usize)> {
+        let mut parts = BTreeMap::new();
+        for (at, step) in self.steps.iter().enumerate() {
+            for (id, _) in step.uses().filter(|(_, access)| !access.reads()) {
+                let (root, start) = self.root(id);
+                match self.tensor(root).home {
+                    Home::Storage(of, offset) if of == storage => {
+                        let begin = offset + start;
+                        parts.insert(begin, (begin + self.tensor(id).length, at + 1));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        parts.into_iter().map(|(begin, (end, steps))| (begin..end, steps)).collect()
     }
 
     /// Elements that this plan needs of a storage, in whole alignments as in a [`Layout`].

@@ -23,31 +23,44 @@ impl Run {
         update: Update,
         told: bool,
     ) -> Result<bool> {
-        let [gradients, buffers] =
-            [Storage::Gradients, Storage::Buffers].map(|storage| self.session.length_of(storage));
-        let mut all = vec![0.0; gradients + buffers + 2];
+        let [first, second] = self.session.parts()?.lengths();
+        let buffers = self.session.length_of(Storage::Buffers);
         // Before the device adds this rank's clips to it.
         let loss_before = self.session.epoch_loss()?;
+        let mut early = vec![0.0; first];
+        let mut late = vec![0.0; second + buffers];
+        let mut loss = 0.0;
+        // A mean over the rank's clips counts as its clips do in the batch.
+        let weight = batch.clips as f32 / of as f32;
+        let weigh = |numbers: Vec<f32>| numbers.into_iter().map(move |number| weight * number);
         if batch.clips > 0 {
             let clips = self.ranks.share(of);
             let said =
                 self.session.contribute(batch.inputs(), &batch.targets, clips, of, update)?;
-            // A mean over the rank's clips counts as its clips do in the batch.
-            let weight = batch.clips as f32 / of as f32;
-            for (to, from) in all.iter_mut().zip(said.gradient.iter().chain(&said.buffers)) {
-                *to = weight * from;
-            }
-            all[gradients + buffers] = said.loss.iter().sum();
+            let [of_first, of_second] = said.gradient;
+            early = weigh(of_first()?).collect();
+            // The device computes the second part meanwhile.
+            self.sum(&mut early)?;
+            late = weigh(of_second()?).chain(weigh((said.buffers)()?)).collect();
+            loss = (said.loss)()?.iter().sum();
+        } else {
+            self.sum(&mut early)?;
         }
-        all[gradients + buffers + 1] = f32::from(u8::from(told));
-        let asked = Instant::now();
-        self.ranks.sum_in_order(&mut all)?;
-        self.exchanged += asked.elapsed().as_secs_f64();
-        let (gradient, rest) = all.split_at(gradients);
+        late.extend([loss, f32::from(u8::from(told))]);
+        self.sum(&mut late)?;
+        let (gradient, rest) = late.split_at(second);
         let (statistics, rest) = rest.split_at(buffers);
-        self.session.apply(gradient, statistics, update)?;
+        self.session.apply([&early, gradient], statistics, update)?;
         self.session.set_epoch_loss(loss_before + rest[0])?;
         Ok(rest[1] > 0.0)
+    }
+
+    /// Sums numbers over all ranks.
+    fn sum(&mut self, numbers: &mut [f32]) -> Result<()> {
+        let asked = Instant::now();
+        self.ranks.sum_in_order(numbers)?;
+        self.exchanged += asked.elapsed().as_secs_f64();
+        Ok(())
     }
 
     /// Has the model judge the validation clips, of which each rank takes a share.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use moodshader::Result;
 use moodshader::kernels::Launch;
-use moodshader::model::{Network, Purpose, bench::normalization, preset::Preset};
+use moodshader::model::{GradientParts, Network, Purpose, bench::normalization, preset::Preset};
 use serde::Serialize;
 
 use super::facts::{Chips, Fact, Known};
@@ -81,6 +81,8 @@ pub(super) struct Prediction {
     stand_in: bool,
     pub(super) batch: usize,
     pub(super) seconds: f64,
+    /// Of them, those behind the point from where ranks exchange the first part of the gradient.
+    pub(super) behind_first_part: f64,
     clips_per_second: f64,
     inference_clips_per_second: f64,
     /// Of the update's multiply-adds in its time, of the card's peak.
@@ -137,7 +139,14 @@ fn predict(network: &Network, batch: usize, card: &Card, known: &Known) -> Resul
         *sum += seconds;
         *launches += 1;
     }
+    let parts = GradientParts::of(network);
+    let shared = network.program(batch, Purpose::Gradients, &facts).plan;
+    let mut behind_first_part = 0.0;
+    for step in &shared.steps()[parts.steps(&shared)..] {
+        behind_first_part += seconds(&step.launch, card, chips)?;
+    }
     Ok(Prediction {
+        behind_first_part,
         card: card.name,
         family: card.family,
         stand_in: !card.amd,

@@ -1,10 +1,10 @@
 //! What several cards should reach together, from what one should and from the link between them.
 //!
-//! Every card has a batch of the given size, and an update is that of one card plus the exchange, which
-//! begins when the last gradient is there: nothing of it is hidden behind the backward pass.
+//! Every card has a batch of the given size, and an update is that of one card plus the exchange in two parts:
+//! the first is hidden behind the rest of the backward pass, as far as that takes as long.
 
 use moodshader::Result;
-use moodshader::model::Network;
+use moodshader::model::{GradientParts, Network};
 use moodshader::plan::Storage;
 use serde::Serialize;
 
@@ -36,6 +36,8 @@ struct Together {
     batch_of_a_rank: usize,
     update_seconds: f64,
     exchange_seconds: f64,
+    /// Of the exchange, behind the backward pass.
+    hidden_seconds: f64,
     clips_per_second: f64,
     /// Of as many times what one card reaches.
     efficiency: f64,
@@ -62,12 +64,14 @@ pub fn run(
     alone: &[Prediction],
     format: Format,
 ) -> Result<()> {
-    let numbers =
-        [Storage::Gradients, Storage::Buffers].map(|storage| network.layout(storage).length());
-    let numbers = numbers.iter().sum();
-    let exchange = cluster.exchange(numbers);
+    let [first, second] = GradientParts::of(network).lengths();
+    let second = second + network.layout(Storage::Buffers).length();
+    let numbers = first + second;
+    let [of_first, of_second] = [first, second].map(|numbers| cluster.exchange(numbers));
+    let exchange = of_first + of_second;
     let together = |one: &Prediction| {
-        let update = one.seconds + exchange;
+        let hidden = of_first.min(one.behind_first_part);
+        let update = one.seconds + exchange - hidden;
         let ranks = f64::from(cluster.ranks);
         Together {
             card: one.card,
@@ -76,6 +80,7 @@ pub fn run(
             batch_of_a_rank: one.batch,
             update_seconds: update,
             exchange_seconds: exchange,
+            hidden_seconds: hidden,
             clips_per_second: ranks * one.batch as f64 / update,
             efficiency: one.seconds / update,
         }
@@ -87,19 +92,25 @@ pub fn run(
     }
     println!(
         "PREDICTED, not measured: {} ranks of one card, each with {} clips of every batch, {} Gbit/s \
-         from each to the others.\n{:.1} MB to sum, {:.1} ms an update, none of it hidden.\n",
+         from each to the others.\n{:.1} MB to sum, {:.1} ms an update; the first {:.1} MB while the \
+         convolutions' gradients are computed.\n",
         cluster.ranks,
         alone.first().map_or(0, |one| one.batch),
         cluster.gbits_per_second,
         4e-6 * numbers as f64,
-        1e3 * exchange
+        1e3 * exchange,
+        4e-6 * first as f64
     );
-    println!("{:28}  {:>10}  {:>14}  {:>10}", "", "update", "training", "efficiency");
+    println!(
+        "{:28}  {:>10}  {:>10}  {:>14}  {:>10}",
+        "", "update", "hidden", "training", "efficiency"
+    );
     for one in all {
         println!(
-            "{:28}  {:>7.2} ms  {:>7.0} clips/s  {:>8.0} %",
+            "{:28}  {:>7.2} ms  {:>7.2} ms  {:>7.0} clips/s  {:>8.0} %",
             one.card,
             1e3 * one.update_seconds,
+            1e3 * one.hidden_seconds,
             one.clips_per_second,
             100.0 * one.efficiency
         );
