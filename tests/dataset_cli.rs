@@ -311,13 +311,13 @@ fn files_of_a_mood_folder_that_hold_no_audio_are_told() {
     let place = Place::new();
     place.song("moods/happy/a.wav", 1);
     place.write("moods/happy/b.mp3", "");
+    place.write("moods/happy/c.wma", "\x30\x26\u{b2}");
     place.write("moods/happy/cover.txt", "text");
     let output = place.run(&["dataset", "stats", "moods", "--moods", "all", "--format", "json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let stats: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(stats[0]["tracks"], 1);
-    let note =
-        "passed over 1 file with an audio ending that holds no audio that is read: happy/b.mp3";
+    let note = "passed over 2 files with audio endings that hold no audio that is read: happy/b.mp3, happy/c.wma";
     assert!(stderr(&output).contains(note), "{}", stderr(&output));
 
     let output = place.run(&["dataset", "check", "moods", "--format", "json"]);
@@ -325,9 +325,14 @@ fn files_of_a_mood_folder_that_hold_no_audio_are_told() {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found["unreadable"].as_array().unwrap().len(), 1);
     assert_eq!(found["unreadable"][0]["path"], "happy/b.mp3");
+    let note = "passed over 1 file of a kind that is not read: happy/c.wma";
+    assert!(stderr(&output).contains(note), "{}", stderr(&output));
+    let output = place.run(&["dataset", "check", "moods", "--strict", "--format", "json"]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["unreadable"].as_array().unwrap().len(), 2);
 
     let demo = ["features", "moods", "--out", "o", "--preset", "demo", "--device", "cpu"];
-    assert!(stderr(&place.run(&demo)).contains("passed over 1 file"));
+    assert!(stderr(&place.run(&demo)).contains("passed over 2 files"));
 }
 
 #[test]

@@ -254,9 +254,11 @@ fn an_index_that_cannot_be_used_stops_nothing() {
     let entry = |folder: &str| fs::read_dir(library.path(folder)).unwrap().next().unwrap().unwrap();
     let index = entry("cache/library").path();
     fs::write(&index, vec![7; 5000]).unwrap();
-    let (second, compared) = library.scan("");
-    assert!(compared.starts_with("6 new"), "{compared}");
+    let (code, second, err) = library.run("music --format json");
+    assert!(code == 0 && compared(&err).starts_with("6 new"), "{err}");
     assert_eq!(first, second);
+    let aside = index.with_extension("broken");
+    assert!(err.contains("the index was damaged") && aside.exists(), "{err}");
     assert!(library.scan("").1.starts_with("0 new"));
     // There is no place for one.
     fs::remove_dir_all(library.path("cache")).unwrap();
@@ -264,6 +266,59 @@ fn an_index_that_cannot_be_used_stops_nothing() {
     let (code, out, err) = library.run("music --format json");
     assert_eq!((code, out), (0, first), "{err}");
     assert!(err.contains("warning: ") && err.contains("nothing is kept"), "{err}");
+}
+
+/// A power cut leaves files empty or full of zeros; a disk that is unplugged leaves an empty folder.
+#[test]
+fn what_was_music_is_missed_and_what_may_come_back_is_kept() {
+    let library = Library::new();
+    library.scan("");
+    let whole = fs::read(library.path("music/1.wav")).unwrap();
+    fs::write(library.path("music/1.wav"), vec![0; whole.len()]).unwrap();
+    age(&library.path("music/1.wav"));
+    let (code, _, err) = library.run("music --format json");
+    assert!(code == 1 && err.contains("music/1.wav was music when it was heard last"), "{err}");
+    assert_eq!(compared(&err), "0 new, 0 changed, 0 gone, 5 unchanged, 1 failed");
+    fs::write(library.path("music/1.wav"), whole).unwrap();
+    age(&library.path("music/1.wav"));
+    library.scan("");
+
+    fs::rename(library.path("music/deep"), library.path("away")).unwrap();
+    fs::create_dir(library.path("music/deep")).unwrap();
+    let (code, _, err) = library.run("music --format json");
+    assert!(code == 0 && err.contains("music/deep is empty"), "{err}");
+    assert_eq!(compared(&err), "0 new, 0 changed, 0 gone, 4 unchanged, 0 failed");
+    fs::remove_dir(library.path("music/deep")).unwrap();
+    fs::rename(library.path("away"), library.path("music/deep")).unwrap();
+    assert_eq!(library.scan("").1, "0 new, 0 changed, 0 gone, 6 unchanged, 0 failed");
+    fs::remove_dir_all(library.path("music/deep")).unwrap();
+    assert_eq!(library.scan("").1, "0 new, 0 changed, 2 gone, 4 unchanged, 0 failed");
+
+    std::os::unix::fs::symlink(library.path("unplugged"), library.path("music/disk")).unwrap();
+    let (code, _, err) = library.run("music --format json");
+    assert!(code == 0 && err.contains("music/disk"), "{err}");
+}
+
+#[test]
+fn a_scan_that_is_stopped_says_so() {
+    let library = Library::new();
+    for file in 0..60 {
+        let path = library.path(&format!("music/more {file:02}.wav"));
+        wav(&path, 0.05 + 0.001 * file as f32, 40 * CLIP + 10 * file);
+    }
+    let mut command = library.command("music --device cpu --format jsonl");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut results = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut results, &mut line).unwrap();
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let reading = std::thread::spawn(move || std::io::copy(&mut results, &mut std::io::sink()));
+    let output = child.wait_with_output().unwrap();
+    reading.join().unwrap().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    assert!(err.contains("the same command goes on with them"), "{err}");
 }
 
 #[test]
@@ -286,6 +341,9 @@ fn paths_come_from_lists_and_playlists() {
     let list = "\u{feff}#EXTM3U\n#EXTINF:1,One\n1.wav\nhttp://radio.example/stream\ndeep/5.wav\n";
     fs::write(library.path("music/some.m3u8"), list).unwrap();
     assert_eq!(paths("music/some.m3u8"), ["music/1.wav", "music/deep/5.wav"]);
+    let address = library.path("music/deep/4.wav").display().to_string().replace("deep", "%64eep");
+    fs::write(library.path("player.m3u"), format!("file://{address}\n")).unwrap();
+    assert_eq!(paths("player.m3u"), [library.path("music/deep/4.wav").display().to_string()]);
     let mut command = library.command("--files-from - --format jsonl");
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"music/2.wav\n").unwrap();

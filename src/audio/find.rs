@@ -8,10 +8,13 @@ use crate::error::{Error, Kind, Result};
 use crate::files::name_alike;
 
 /// Endings of names that promise audio.
-const ENDINGS: [&str; 22] = [
+const ENDINGS: [&str; 24] = [
     "aac", "aif", "aifc", "aiff", "alac", "ape", "caf", "flac", "m4a", "m4b", "mka", "mp2", "mp3",
-    "mpc", "oga", "ogg", "opus", "w64", "wav", "wave", "wma", "wv",
+    "mpc", "oga", "ogg", "opus", "w64", "wav", "wave", "weba", "webm", "wma", "wv",
 ];
+
+/// Those of kinds that are not read.
+const UNREAD: [&str; 8] = ["ape", "mka", "mpc", "w64", "weba", "webm", "wma", "wv"];
 
 /// Names that a note shows.
 const SHOWN: usize = 3;
@@ -20,6 +23,12 @@ const SHOWN: usize = 3;
 pub fn has_audio_ending(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
     ENDINGS.iter().any(|known| ending == *known)
+}
+
+/// Whether the name says that the file is of a kind that is not read.
+pub fn has_unread_ending(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    UNREAD.iter().any(|known| ending == *known)
 }
 
 /// A sentence about files that were passed over although their names promise audio; none where

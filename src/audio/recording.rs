@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::compressed::CompressedFile;
+use super::find::has_unread_ending;
 use super::format::{Format, sniff};
 use super::pcm::wav::Wav;
 use super::pcm::{self, Header, PcmFile};
@@ -24,11 +25,15 @@ impl Recording {
     /// The file cannot be read, is no audio, or its header is damaged or holds no samples.
     pub fn open(path: &Path) -> Result<Self> {
         let Some((format, start)) = sniff(path)? else {
-            return Err(Error::input(format!(
+            let why = format!(
                 "{} does not begin like any audio format that is read; if it plays elsewhere, \
                  convert it with `ffmpeg -i INPUT OUTPUT.flac`",
                 path.display()
-            )));
+            );
+            return Err(match has_unread_ending(path) {
+                true => Error::unread(why),
+                false => Error::input(why),
+            });
         };
         let layout = match format {
             Format::Wav => match header(path, format, |file| pcm::wav::read(file, start))? {

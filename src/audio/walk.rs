@@ -224,7 +224,10 @@ impl Walk {
                     // Who reads it is told why it cannot be read.
                     self.found.files.push(path);
                 }
-                (_, true) if promises_audio => self.found.links.push(path),
+                // One without an ending may lead to a folder, whose disk is away.
+                (_, true) if promises_audio || path.extension().is_none() => {
+                    self.found.links.push(path);
+                }
                 _ => {}
             },
         }

@@ -180,6 +180,15 @@ impl Predict {
         let mut library =
             model::library(&self.model, &checkpoints, &mut tagger, &device, &progress);
         let told = library.problem();
+        if !self.strictness.strict {
+            answers.failed.extend(library.known_among(&asked.found.passed_over).iter().map(|file| {
+                Error::failure(format!(
+                    "{} was music when it was heard last, and does not begin like audio now: it may be \
+                     damaged; restore it",
+                    file.display()
+                ))
+            }));
+        }
         let options = Options {
             again: self.again,
             same_device: self.common.names_device(),
@@ -204,7 +213,14 @@ impl Predict {
             let windows = tagger.windows();
             progress.note(&speed(amount, windows, started.elapsed().as_secs_f64()));
         }
-        let gone = library.forget_gone(&asked.folders, &asked.unlisted);
+        let (gone, emptied) = library.forget_gone(&asked.folders, &asked.unlisted);
+        for folder in emptied {
+            progress.note(&format!(
+                "warning: {} is empty; what was heard of the files there is kept, since their disk may be \
+                 unplugged: remove the folder if they are deleted",
+                folder.display()
+            ));
+        }
         progress.note(&compared(counts, gone, answers.failed.len()));
         answers.notes();
         // What was so from the start was told then.

@@ -9,7 +9,7 @@
 //! ```
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,6 +67,7 @@ pub struct Index {
     read_only: bool,
     /// A disk has garbled it.
     garbled: Cell<bool>,
+    set_aside_as: Option<PathBuf>,
 }
 
 /// The folder of all indexes.
@@ -158,9 +159,10 @@ impl Index {
         }
         let hash = blake3::hash(format!("{FORMAT} {listener}").as_bytes()).to_hex();
         let path = folder.join(format!("{name}-{}.{ENDING}", &hash[..16]));
+        let mut set_aside_as = None;
         let (connection, read_only) = match connect(&path) {
             Err(error) if is_garbled(&error) => {
-                set_aside(&path)?;
+                set_aside_as = Some(set_aside(&path)?);
                 (connect(&path), false)
             }
             Err(_) if path.exists() => (connect_to_read(&path), true),
@@ -175,6 +177,7 @@ impl Index {
             committed: Instant::now(),
             read_only,
             garbled: Cell::new(false),
+            set_aside_as,
         })
     }
 
@@ -183,6 +186,11 @@ impl Index {
             self.garbled.set(self.garbled.get() || is_garbled(&error));
             failed(&self.path, &error)
         })
+    }
+
+    /// Where the one lies that a disk had garbled, and in whose place this one was begun.
+    pub fn set_aside_as(&self) -> Option<&Path> {
+        self.set_aside_as.as_deref()
     }
 
     /// Whether it can be read only.
@@ -380,12 +388,14 @@ impl Index {
     }
 
     /// Forgets the files in `folder` that are not among `there` and are no longer on the disk. Returns how
-    /// many. What lies in one of `unlisted` cannot be seen, and stays.
+    /// many. What lies in one of `unlisted` cannot be seen, and stays; so does what lay in a folder that is empty
+    /// now, as the place of a disk that is unplugged is, which is put into `emptied`.
     pub fn forget_gone(
         &mut self,
         folder: &Path,
         there: &HashSet<PathBuf>,
         unlisted: &[PathBuf],
+        emptied: &mut BTreeSet<PathBuf>,
     ) -> Result<usize> {
         if self.read_only {
             return Ok(0);
@@ -405,8 +415,12 @@ impl Index {
         for row in self.told(rows)? {
             let path = path_of(&row);
             let hidden = unlisted.iter().any(|folder| path.starts_with(folder));
-            if !there.contains(&path) && !hidden && is_gone(&path) {
-                gone.push(row);
+            if there.contains(&path) || hidden || !is_gone(&path) {
+                continue;
+            }
+            match empty_home(&path, folder) {
+                Some(home) => drop(emptied.insert(home)),
+                None => gone.push(row),
             }
         }
         let mut forget = || {
@@ -476,16 +490,24 @@ fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     )
 }
 
+/// The folder below `root` where a file that is gone has lain, directly or below, if there is nothing in it.
+fn empty_home(path: &Path, root: &Path) -> Option<PathBuf> {
+    let home = path.ancestors().skip(1).find(|folder| folder.is_dir())?;
+    let empty = || std::fs::read_dir(home).is_ok_and(|mut entries| entries.next().is_none());
+    (home != root && home.starts_with(root) && empty()).then(|| home.to_owned())
+}
+
 /// Moves a database out of the way, with what belongs to it.
-fn set_aside(path: &Path) -> Result<()> {
+fn set_aside(path: &Path) -> Result<PathBuf> {
     for more in ["-wal", "-shm"] {
         let mut beside = path.as_os_str().to_owned();
         beside.push(more);
         // There is none where the program that wrote it has ended well.
         let _ = std::fs::remove_file(beside);
     }
-    std::fs::rename(path, path.with_extension("broken"))
-        .map_err(|error| Error::io("move", path, &error))
+    let aside = path.with_extension("broken");
+    std::fs::rename(path, &aside).map_err(|error| Error::io("move", path, &error))?;
+    Ok(aside)
 }
 
 fn is_garbled(error: &rusqlite::Error) -> bool {

@@ -1,7 +1,7 @@
 //! Scanning a library: what a model has heard before is taken from its [`Index`], and only what is new or
 //! has changed is heard.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -119,7 +119,7 @@ impl Library {
         Self { index, device, seen: Vec::new(), work: [0; 2] }
     }
 
-    /// Why the index cannot be used, where it cannot.
+    /// Why the index cannot be used as it was, where it cannot.
     pub fn problem(&self) -> Option<String> {
         let why = match &self.index {
             Ok(index) if index.is_read_only() => {
@@ -128,7 +128,14 @@ impl Library {
                         .to_owned(),
                 );
             }
-            Ok(_) => return None,
+            Ok(index) => {
+                return index.set_aside_as().map(|aside| {
+                    format!(
+                        "warning: the index was damaged, and everything is heard again; what was left of it is {}",
+                        aside.display()
+                    )
+                });
+            }
             Err(error) => error,
         };
         Some(format!("warning: {why}: everything is heard, and nothing is kept for the next time"))
@@ -330,15 +337,32 @@ impl Library {
     }
 
     /// Forgets what was in `folders`, was not found by the last scan, and is no longer on the disk; what
-    /// lies in `unlisted` folders cannot be seen and stays. Returns how many files.
-    pub fn forget_gone(&mut self, folders: &[PathBuf], unlisted: &[PathBuf]) -> usize {
+    /// lies in `unlisted` folders cannot be seen and stays, and so does what lay in folders that are empty now.
+    /// Returns how many files are forgotten, and those folders.
+    pub fn forget_gone(
+        &mut self,
+        folders: &[PathBuf],
+        unlisted: &[PathBuf],
+    ) -> (usize, BTreeSet<PathBuf>) {
         let real = |paths: &[PathBuf]| -> Vec<PathBuf> {
             paths.iter().filter_map(|path| path.canonicalize().ok()).collect()
         };
         let (folders, unlisted) = (real(folders), real(unlisted));
         let there: HashSet<PathBuf> = self.seen.iter().map(|seen| seen.path.clone()).collect();
-        let forget = |index: &mut Index, folder| index.forget_gone(folder, &there, &unlisted);
-        folders.iter().map(|folder| self.with(|index| forget(index, folder))).sum()
+        let mut emptied = BTreeSet::new();
+        let gone = folders.iter().map(|folder| {
+            self.with(|index| index.forget_gone(folder, &there, &unlisted, &mut emptied))
+        });
+        (gone.sum(), emptied)
+    }
+
+    /// Those of `files` that were music when they were heard last.
+    pub fn known_among<'a>(&mut self, files: &'a [PathBuf]) -> Vec<&'a Path> {
+        let mut known = |file: &&Path| {
+            let path = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
+            self.with(|index| index.known(&path)).is_some()
+        };
+        files.iter().map(PathBuf::as_path).filter(|file| known(file)).collect()
     }
 }
 

@@ -144,11 +144,36 @@ pub fn read(path: &Path) -> Result<Vec<PathBuf>> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let listed = paths_in(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes), b'\n');
-    let files = listed.into_iter().filter(|listed| {
+    let files = listed.into_iter().filter_map(|listed| {
         let text = listed.to_string_lossy();
-        !text.starts_with('#') && !text.contains("://")
+        match text.strip_prefix("file://") {
+            Some(address) => Some(local(address)),
+            None if text.starts_with('#') || text.contains("://") => None,
+            None => Some(beside(folder, &listed)),
+        }
     });
-    Ok(files.map(|listed| beside(folder, &listed)).collect())
+    Ok(files.collect())
+}
+
+/// The file of an address of this host: of `file:///a%20b.mp3` what stands behind `file://`, where a host may
+/// be named first.
+fn local(address: &str) -> PathBuf {
+    let path = &address[address.find('/').unwrap_or(0)..];
+    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
+    let (mut bytes, mut rest) = (Vec::new(), path.as_bytes());
+    while let Some((&first, behind)) = rest.split_first() {
+        let escaped = match (first, behind) {
+            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        bytes.push(escaped.map_or(first, |(high, low)| 16 * high + low));
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
+    }
+    // Of Windows: file:///C:/music.
+    match &*bytes {
+        [b'/', _, b':', ..] if cfg!(windows) => path_of(&bytes[1..]),
+        _ => path_of(&bytes),
+    }
 }
 
 /// A file that a playlist in `folder` names; one of Windows has other separators.

@@ -210,9 +210,11 @@ impl<'a> Answers<'a> {
                 audio_files(files - self.done)
             ));
         }
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(Error::failure(problems.join("\n"))),
+        let left = stopped && self.done < files;
+        match (problems.is_empty(), left) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Error::stopped(problems.join("\n"))),
+            (false, false) => Err(Error::failure(problems.join("\n"))),
         }
     }
 }
