@@ -89,9 +89,9 @@ pub fn learning_curve(
 /// As many updates on a part of the tracks as on all of them, at the same rates: an epoch is so many times
 /// shorter. Else the part would be trained less, and more tracks seem to help that do not.
 fn stretch(train: &mut Train, times: u32) {
-    let so_many = |epochs: u64| (epochs * u64::from(times)).min(MAX_EPOCHS);
-    train.epochs = so_many(train.epochs);
-    train.patience = train.patience.map(so_many);
+    let epochs = |of_all: u64| of_all.saturating_mul(times.into()).min(MAX_EPOCHS);
+    train.patience = train.patience.map(epochs);
+    train.epochs = epochs(train.epochs);
     train.decay_epochs *= f64::from(times);
     train.average_epochs = train.average_epochs.map(|epochs| epochs * f64::from(times));
 }

@@ -248,7 +248,7 @@ impl Executor for GpuPrograms {
         let length = elements.len();
         let stored = self.storage(storage).and_then(|buffer| {
             let end = elements.end.min(buffer.size() as usize / 4);
-            (elements.start < end).then(|| (buffer, elements.start..end))
+            (elements.start < end).then_some((buffer, elements.start..end))
         });
         let Some((buffer, stored)) = stored else {
             return Ok(Box::new(move || Ok(vec![0.0; length])));
