@@ -330,7 +330,7 @@ fn paths_come_from_lists_and_playlists() {
         let file = |line: &str| serde_json::from_str::<Value>(line).unwrap()["path"].clone();
         out.lines().map(|line| file(line).as_str().unwrap().to_owned()).collect()
     };
-    fs::write(library.path("list.txt"), "music/1.wav\r\nmusic/deep\n\n").unwrap();
+    fs::write(library.path("list.txt"), "\u{feff}music/1.wav\r\nmusic/deep\n\n").unwrap();
     let listed = ["music/1.wav", "music/deep/4.wav", "music/deep/5.wav"];
     assert_eq!(paths("--files-from list.txt"), listed);
     fs::write(library.path("zeros"), "music/deep\0music/1.wav\0").unwrap();

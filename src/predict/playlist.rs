@@ -143,8 +143,7 @@ pub fn is_playlist(path: &Path) -> bool {
 pub fn read(path: &Path) -> Result<Vec<PathBuf>> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let listed = paths_in(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes), b'\n');
-    let files = listed.into_iter().filter_map(|listed| {
+    let files = paths_in(&bytes, b'\n').into_iter().filter_map(|listed| {
         let text = listed.to_string_lossy();
         match text.strip_prefix("file://") {
             Some(address) => Some(local(address)),
@@ -185,8 +184,9 @@ fn beside(folder: &Path, listed: &Path) -> PathBuf {
     }
 }
 
-/// The paths in `bytes`, which `end` ends; line breaks of Windows as well as of others.
+/// The paths in `bytes`, which `end` ends; line breaks and the first mark of Windows as well as of others.
 pub fn paths_in(bytes: &[u8], end: u8) -> Vec<PathBuf> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let lines = bytes.split(|&byte| byte == end);
     let lines = lines.map(|line| match end {
         b'\n' => line.strip_suffix(b"\r").unwrap_or(line),
