@@ -7,13 +7,13 @@ use super::walk::walk;
 use crate::error::{Error, Kind, Result};
 use crate::files::name_alike;
 
-/// Endings of names that promise audio.
-const ENDINGS: [&str; 24] = [
-    "aac", "aif", "aifc", "aiff", "alac", "ape", "caf", "flac", "m4a", "m4b", "mka", "mp2", "mp3",
-    "mpc", "oga", "ogg", "opus", "w64", "wav", "wave", "weba", "webm", "wma", "wv",
+/// Endings of names that promise audio of a kind that is read.
+const READ: [&str; 16] = [
+    "aac", "aif", "aifc", "aiff", "alac", "caf", "flac", "m4a", "m4b", "mp2", "mp3", "oga", "ogg",
+    "opus", "wav", "wave",
 ];
 
-/// Those of kinds that are not read.
+/// Of kinds that are not.
 const UNREAD: [&str; 8] = ["ape", "mka", "mpc", "w64", "weba", "webm", "wma", "wv"];
 
 /// Names that a note shows.
@@ -21,14 +21,17 @@ const SHOWN: usize = 3;
 
 /// Whether the name promises audio.
 pub fn has_audio_ending(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-    ENDINGS.iter().any(|known| ending == *known)
+    has_ending(path, &READ) || has_unread_ending(path)
 }
 
 /// Whether the name says that the file is of a kind that is not read.
 pub fn has_unread_ending(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-    UNREAD.iter().any(|known| ending == *known)
+    has_ending(path, &UNREAD)
+}
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    endings.iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
 /// A sentence about files that were passed over although their names promise audio; none where

@@ -77,13 +77,13 @@ impl Asked {
     }
 }
 
-/// The paths of the command line, then those of --files-from.
 /// The files that list others.
 pub fn lists(command: &Predict) -> Vec<PathBuf> {
     let playlists = command.paths.iter().filter(|path| playlist::is_playlist(path));
     playlists.chain(&command.files_from).cloned().collect()
 }
 
+/// The paths of the command line, then those of --files-from.
 fn paths(command: &Predict) -> Result<Vec<PathBuf>> {
     let mut paths = command.paths.clone();
     if let Some(list) = &command.files_from {
