@@ -258,7 +258,7 @@ fn plan(recipe: &FeatureRecipe, clips: usize, tables: &Tables, facts: &Facts) ->
     let samples = handles.samples;
     let preset::Features { n_fft, hop, top_db, scale, .. } = recipe.features;
     let [length, hop, padding] = [recipe.clip_samples(), hop, recipe.padding()].map(|n| n as u32);
-    if n_fft == stft_power_2048::N_FFT {
+    if stft_power_2048::suits(n_fft, facts) {
         plan.step(
             stft_power_2048::Params { clips, samples: length, hop, padding },
             stft_power_2048::Tensors { samples, twiddles, power },

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::twiddles;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
 
 /// The transform lengths that the kernel takes; only powers of two. A frame's FFT runs in workgroup
 /// memory, which holds no longer one.
@@ -45,11 +45,24 @@ impl Params {
     fn bins(&self) -> usize {
         self.n_fft as usize / 2 + 1
     }
+
+    /// Eight of a frame's packed numbers a thread. The first pass takes what is left of the frame when
+    /// radix 8 and, at the end, 4 have taken theirs.
+    fn grid(&self) -> Grid {
+        let packed = self.n_fft / 2;
+        let threads = (packed / 8).max(64);
+        let first = 2 << ((packed.ilog2() - 3) % 3);
+        Grid {
+            constants: [("N", packed), ("FIRST", first), ("THREADS", threads)]
+                .map(|(name, value)| (name, f64::from(value)))
+                .to_vec(),
+            ..Grid::of([cover(self.frames() as u32, 8 * threads / packed), self.clips, 1])
+        }
+    }
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] =
-        &[Schedule::general(|params| Grid::of([params.frames() as u32, params.clips, 1]))];
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(Self::grid)];
 
     fn lengths(&self) -> Tensors<usize> {
         let [clips, samples, n_fft] = [self.clips, self.samples, self.n_fft].map(|n| n as usize);

@@ -1,12 +1,18 @@
-//! [`stft_power`] for frames of 2048 samples, the field's most usual length: two passes instead of
-//! three, and half of the traffic through workgroup memory.
+//! [`stft_power`] for frames of 2048 samples, the field's most usual length, on software adapters: two
+//! passes instead of three, and half of the traffic through workgroup memory.
 
 use super::stft_power;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Facts, Grid, Kernel, Real, Schedule, cover, kernel};
 
 /// The transform's length.
-pub const N_FFT: usize = 2048;
+const N_FFT: usize = 2048;
+
+/// Whether this kernel is the one for frames of that length there. Its passes of 32 numbers in registers
+/// leave a GPU little room for other threads.
+pub fn suits(n_fft: usize, facts: &Facts) -> bool {
+    n_fft == N_FFT && facts.software
+}
 
 /// Frames of a workgroup.
 const FRAMES: u32 = 2;

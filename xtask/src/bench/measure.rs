@@ -137,7 +137,7 @@ fn feature_kernels(preset: &Preset, facts: &Facts) -> Vec<Launch> {
     let clips = FEATURE_CLIPS;
     let size = (features.mels * preset.frames()) as u32;
     let [samples, n_fft, hop] = [samples, features.n_fft, features.hop].map(|n| n as u32);
-    let transform = if features.n_fft == stft_power_2048::N_FFT {
+    let transform = if stft_power_2048::suits(features.n_fft, facts) {
         Launch::new(stft_power_2048::Params { clips, samples, hop, padding: n_fft / 2 }, facts)
     } else {
         Launch::new(stft_power::Params { clips, samples, n_fft, hop, padding: n_fft / 2 }, facts)
