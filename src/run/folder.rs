@@ -1,5 +1,6 @@
 //! The run folder: which files a run writes, and what they say about how far it came.
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use super::EpochMetrics;
@@ -24,12 +25,27 @@ pub struct Fresh {
     folder: RunFolder,
     /// The folders that were not there before, the innermost first.
     made: Vec<PathBuf>,
+    claimed: bool,
     kept: bool,
 }
 
 impl Fresh {
     pub fn folder(&self) -> &RunFolder {
         &self.folder
+    }
+
+    /// Takes the folder before a training that was started at the same time does.
+    ///
+    /// # Errors
+    /// That one was faster.
+    pub fn claim(&mut self) -> Result<()> {
+        let config = self.folder.config();
+        if let Err(error) = OpenOptions::new().write(true).create_new(true).open(&config) {
+            RunFolder::check_free(self.folder.path())?;
+            return Err(Error::io("write", &config, &error));
+        }
+        self.claimed = true;
+        Ok(())
     }
 
     /// From now on the folder holds a run.
@@ -43,8 +59,10 @@ impl Drop for Fresh {
         if self.kept {
             return;
         }
-        for file in [self.folder.config(), self.folder.tracks()] {
-            let _ = std::fs::remove_file(file);
+        if self.claimed {
+            for file in [self.folder.config(), self.folder.tracks()] {
+                let _ = std::fs::remove_file(file);
+            }
         }
         for folder in &self.made {
             // Fails, as it should, where something else lies in it.
@@ -125,10 +143,13 @@ impl RunFolder {
             .take_while(|folder| !folder.exists())
             .map(Path::to_owned)
             .collect();
-        let mut fresh = Fresh { folder: Self { path: absolute }, made, kept: false };
+        let mut fresh =
+            Fresh { folder: Self { path: absolute }, made, claimed: false, kept: false };
         std::fs::create_dir_all(fresh.folder.path()).map_err(cannot)?;
-        std::fs::write(fresh.folder.config(), b"").map_err(cannot)?;
-        std::fs::remove_file(fresh.folder.config()).map_err(cannot)?;
+        // Another start may be looking as well.
+        let trial = fresh.folder.path().join(format!("config.toml.{}", std::process::id()));
+        std::fs::write(&trial, b"").map_err(cannot)?;
+        std::fs::remove_file(&trial).map_err(cannot)?;
         fresh.folder.path = path.canonicalize().map_err(cannot)?;
         Ok(fresh)
     }
@@ -262,4 +283,25 @@ pub fn damaged(error: Error) -> Error {
         "without it the run cannot go on; start a new one, with --init FILE to begin from saved \
          weights",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RunFolder;
+
+    #[test]
+    fn of_two_starts_one_has_the_folder_and_the_other_leaves_it_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("runs/new");
+        let mut one = RunFolder::create(&path).unwrap();
+        let mut other = RunFolder::create(&path).unwrap();
+        one.claim().unwrap();
+        std::fs::write(one.folder().config(), "epochs").unwrap();
+        let refused = other.claim().unwrap_err().to_string();
+        assert!(refused.contains("already holds a run"), "{refused}");
+        drop(other);
+        assert_eq!(std::fs::read_to_string(one.folder().config()).unwrap(), "epochs");
+        drop(one);
+        assert!(!path.exists());
+    }
 }

@@ -72,7 +72,7 @@ pub fn start(
     until: Until<'_>,
     progress: &Progress,
 ) -> Result<Outcome> {
-    let fresh = RunFolder::create(out)?;
+    let mut fresh = RunFolder::create(out)?;
     let cache = Arc::new(FeatureCache::open(None)?);
     config.synthesise(until.stop, progress)?;
     let mut preset = config.preset.clone();
@@ -84,6 +84,7 @@ pub fn start(
     let weights = initial_weights(&config)?;
     tell_init(&config, &weights, progress);
     let folder = fresh.folder().clone();
+    fresh.claim()?;
     config.write(&folder.config())?;
     let way_on = folder.clone();
     let Task { config, tracks, .. } = hand_out(config, tracks, &folder)?;
