@@ -344,6 +344,15 @@ fn paths_come_from_lists_and_playlists() {
     let address = library.path("music/deep/4.wav").display().to_string().replace("deep", "%64eep");
     fs::write(library.path("player.m3u"), format!("file://{address}\n")).unwrap();
     assert_eq!(paths("player.m3u"), [library.path("music/deep/4.wav").display().to_string()]);
+    // Of Windows, in its letters; of macOS, in its way to write them.
+    let song = library.path("music/deep/Björk’s.wav");
+    fs::copy(library.path("music/deep/4.wav"), &song).unwrap();
+    fs::write(library.path("windows.m3u"), b"music\\deep\\Bj\xf6rk\x92s.wav\r\n").unwrap();
+    fs::write(library.path("mac.m3u8"), "music/deep/Bjo\u{308}rk’s.wav\n").unwrap();
+    for list in ["windows.m3u", "mac.m3u8"] {
+        assert_eq!(paths(list), ["music/deep/Björk’s.wav"]);
+    }
+    fs::remove_file(song).unwrap();
     let mut command = library.command("--files-from - --format jsonl");
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"music/2.wav\n").unwrap();

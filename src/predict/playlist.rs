@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::audio::Credits;
-use crate::files::{LONGEST_NAME, PARTIAL, fitting_name, named_from, path_of, write_atomically};
+use crate::files::{
+    ByLetters, LONGEST_NAME, PARTIAL, fitting_name, named_from, path_of, write_atomically,
+};
 use crate::{Error, Result};
 
 /// Begins every file that this module writes, so that only those are written over.
@@ -143,12 +145,13 @@ pub fn is_playlist(path: &Path) -> bool {
 pub fn read(path: &Path) -> Result<Vec<PathBuf>> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
     let folder = path.parent().unwrap_or(Path::new(""));
+    let mut by_letters = ByLetters::default();
     let files = paths_in(&bytes, b'\n').into_iter().filter_map(|listed| {
         let text = listed.to_string_lossy();
         match text.strip_prefix("file://") {
             Some(address) => Some(local(address)),
             None if text.starts_with('#') || text.contains("://") => None,
-            None => Some(beside(folder, &listed)),
+            None => Some(beside(folder, &listed, &mut by_letters)),
         }
     });
     Ok(files.collect())
@@ -175,12 +178,37 @@ fn local(address: &str) -> PathBuf {
     }
 }
 
-/// A file that a playlist in `folder` names; one of Windows has other separators.
-fn beside(folder: &Path, listed: &Path) -> PathBuf {
+/// A file that a playlist in `folder` names. One of Windows has other separators and may be in Windows-1252, one
+/// of macOS may write accents in another way.
+fn beside(folder: &Path, listed: &Path, by_letters: &mut ByLetters) -> PathBuf {
     let path = folder.join(listed);
-    match listed.to_str() {
-        Some(text) if text.contains('\\') && !path.exists() => folder.join(text.replace('\\', "/")),
-        _ => path,
+    if path.exists() {
+        return path;
+    }
+    let text = match listed.to_str() {
+        Some(text) => text.to_owned(),
+        None => {
+            listed.as_os_str().as_encoded_bytes().iter().map(|&byte| windows_1252(byte)).collect()
+        }
+    };
+    let text = text.replace('\\', "/");
+    let named = folder.join(&text);
+    match named.exists() {
+        true => named,
+        false => by_letters.find(folder, Path::new(&text)).unwrap_or(path),
+    }
+}
+
+/// Differs from Unicode's first letters in 32 places, five of which stand for nothing.
+fn windows_1252(byte: u8) -> char {
+    #[rustfmt::skip]
+    const FROM_80: [char; 32] = [
+        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
+        '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+    ];
+    match byte {
+        0x80..=0x9f => FROM_80[usize::from(byte - 0x80)],
+        _ => char::from(byte),
     }
 }
 
