@@ -91,14 +91,20 @@ fn a_precision_chooses_the_thresholds_that_had_it() {
         .deserialize()
         .map(Result::unwrap)
         .collect();
+    let (labels, steps) = (description.labels, description.precisions.unwrap());
+    let threshold_of = |mood: &str, wanted: f64| -> Option<f64> {
+        let steps = &steps[labels.iter().position(|known| known == mood).unwrap()];
+        Some(steps.iter().find(|(_, precision)| *precision >= wanted)?.0)
+    };
     let mut chosen = 0;
     for mood in MOODS {
         for wanted in [0.2, 0.5, 0.9] {
-            let Some(threshold) = description.threshold_of_precision(mood, wanted) else {
+            let Some(threshold) = threshold_of(mood, wanted) else {
                 continue;
             };
-            let of = |row: &HashMap<String, String>, kind: &str| -> f64 {
-                row[&format!("{kind}_{mood}")].parse().unwrap()
+            // Scores are f32, and so is the threshold.
+            let of = |row: &HashMap<String, String>, kind: &str| {
+                f64::from(row[&format!("{kind}_{mood}")].parse::<f32>().unwrap())
             };
             let taken: Vec<f64> = rows
                 .iter()
@@ -114,10 +120,45 @@ fn a_precision_chooses_the_thresholds_that_had_it() {
     // A mood that never was so sure is told, and given to no song.
     let (code, out, err) = TRAINED.run(&format!("{MODEL} music --format json --min-precision 1"));
     assert_eq!(code, 0, "{err}");
-    let sure = |mood: &&str| description.threshold_of_precision(mood, 1.0).is_some();
-    for mood in MOODS.into_iter().filter(|mood| !sure(mood)) {
+    for mood in MOODS.into_iter().filter(|mood| threshold_of(mood, 1.0).is_none()) {
         assert!(err.contains("never so sure of") && err.contains(mood), "{err}");
         assert!(!out.contains(&format!("\"{mood}\"\n")), "{out}");
+    }
+}
+
+#[test]
+fn a_precision_is_taken_on_songs_that_were_judged() {
+    let place = &*TRAINED;
+    // By the built-in model, which does not say how precise it is.
+    fs::create_dir(place.path("known")).unwrap();
+    let mut list = "path,tags\n".to_owned();
+    for (file, tag) in
+        ["chillout", "chillout", "chillout", "chillout", "chillout", "rock"].iter().enumerate()
+    {
+        wav(&place.path(&format!("known/{file}.wav")), 0.05 * (1 + file) as f32, 4 * CLIP);
+        list += &format!("known/{file}.wav,{tag}\n");
+    }
+    fs::write(place.path("known.csv"), list).unwrap();
+    place.ok("evaluate musicnn-msd known.csv --predictions judged.csv");
+    let precise = "predict known --format json --min-precision 0.8";
+    let (code, _, err) = place.run(precise);
+    assert!(code == 2 && err.contains("moodshader evaluate MODEL MANIFEST --predictions"), "{err}");
+    let (code, out, err) = place.run(&format!("{precise} --judged judged.csv"));
+    assert_eq!(code, 0, "{err}");
+    let told: Vec<Value> = serde_json::from_str(&out).unwrap();
+    let tagged = |file: &&Value| file["tags"] == serde_json::json!(["chillout"]);
+    assert!(told.iter().filter(tagged).count() >= 5, "{out}");
+    // Nothing is known of the other tags.
+    assert!(err.contains("never so sure of") && err.contains("happy"), "{err}");
+
+    // Of another model, or no such file.
+    for (file, said) in [
+        ("run/predictions.csv", "another model was judged: it knows"),
+        ("known.csv", "--judged takes what moodshader evaluate --predictions has written"),
+        ("missing.csv", "missing.csv"),
+    ] {
+        let (code, _, err) = place.run(&format!("{precise} --judged {file}"));
+        assert!(code == 2 && err.contains(said), "{err}");
     }
 }
 

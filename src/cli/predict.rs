@@ -21,6 +21,7 @@ use crate::predict::library::{Counts, Options};
 use crate::predict::{Amount, Choice, assist, dismiss, tags, together};
 use crate::ranks::Ranks;
 use crate::report::{Progress, audio_files, clock};
+use crate::run::read_predictions;
 use crate::{Error, Result};
 use answers::Answers;
 use asked::Asked;
@@ -79,6 +80,10 @@ pub struct Predict {
     /// A song has a mood only from where on this share of the validation clips had it, such as 0.8.
     #[arg(long, value_name = "SHARE")]
     min_precision: Option<f64>,
+    /// Take that share on the songs of this file instead, which evaluate --predictions has written: for a built-in
+    /// model, several models together, or music unlike what a model was validated on.
+    #[arg(long, value_name = "FILE", requires = "min_precision")]
+    judged: Option<PathBuf>,
     /// A song has this mood from this probability on; may be repeated.
     ///
     /// Without it, and without --min-precision, the thresholds are those with the greatest F1 on the
@@ -249,7 +254,19 @@ impl Predict {
                 )));
             }
             Some(share) => {
-                let (choice, missing) = Choice::precise(description, share)?;
+                let judged = self.judged.as_deref().map(|file| {
+                    read_predictions(file).map_err(|error| {
+                        error.followed_by(
+                            "--judged takes what moodshader evaluate --predictions has written",
+                        )
+                    })
+                });
+                let judged = judged.transpose()?;
+                let (choice, missing) = Choice::precise(description, share, judged.as_ref())
+                    .map_err(|error| match &self.judged {
+                        Some(file) => error.context(format!("--judged {}", file.display())),
+                        None => error,
+                    })?;
                 if !missing.is_empty() {
                     progress.note(&format!(
                         "the model is never so sure of {}: no song has them",

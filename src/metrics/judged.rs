@@ -1,7 +1,7 @@
 //! Scores beside the truth, clip by clip.
 
 use super::predictions::means;
-use super::{Bootstrap, Interval, Resampling, Scores, Table, bootstrap, thresholds};
+use super::{Bootstrap, Interval, Resampling, Scores, Table, bootstrap, precisions, thresholds};
 use crate::{Error, Result};
 
 /// Half of an interval that is wide.
@@ -100,6 +100,14 @@ impl Judged {
     /// A score that is not a number.
     pub fn thresholds(&self) -> Result<Vec<Option<f64>>> {
         thresholds(Table::new(&self.targets, &self.scores, self.moods.len())?)
+    }
+
+    /// For each mood how precise a decision is from which score on: [`precision_steps`](super::precision_steps).
+    ///
+    /// # Errors
+    /// A score that is not a number.
+    pub fn precisions(&self) -> Result<Vec<Vec<(f64, f64)>>> {
+        precisions(Table::new(&self.targets, &self.scores, self.moods.len())?)
     }
 
     /// Whether a clip has a mood.

@@ -451,13 +451,6 @@ impl Description {
         self.thresholds.as_ref()?[place]
     }
 
-    /// The lowest score from which on `share` of the validation clips had `mood`, where there is one.
-    pub fn threshold_of_precision(&self, mood: &str, share: f64) -> Option<f64> {
-        let place = self.labels.iter().position(|label| label == mood)?;
-        let steps = &self.precisions.as_ref()?[place];
-        steps.iter().find(|(_, precision)| *precision >= share).map(|&(threshold, _)| threshold)
-    }
-
     /// Those of the labels that are moods: all, if nothing else is said.
     pub fn moods(&self) -> &[String] {
         self.moods.as_deref().unwrap_or(&self.labels)

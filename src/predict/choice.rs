@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::prediction::Prediction;
+use crate::metrics::Judged;
 use crate::model::checkpoint::Description;
 use crate::spelling::nearest_first;
 use crate::{Error, Result};
@@ -34,26 +35,46 @@ impl Choice {
         }
     }
 
-    /// The lowest thresholds from which on at least `share` of the validation clips had the mood. A mood
-    /// that is never so sure is given to no song: these are returned as well.
+    /// The lowest thresholds from which on at least `share` of some clips had the mood: of those that are
+    /// `judged`, else of the model's validation clips. A mood that is never so sure is given to no song: these
+    /// are returned as well.
     ///
     /// # Errors
-    /// The checkpoint does not say how precise it is.
-    pub fn precise(description: &Description, share: f64) -> Result<(Self, Vec<String>)> {
-        if description.precisions.is_none() {
-            return Err(Error::input(
-                "--min-precision needs a model that says how precise it was on its validation clips: \
-                 best.safetensors of a run of this version does, one model alone; of others, name \
-                 thresholds with --threshold MOOD=PROBABILITY",
-            ));
-        }
-        let threshold = |label: &String| {
-            Some((label.clone(), description.threshold_of_precision(label, share)?))
+    /// The checkpoint does not say how precise it is; other moods were judged.
+    pub fn precise(
+        description: &Description,
+        share: f64,
+        judged: Option<&Judged>,
+    ) -> Result<(Self, Vec<String>)> {
+        let labels = &description.labels;
+        let precisions = match (judged, &description.precisions) {
+            (Some(judged), _) if judged.moods == *labels => judged.precisions()?,
+            (Some(judged), _) => {
+                return Err(Error::input(format!(
+                    "another model was judged: it knows {}, and this one {}",
+                    judged.moods.join(", "),
+                    labels.join(", ")
+                )));
+            }
+            (None, Some(precisions)) => precisions.clone(),
+            (None, None) => {
+                return Err(Error::input(
+                    "--min-precision needs a model that says how precise it was on its validation clips: \
+                     best.safetensors of a run of this version does, one model alone; let others judge \
+                     songs whose moods are known (moodshader evaluate MODEL MANIFEST --predictions \
+                     judged.csv, then --judged judged.csv here), or name thresholds with --threshold \
+                     MOOD=PROBABILITY",
+                ));
+            }
         };
-        let thresholds: BTreeMap<_, _> = description.labels.iter().filter_map(threshold).collect();
-        let missing =
-            description.labels.iter().filter(|label| !thresholds.contains_key(*label)).cloned();
-        let missing = missing.collect();
+        let mut thresholds = BTreeMap::new();
+        let mut missing = Vec::new();
+        for (label, steps) in labels.iter().zip(precisions) {
+            match steps.iter().find(|(_, precision)| *precision >= share) {
+                Some(&(threshold, _)) => _ = thresholds.insert(label.clone(), threshold),
+                None => missing.push(label.clone()),
+            }
+        }
         Ok((Self { thresholds, one_at_least: false, ..Self::of(description) }, missing))
     }
 
