@@ -1,7 +1,7 @@
 // Mel energies:
 //     energies[clip, m, frame] = Σ_k weight[m, k] · power[clip, frame, k]
-// over the few bins where the band's triangle is not zero. A workgroup owns a band of a clip over
-// 64 frames, one a thread, so that all of its threads read the same weights.
+// over the few bins where the band's triangle is not zero. A workgroup owns a band of a clip over 256 frames,
+// four a thread, so that all of its threads read the same weights, and each once for four frames.
 
 struct Params {
     clips: u32,
@@ -21,23 +21,39 @@ struct Params {
 // [clips, mels, frames]
 @group(0) @binding(4) var<storage, read_write> energies: array<f32>;
 
-@compute @workgroup_size(64)
+const THREADS = 64u;
+
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let frame = 64u * group.x + thread;
     let band = group.y;
     let clip = group.z;
-    if frame >= params.frames {
-        return;
-    }
-    let first = (clip * params.frames + frame) * params.bins + bands[3u * band];
+    let frames = 4u * THREADS * group.x + thread + THREADS * vec4u(0u, 1u, 2u, 3u);
+    // Threads past the last frame repeat it and store nothing.
+    let read = min(frames, vec4u(params.frames - 1u));
+    var at = (clip * params.frames + read) * params.bins + bands[3u * band];
     let count = bands[3u * band + 1u];
     let offset = bands[3u * band + 2u];
-    var sum = 0.0;
+    var sums = vec4f();
     for (var i = 0u; i < count; i++) {
-        sum = fma(weights[offset + i], power[first + i], sum);
+        let bins = vec4f(power[at.x], power[at.y], power[at.z], power[at.w]);
+        sums = fma(vec4f(weights[offset + i]), bins, sums);
+        at += 1u;
     }
-    energies[(clip * params.mels + band) * params.frames + frame] = sum;
+    let row = (clip * params.mels + band) * params.frames;
+    let stored = frames < vec4u(params.frames);
+    if stored.x {
+        energies[row + frames.x] = sums.x;
+    }
+    if stored.y {
+        energies[row + frames.y] = sums.y;
+    }
+    if stored.z {
+        energies[row + frames.z] = sums.z;
+    }
+    if stored.w {
+        energies[row + frames.w] = sums.w;
+    }
 }

@@ -34,7 +34,7 @@ kernel! {
 
 impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
-        Grid::of([cover(params.frames, 64), params.mels, params.clips])
+        Grid::of([cover(params.frames, 4 * 64), params.mels, params.clips])
     })];
 
     fn lengths(&self) -> Tensors<usize> {
@@ -88,7 +88,8 @@ impl Kernel for Params {
             Case::new("minimal", params(1, 1, 33, 1)),
             // At 40 bands over 33 bins some are empty.
             Case::new("odd", params(3, 67, 33, 40)),
-            Case::new("typical", params(2, 130, 1025, 128)),
+            // In two workgroups.
+            Case::new("typical", params(2, 300, 1025, 128)),
         ]
     }
 }
