@@ -128,8 +128,8 @@ pub struct Labelled {
     pub negatives: usize,
     /// Sentences for the user: spellings that count as a label.
     pub notes: Vec<String>,
-    /// Sentences for the user: labels that no track has.
-    pub warnings: Vec<String>,
+    /// A sentence for the user: labels that no track has.
+    pub warning: Option<String>,
 }
 
 impl Labelled {
@@ -161,11 +161,17 @@ impl Labelled {
         let tracks: Vec<LabelledTrack> = tracks.into_iter().filter_map(label).collect();
         let left_out = listed - tracks.len();
         let negatives = tracks.iter().filter(|track| !track.targets.contains(&true)).count();
-        let warnings = in_none(labels, &tracks)
-            .into_iter()
-            .map(|label| format!("no track has the mood {label}"))
-            .collect();
-        Ok(Self { tracks, left_out, negatives, notes, warnings })
+        let warning = match &*in_none(labels, &tracks) {
+            [] => None,
+            [label] => Some(format!("no track has the mood {label}")),
+            several => Some(format!(
+                "no track has {} of the {} moods: {}",
+                several.len(),
+                labels.len(),
+                shortened(several)
+            )),
+        };
+        Ok(Self { tracks, left_out, negatives, notes, warning })
     }
 }
 

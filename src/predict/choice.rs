@@ -72,6 +72,8 @@ impl Choice {
         for (label, steps) in labels.iter().zip(precisions) {
             match steps.iter().find(|(_, precision)| *precision >= share) {
                 Some(&(threshold, _)) => _ = thresholds.insert(label.clone(), threshold),
+                // What is no mood is given to none anyway.
+                None if !description.moods().contains(label) => {}
                 None => missing.push(label.clone()),
             }
         }

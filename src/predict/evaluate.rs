@@ -89,7 +89,7 @@ pub fn evaluate(
     if labelled.negatives > 0 {
         progress.note(&format!("{} tracks have none of the moods", labelled.negatives));
     }
-    for warning in &labelled.warnings {
+    if let Some(warning) = &labelled.warning {
         progress.note(&format!("warning: {warning}"));
     }
     if labelled.left_out > 0 {

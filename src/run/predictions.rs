@@ -41,7 +41,8 @@ pub fn write_predictions(
 /// What [`write_predictions`] wrote.
 pub fn read_predictions(path: &Path) -> Result<Judged> {
     let damaged = |what: &str| Error::input(format!("{} is damaged: {what}", path.display()));
-    let mut reader = csv::Reader::from_path(path).map_err(|error| damaged(&error.to_string()))?;
+    let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    let mut reader = csv::Reader::from_reader(&*bytes);
     let header = reader.headers().map_err(|error| damaged(&error.to_string()))?;
     let moods: Vec<String> =
         header.iter().filter_map(|cell| cell.strip_prefix("label_")).map(str::to_owned).collect();

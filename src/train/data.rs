@@ -157,7 +157,7 @@ impl Data {
             let labelled = Labelled::new(tracks, &preset.moods, unlabelled)
                 .map_err(|error| error.context(path.display()).followed_by(CHOOSE))?;
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-            for warning in &labelled.warnings {
+            if let Some(warning) = &labelled.warning {
                 progress.note(&format!("warning: {name}: {warning}"));
             }
             for note in &labelled.notes {
