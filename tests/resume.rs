@@ -103,6 +103,22 @@ fn ctrl_c_and_kills_lose_nothing() {
 
 #[cfg(unix)]
 #[test]
+fn a_run_that_is_trained_is_not_gone_on_with_beside() {
+    let place = Place::new();
+    let start = "train --config tiny.toml --data data.csv --out run --set train.epochs=1000";
+    let mut first = place.command(start).spawn().unwrap();
+    wait_for(&place.path("run/last.safetensors"));
+    let second = place.run("train --resume run");
+    let (_, err) = texts(&second);
+    assert_eq!(second.status.code(), Some(2), "{err}");
+    assert!(err.contains("a training is under way there"), "{err}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    place.ok("train --resume run --max-steps 1");
+}
+
+#[cfg(unix)]
+#[test]
 fn ctrl_c_while_features_are_computed_says_how_to_go_on() {
     let place = Place::new();
     let rows: Vec<String> = (0..200).map(|index| place.clip(index)).collect();

@@ -1,6 +1,6 @@
 //! The run folder: which files a run writes, and what they say about how far it came.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::EpochMetrics;
@@ -166,6 +166,23 @@ impl RunFolder {
         }
         let path = path.canonicalize().map_err(|error| Error::io("open", path, &error))?;
         Ok(Self { path })
+    }
+
+    /// Keeps other trainings out for as long as the handle lives; a kill ends that too. Where a folder cannot be
+    /// locked, as on Windows and some network disks, nothing is kept out.
+    ///
+    /// # Errors
+    /// A training is under way there.
+    pub fn lock(&self) -> Result<Option<File>> {
+        let Ok(folder) = File::open(&self.path) else { return Ok(None) };
+        match folder.try_lock() {
+            Ok(()) => Ok(Some(folder)),
+            Err(TryLockError::WouldBlock) => Err(Error::input(format!(
+                "{}: a training is under way there; let it end, or stop it with Ctrl-C",
+                self.path.display()
+            ))),
+            Err(TryLockError::Error(_)) => Ok(None),
+        }
     }
 
     /// The folder itself.

@@ -85,6 +85,7 @@ pub fn start(
     tell_init(&config, &weights, progress);
     let folder = fresh.folder().clone();
     fresh.claim()?;
+    let _alone = folder.lock()?;
     config.write(&folder.config())?;
     let way_on = folder.clone();
     let Task { config, tracks, .. } = hand_out(config, tracks, &folder)?;
@@ -231,6 +232,7 @@ pub fn resume(
         return Ok(outcome);
     }
     let folder = RunFolder::open(path)?;
+    let _alone = folder.lock()?;
     let mut config = Config::read(&folder.config())?;
     changes.make(&mut config)?;
     let cache = Arc::new(FeatureCache::open(None)?);
