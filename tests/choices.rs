@@ -127,7 +127,7 @@ fn a_precision_chooses_the_thresholds_that_had_it() {
 }
 
 #[test]
-fn a_precision_is_taken_on_songs_that_were_judged() {
+fn a_precision_is_measured_on_labelled_songs() {
     let place = &*TRAINED;
     // By the built-in model, which does not say how precise it is.
     fs::create_dir(place.path("known")).unwrap();
@@ -139,11 +139,10 @@ fn a_precision_is_taken_on_songs_that_were_judged() {
         list += &format!("known/{file}.wav,{tag}\n");
     }
     fs::write(place.path("known.csv"), list).unwrap();
-    place.ok("evaluate musicnn-msd known.csv --predictions judged.csv");
     let precise = "predict known --format json --min-precision 0.8";
     let (code, _, err) = place.run(precise);
-    assert!(code == 2 && err.contains("moodshader evaluate MODEL MANIFEST --predictions"), "{err}");
-    let (code, out, err) = place.run(&format!("{precise} --judged judged.csv"));
+    assert!(code == 2 && err.contains("--labelled MANIFEST"), "{err}");
+    let (code, out, err) = place.run(&format!("{precise} --labelled known.csv"));
     assert_eq!(code, 0, "{err}");
     let told: Vec<Value> = serde_json::from_str(&out).unwrap();
     let tagged = |file: &&Value| file["tags"] == serde_json::json!(["chillout"]);
@@ -151,14 +150,24 @@ fn a_precision_is_taken_on_songs_that_were_judged() {
     // Nothing is known of the other tags.
     assert!(err.contains("never so sure of") && err.contains("happy"), "{err}");
 
-    // Of another model, or no such file.
+    // Of no five of them all have it.
+    let four = fs::read_to_string(place.path("known.csv")).unwrap();
+    fs::write(place.path("four.csv"), four.replace("3.wav,chillout", "3.wav,rock")).unwrap();
+    let sure = "predict known --format json --min-precision 0.99 --labelled four.csv";
+    let (_, out, err) = place.run(sure);
+    assert!(err.contains("never so sure of") && err.contains("chillout"), "{err}");
+    let told: Vec<Value> = serde_json::from_str(&out).unwrap();
+    assert!(told.iter().all(|file| file["tags"] == serde_json::json!([])), "{out}");
+
+    fs::write(place.path("others.csv"), "path,tags\nknown/0.wav,lugubrious\n").unwrap();
+    fs::write(place.path("gone.csv"), "path,tags\ngone.wav,chillout\n").unwrap();
     for (file, said) in [
-        ("run/predictions.csv", "another model was judged: it knows"),
-        ("known.csv", "--judged takes what moodshader evaluate --predictions has written"),
+        ("others.csv", "lugubrious"),
+        ("gone.csv", "none of its 1 songs can be heard; the first: "),
         ("missing.csv", "missing.csv"),
     ] {
-        let (code, _, err) = place.run(&format!("{precise} --judged {file}"));
-        assert!(code == 2 && err.contains(said), "{err}");
+        let (code, _, err) = place.run(&format!("{precise} --labelled {file}"));
+        assert!(code == 2 && err.contains(file) && err.contains(said), "{err}");
     }
 }
 

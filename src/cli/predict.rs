@@ -2,6 +2,7 @@
 
 mod answers;
 mod asked;
+mod labelled;
 mod page;
 mod playlists;
 mod results;
@@ -15,16 +16,17 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::{Common, Strictness, model, open_device_alike, run_again, stop_on_interrupt};
+use crate::metrics::Judged;
 use crate::model::builtin;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::library::{Counts, Options};
 use crate::predict::{Amount, Choice, assist, dismiss, tags, together};
 use crate::ranks::Ranks;
 use crate::report::{Progress, audio_files, clock};
-use crate::run::read_predictions;
 use crate::{Error, Result};
 use answers::Answers;
 use asked::Asked;
+use labelled::KnownSongs;
 use playlists::Kind;
 
 /// Tell the moods of music: any number of files, and folders with all that is in them.
@@ -80,10 +82,10 @@ pub struct Predict {
     /// A song has a mood only from where on this share of the validation clips had it, such as 0.8.
     #[arg(long, value_name = "SHARE")]
     min_precision: Option<f64>,
-    /// Take that share on the songs of this file instead, which evaluate --predictions has written: for a built-in
-    /// model, several models together, or music unlike what a model was validated on.
-    #[arg(long, value_name = "FILE", requires = "min_precision")]
-    judged: Option<PathBuf>,
+    /// Take that share on the songs of this manifest instead, of which it says the moods: for a built-in model,
+    /// several models together, or music unlike what a model was validated on.
+    #[arg(long, value_name = "MANIFEST", requires = "min_precision")]
+    labelled: Option<PathBuf>,
     /// A song has this mood from this probability on; may be repeated.
     ///
     /// Without it, and without --min-precision, the thresholds are those with the greatest F1 on the
@@ -170,12 +172,20 @@ impl Predict {
         if !ranks.is_first() {
             return self.assist(&checkpoints, &progress);
         }
-        let choice = self.choice(&description, &progress)?;
+        let known = self.labelled.as_deref();
+        let known =
+            known.map(|known| KnownSongs::read(known, &description, &progress)).transpose()?;
+        let choice = match known {
+            // Told once these are heard.
+            Some(_) => self.narrowed(Choice::of(&description))?,
+            None => self.choice(&description, None, &progress)?,
+        };
         let mut answers = Answers::new(self, &progress, &description, choice)?;
         let mut asked = Asked::by(self)?;
         asked.notes().for_each(|note| progress.note(&note));
         answers.failed = asked.failed();
         let files = asked.files();
+        answers.check(files)?;
         if self.write_tags && !self.dry_run {
             tags::sweep(files);
         }
@@ -199,6 +209,13 @@ impl Predict {
             same_device: self.common.names_device(),
             timeline: self.timeline,
         };
+        if let Some(known) = &known {
+            let judged = known.judge(&mut library, &mut tagger, options, &stop, &progress);
+            if judged.is_err() && ranks.has_others() {
+                dismiss()?;
+            }
+            answers.choose(self.choice(&description, Some(&judged?), &progress)?);
+        }
         answers.begin(files.len())?;
         let started = Instant::now();
         let scanned =
@@ -244,9 +261,14 @@ impl Predict {
         assist(&mut tagger, &stop)
     }
 
-    /// Which moods a song has.
-    fn choice(&self, description: &Description, progress: &Progress) -> Result<Choice> {
-        let mut choice = match self.min_precision {
+    /// Which moods a song has, given labelled songs that were judged.
+    fn choice(
+        &self,
+        description: &Description,
+        judged: Option<&Judged>,
+        progress: &Progress,
+    ) -> Result<Choice> {
+        let choice = match self.min_precision {
             None => Choice::of(description),
             Some(share) if !(share > 0.0 && share <= 1.0) => {
                 return Err(Error::input(format!(
@@ -254,19 +276,7 @@ impl Predict {
                 )));
             }
             Some(share) => {
-                let judged = self.judged.as_deref().map(|file| {
-                    read_predictions(file).map_err(|error| {
-                        error.followed_by(
-                            "--judged takes what moodshader evaluate --predictions has written",
-                        )
-                    })
-                });
-                let judged = judged.transpose()?;
-                let (choice, missing) = Choice::precise(description, share, judged.as_ref())
-                    .map_err(|error| match &self.judged {
-                        Some(file) => error.context(format!("--judged {}", file.display())),
-                        None => error,
-                    })?;
+                let (choice, missing) = Choice::precise(description, share, judged)?;
                 if !missing.is_empty() {
                     progress.note(&format!(
                         "the model is never so sure of {}: no song has them",
@@ -276,6 +286,11 @@ impl Predict {
                 choice
             }
         };
+        self.narrowed(choice)
+    }
+
+    /// By --threshold and --max-moods.
+    fn narrowed(&self, mut choice: Choice) -> Result<Choice> {
         for (mood, threshold) in &self.threshold {
             choice.set(mood, *threshold).map_err(|error| error.context("--threshold"))?;
         }

@@ -35,12 +35,12 @@ impl Choice {
         }
     }
 
-    /// The lowest thresholds from which on at least `share` of some clips had the mood: of those that are
+    /// The lowest thresholds from which on at least `share` of some clips had the mood: of songs that it has
     /// `judged`, else of the model's validation clips. A mood that is never so sure is given to no song: these
     /// are returned as well.
     ///
     /// # Errors
-    /// The checkpoint does not say how precise it is; other moods were judged.
+    /// The checkpoint does not say how precise it is.
     pub fn precise(
         description: &Description,
         share: f64,
@@ -48,22 +48,14 @@ impl Choice {
     ) -> Result<(Self, Vec<String>)> {
         let labels = &description.labels;
         let precisions = match (judged, &description.precisions) {
-            (Some(judged), _) if judged.moods == *labels => judged.precisions()?,
-            (Some(judged), _) => {
-                return Err(Error::input(format!(
-                    "another model was judged: it knows {}, and this one {}",
-                    judged.moods.join(", "),
-                    labels.join(", ")
-                )));
-            }
+            (Some(judged), _) => judged.precisions()?,
             (None, Some(precisions)) => precisions.clone(),
             (None, None) => {
                 return Err(Error::input(
                     "--min-precision needs a model that says how precise it was on its validation clips: \
-                     best.safetensors of a run of this version does, one model alone; let others judge \
-                     songs whose moods are known (moodshader evaluate MODEL MANIFEST --predictions \
-                     judged.csv, then --judged judged.csv here), or name thresholds with --threshold \
-                     MOOD=PROBABILITY",
+                     best.safetensors of a run of this version does, one model alone; for others, name songs \
+                     whose moods are known (--labelled MANIFEST), or thresholds (--threshold \
+                     MOOD=PROBABILITY)",
                 ));
             }
         };

@@ -80,6 +80,17 @@ impl<'a> Answers<'a> {
         })
     }
 
+    /// From now on songs have other moods.
+    pub fn choose(&mut self, choice: Choice) {
+        self.choice = choice;
+    }
+
+    /// # Errors
+    /// The page would replace one of the songs.
+    pub fn check(&self, songs: &[PathBuf]) -> Result<()> {
+        self.page.as_ref().map_or(Ok(()), |page| page.check(songs))
+    }
+
     /// What comes once, before all files.
     pub fn begin(&mut self, files: usize) -> Result<()> {
         self.asked = files + self.failed.len();

@@ -23,7 +23,7 @@ pub struct Page {
 
 impl Page {
     /// # Errors
-    /// There can be no file at `path`, or it is one of `inputs`.
+    /// There can be no file at `path`, one that is no page lies there, or it is one of `inputs`.
     pub fn new(
         path: &Path,
         model: &Path,
@@ -36,6 +36,13 @@ impl Page {
                 .map_err(|error| Error::io("make", &folder, &error).context("--report"))?;
         }
         check_output(path, inputs)?;
+        let is_page = |bytes: &[u8]| bytes.to_ascii_lowercase().starts_with(b"<!doctype html");
+        if std::fs::read(path).is_ok_and(|bytes| !is_page(&bytes)) {
+            return Err(Error::input(format!(
+                "--report: {} is there and is no page; name a file ending in .html",
+                path.display()
+            )));
+        }
         Ok(Self {
             path: path.to_owned(),
             folder,
@@ -73,12 +80,18 @@ impl Page {
         Ok(())
     }
 
+    /// # Errors
+    /// It would replace one of the songs.
+    pub fn check(&self, songs: &[PathBuf]) -> Result<()> {
+        check_output(&self.path, songs)
+    }
+
     /// Writes it; so many files are not on it, since they failed.
     ///
     /// # Errors
     /// It cannot be written, or would replace one of the songs.
     pub fn write(&self, failed: usize, songs: &[PathBuf], progress: &Progress) -> Result<()> {
-        check_output(&self.path, songs)?;
+        self.check(songs)?;
         let Description { labels, source, .. } = &self.description;
         let moods: Vec<bool> =
             labels.iter().map(|label| self.description.moods().contains(label)).collect();
