@@ -92,17 +92,33 @@ struct Timed {
 #[derive(Debug, Serialize)]
 struct Document {
     adapter: AdapterSummary,
+    /// What draws the same inputs again.
+    seed: u64,
+    /// The kernels that were asked for, where not all were.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    filter: String,
+    /// For all pipelines together.
+    compile_seconds: f64,
     kernels: Vec<Row>,
     passed: bool,
+    /// Why there are no more kernels: the adapter cannot be opened, or was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// The same, of one that was lost.
+    #[serde(skip)]
+    lost: Option<Error>,
 }
 
 /// An error that is infinite (a value that is not finite, a kernel that did not run) is `null`.
 #[derive(Debug, Serialize)]
 struct Row {
     kernel: &'static str,
+    case: &'static str,
     shape: String,
     error: f64,
     tolerance: f64,
+    /// The element that is furthest off, or why the kernel did not run.
+    worst: String,
     passed: bool,
     seconds: f64,
 }
@@ -125,26 +141,33 @@ impl Verify {
         let adapters = self.adapters()?;
         let seed = self.seed.unwrap_or_else(fresh_seed);
         let (mut documents, mut timed, mut opened) = (Vec::new(), Vec::new(), false);
+        // Of the report alone, since `auto` takes the next.
+        let mut passed_over = Vec::new();
+        let mut lost = None;
         let mut rest = adapters.into_iter().peekable();
         while let Some(adapter) = rest.next() {
-            let (document, gpu) = self.verify_on(adapter, seed)?;
+            let (mut document, gpu) = self.verify_on(adapter, seed)?;
             if gpu.is_none() && self.takes_the_next() && rest.peek().is_some() {
                 eprintln!("going on to the next adapter");
+                passed_over.push(document);
                 continue;
             }
             opened |= gpu.is_some();
-            documents.push(document);
+            lost = lost.or(document.lost.take());
             timed.push(match (&self.report, gpu) {
-                (Some(_), Some(gpu)) => time_updates(&gpu),
+                (Some(_), Some(gpu)) if document.error.is_none() => time_updates(&gpu),
                 _ => None,
             });
+            documents.push(document);
             if self.takes_the_next() {
                 break;
             }
         }
         let passed = documents.iter().all(|document| document.passed);
         if let Some(path) = &self.report {
-            let adapters = documents.iter().zip(timed);
+            let passed = passed && passed_over.is_empty();
+            let adapters = passed_over.iter().map(|document| (document, None));
+            let adapters = adapters.chain(documents.iter().zip(timed));
             let adapters =
                 adapters.map(|(verified, update)| SentAdapter { verified, update }).collect();
             let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
@@ -159,6 +182,9 @@ impl Verify {
                 to_json(&documents[0])
             };
             output::line(text?);
+        }
+        if let Some(error) = lost {
+            return Err(error);
         }
         match (passed, opened) {
             (true, _) => Ok(()),
@@ -202,22 +228,35 @@ impl Verify {
         let summary = AdapterSummary::of(&adapter.get_info());
         eprintln!("device: {summary}");
         eprintln!("seed: {seed}");
+        let mut document = Document {
+            adapter: summary.clone(),
+            seed,
+            filter: self.filter.clone(),
+            compile_seconds: 0.0,
+            kernels: Vec::new(),
+            passed: false,
+            error: None,
+            lost: None,
+        };
         let gpu = match Gpu::open(adapter, GpuOptions::default()) {
             Ok(gpu) => Arc::new(gpu),
             Err(error) => {
                 eprintln!("error: {error}");
-                let document = Document { adapter: summary, kernels: Vec::new(), passed: false };
-                return Ok((document, None));
+                return Ok((Document { error: Some(error.to_string()), ..document }, None));
             }
         };
         let cases = cases(&self.filter, gpu.facts())?;
-        compile(&gpu, &cases);
+        document.compile_seconds = compile(&gpu, &cases);
         let mut table = (self.format == Format::Text).then(|| Table::begin(&cases));
         let mut reports = Vec::new();
         for case in &cases {
             let report = verify(&gpu, case, seed);
             // That would fail this case and all the others, and says nothing of their kernels.
-            gpu.alive()?;
+            if let Err(error) = gpu.alive() {
+                document.kernels = reports.into_iter().map(Row::of).collect();
+                let said = Some(error.to_string());
+                return Ok((Document { error: said, lost: Some(error), ..document }, Some(gpu)));
+            }
             if let Some(table) = &mut table {
                 table.row(&report);
             }
@@ -254,8 +293,8 @@ impl Verify {
                 eprintln!("note: `moodshader devices` will not know of this: {error}");
             }
         }
-        let kernels = reports.into_iter().map(Row::of).collect();
-        Ok((Document { adapter: summary, kernels, passed }, Some(gpu)))
+        document.kernels = reports.into_iter().map(Row::of).collect();
+        Ok((Document { passed, ..document }, Some(gpu)))
     }
 }
 
@@ -270,22 +309,25 @@ fn time_updates(gpu: &Arc<Gpu>) -> Option<Timed> {
     time().inspect_err(|error: &Error| eprintln!("note: an update cannot be timed: {error}")).ok()
 }
 
-/// Compiles all pipelines in parallel and names the slow ones. What fails shows again in its row.
-fn compile(gpu: &Gpu, cases: &[AnyCase]) {
+/// Compiles all pipelines in parallel and names the slow ones; the seconds that it took. What fails shows again
+/// in its row.
+fn compile(gpu: &Gpu, cases: &[AnyCase]) -> f64 {
     let start = Instant::now();
     let compilations = gpu.compile_all(cases.iter().map(|case| &case.launch));
     let slowest = compilations.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds));
-    let Some(slowest) = slowest else { return };
+    let seconds = start.elapsed().as_secs_f64();
+    let Some(slowest) = slowest else { return seconds };
     eprintln!(
         "{} pipelines compiled in {:.1} s, the slowest ({}) in {:.2} s",
         compilations.len(),
-        start.elapsed().as_secs_f64(),
+        seconds,
         slowest.schedule,
         slowest.seconds
     );
     for slow in compilations.iter().filter(|compilation| compilation.seconds > SLOW_PIPELINE) {
         eprintln!("note: {} took {:.1} s to compile", slow.schedule, slow.seconds);
     }
+    seconds
 }
 
 impl Row {
@@ -293,9 +335,11 @@ impl Row {
         Self {
             passed: report.passed(),
             kernel: report.kernel,
+            case: report.case,
             shape: report.shape,
             error: report.error,
             tolerance: report.tolerance,
+            worst: report.worst,
             seconds: report.seconds,
         }
     }
