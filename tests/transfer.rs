@@ -82,12 +82,52 @@ fn what_is_trainable_is_trained_and_the_rest_is_kept() {
     let [told, _] = songs.ok("predict --model back/best.safetensors songs/low/0.wav --format json");
     assert!(told.contains("\"high\"") && told.contains("\"low\""), "{told}");
 
+    let rate = |name: &str| {
+        let description = songs.checkpoint(name).description().expect("it is whole");
+        description.preset.train.learning_rate
+    };
+    assert_eq!([rate("back/best.safetensors"), rate("head/best.safetensors")], [1e-3, 1e-2]);
+
     // All layers, from spectrograms, for one update.
     songs.ok(&format!(
         "{train} --set train.trainable=all --set audio.windows=1 --max-steps 1 --out all"
     ));
     let all = changed(&songs.checkpoint("all/last.safetensors"));
     assert!(all.iter().any(|name| name == "front.0.conv.weight"), "{all:?}");
+    assert_eq!(rate("all/last.safetensors"), 1e-4);
+}
+
+#[test]
+fn a_checkpoint_lends_its_layers_and_the_songs_say_how_moods_are_told() {
+    let songs = Songs::new();
+    std::fs::write(songs.path("tiny.toml"), [tones::MODEL, tones::VERTICAL].concat()).unwrap();
+    songs.ok("train --config tiny.toml --data songs --moods all --max-steps 1 --out one");
+    let rows: String = ["high", "low"]
+        .iter()
+        .flat_map(|mood| (0..5).map(move |song| format!("songs/{mood}/{song}.wav,{mood}|song\n")))
+        .collect();
+    std::fs::write(songs.path("both.csv"), format!("path,tags\n{rows}")).unwrap();
+    let go_on = "train --init one/last.safetensors --max-steps 1 --data";
+    let [_, told] = songs.ok(&format!("{go_on} both.csv --moods all --out two"));
+    assert!(told.contains("tracks have several moods"), "{told}");
+    songs.ok(&format!("{go_on} songs --out three"));
+    let output = |run: &str| songs.checkpoint(run).description().unwrap().preset.model.output;
+    let [one, two, three] =
+        ["one", "two", "three"].map(|run| output(&format!("{run}/last.safetensors")));
+    assert!(one == three && one != two, "{one:?} {two:?} {three:?}");
+
+    // What calls itself a checkpoint and is damaged is told as that.
+    let mut bytes = std::fs::read(songs.path("one/last.safetensors")).unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(songs.path("nan.safetensors"), bytes).unwrap();
+    for (init, said) in
+        [("nan.safetensors", "not finite"), ("musicnn", "musicnn-msd and musicnn-mtt")]
+    {
+        let output = songs.run(&format!("train --init {init} --data songs --out run"));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && told.contains(said), "{told}");
+    }
 }
 
 #[test]
@@ -147,6 +187,25 @@ fn songs_that_sound_alike_are_found() {
     assert_eq!(listed[1..], names);
     // Asked again, it is told the same.
     assert_eq!(songs.ok(ask)[0], told);
+
+    // Silence, and what is shorter than a clip, sounds like nothing.
+    std::fs::create_dir(songs.path("odd")).unwrap();
+    let silence = hound::WavSpec {
+        channels: 1,
+        sample_rate: RATE as u32,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = hound::WavWriter::create(songs.path("odd/silent.wav"), silence).unwrap();
+    (0..5 * RATE).for_each(|_| file.write_sample(0_i16).unwrap());
+    file.finalize().unwrap();
+    tones::wav(&songs.path("odd/short.wav"), 0.02, RATE, 1);
+    let [told, _] = songs.ok("similar songs/low/0.wav --in odd songs/low --top 40");
+    assert_eq!(told.lines().count(), 4, "{told}");
+    std::fs::write(songs.path("odd/broken.wav"), "RIFF").unwrap();
+    let output = songs.run("similar songs/low/0.wav --in odd/broken.wav");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && told.contains("the first that cannot: "), "{told}");
 }
 
 #[test]
@@ -162,6 +221,10 @@ fn embeddings_are_an_array_and_its_names() {
     assert_eq!(names.lines().count(), 10);
     let output = songs.run("embed songs --out songs.csv");
     assert_eq!(output.status.code(), Some(2));
+    std::fs::write(songs.path("notes.txt"), "of mine").expect("there is room");
+    let output = songs.run("embed songs --out notes.npy");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && told.contains("notes.txt is in the way"), "{told}");
 }
 
 #[test]
@@ -186,6 +249,9 @@ fn a_built_in_model_answers_when_none_is_named() {
     assert_eq!(before == after, told.contains("no mood reaches"));
     let [info, _] = songs.ok("info --model musicnn-msd");
     assert!(info.contains("Permission to use, copy, modify"), "{info}");
+    // Nothing that is called like it changes that.
+    std::fs::create_dir(songs.path("musicnn-msd")).expect("there is room");
+    songs.ok("predict songs/low/0.wav --model musicnn-msd");
     let output = songs.run("predict --model musicnn-mds songs");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("musicnn-msd"), "{told}");

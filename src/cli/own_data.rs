@@ -21,12 +21,16 @@ pub struct Open<'a> {
     pub recipe: bool,
     /// A preset of the study was named.
     pub study: bool,
+    /// Layers and features are those of weights that are there. Outputs are chosen where they begin afresh, for
+    /// other moods; and patience.
+    pub from_checkpoint: bool,
     /// Each `--set`.
     pub sets: &'a [String],
 }
 
 impl Open<'_> {
-    fn sets(&self, key: &str) -> bool {
+    /// Whether the command says it.
+    pub fn sets(&self, key: &str) -> bool {
         let key_of = |set: &String| set.split_once('=').map(|(key, _)| key.trim().to_owned());
         self.sets.iter().filter_map(key_of).any(|set| set == key)
     }
@@ -48,7 +52,7 @@ pub fn settle(
         if data.moods.is_none() && preset.moods == Preset::named("paper")?.moods {
             data.moods = Some("all".to_owned());
         }
-        if open.recipe {
+        if open.recipe || open.from_checkpoint {
             choose_recipe(data, preset, open, progress)?;
         }
     }
@@ -75,7 +79,12 @@ fn choose_recipe(
     let has = |tags: &[String]| tags.iter().filter(|tag| known.contains(tag)).count();
     let several = tracks.iter().any(|track| has(&track.tags) > 1);
     let says_output = open.sets("model.output") || open.sets("train.loss");
-    if !says_output && preset.model.output == Output::Softmax && (several || labels.len() == 1) {
+    let afresh = open.recipe || labels != preset.moods;
+    if afresh
+        && !says_output
+        && preset.model.output == Output::Softmax
+        && (several || labels.len() == 1)
+    {
         preset.model.output = Output::Sigmoid;
         preset.train.loss = Output::Sigmoid.loss();
         progress.note(&format!(
@@ -86,7 +95,7 @@ fn choose_recipe(
     if !open.sets("train.patience") && preset.train.patience.is_none() {
         preset.train.patience = Some(PATIENCE);
     }
-    if !open.sets("train.average_epochs") && preset.train.average_epochs.is_none() {
+    if open.recipe && !open.sets("train.average_epochs") && preset.train.average_epochs.is_none() {
         preset.train.average_epochs = Preset::named("paper-averaged")?.train.average_epochs;
     }
     Ok(())

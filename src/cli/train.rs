@@ -283,7 +283,8 @@ impl Training {
             Some(path) if self.preset.is_none() && self.config.is_none() => preset_of(path)?,
             _ => None,
         };
-        let transfers = begun.is_some() && init.as_deref().and_then(builtin::name_of).is_some();
+        let from_checkpoint = begun.is_some();
+        let transfers = from_checkpoint && init.as_deref().and_then(builtin::name_of).is_some();
         let (name, mut preset) = match (&self.preset, &self.config, begun) {
             (_, _, Some(begun)) => begun,
             (_, Some(path), _) => {
@@ -298,6 +299,17 @@ impl Training {
         };
         let sets = self.sets.all();
         apply(&sets, &mut preset)?;
+        let open = Open {
+            recipe: self.preset.as_deref().is_none_or(|name| OPEN.contains(&name))
+                && self.config.is_none()
+                && self.init.is_none(),
+            study: self.preset.as_deref().is_some_and(Preset::is_of_the_study),
+            from_checkpoint,
+            sets: &sets,
+        };
+        if transfers && !open.sets("train.learning_rate") {
+            preset.train.learning_rate = transfer_rate(&preset);
+        }
 
         if self.test.is_some() && !self.source.is_given() {
             return Err(needs_data("--test"));
@@ -306,11 +318,7 @@ impl Training {
         if transfers && data.moods.is_none() {
             data.moods = Some("all".to_owned());
         }
-        let study = self.preset.as_deref().is_some_and(Preset::is_of_the_study);
-        let recipe = self.preset.as_deref().is_none_or(|name| OPEN.contains(&name))
-            && self.config.is_none()
-            && self.init.is_none();
-        settle(&mut data, &mut preset, Open { recipe, study, sets: &sets }, progress)?;
+        settle(&mut data, &mut preset, open, progress)?;
         data.test = self.test.as_deref().map(absolute("--test")).transpose()?;
         let out = match &self.out {
             Some(out) => out.clone(),
@@ -344,6 +352,11 @@ fn kept(flag: &str) -> Error {
 fn resolve_init(path: &Path) -> Result<PathBuf> {
     match builtin::name_of(path) {
         Some(name) => Ok(PathBuf::from(name)),
+        None if !path.exists() => Err(Error::input(format!(
+            "--init {}: there is no such file or folder, nor a built-in model of that name, which are {}",
+            path.display(),
+            builtin::names().collect::<Vec<_>>().join(" and ")
+        ))),
         None => absolute("--init")(&model::file_of(path)?),
     }
 }
@@ -354,7 +367,11 @@ fn resolve_init(path: &Path) -> Result<PathBuf> {
 fn preset_of(init: &Path) -> Result<Option<(String, Preset)>> {
     let named = |error: Error| error.context(init.display()).context("--init");
     let bytes = builtin::bytes(init).map_err(named)?;
-    let Ok(checkpoint) = Checkpoint::from_bytes(&bytes) else { return Ok(None) };
+    let checkpoint = match Checkpoint::from_bytes(&bytes) {
+        Ok(checkpoint) => checkpoint,
+        Err(error) if Checkpoint::is_meant(&bytes) => return Err(named(error)),
+        Err(_) => return Ok(None),
+    };
     let mut preset = checkpoint.description().map_err(named)?.preset;
     let loss = preset.train.loss;
     preset.train = TrainKeys { loss, ..Preset::named("paper")?.train };
@@ -377,6 +394,17 @@ fn transfer(train: &TrainKeys) -> TrainKeys {
         decay_rate: 1.0,
         weight_decay: 0.1,
         ..train.clone()
+    }
+}
+
+/// Adam's step size for the layers that are trained, by docs/transfer.md.
+fn transfer_rate(preset: &Preset) -> f64 {
+    let direct = preset.model.back.as_ref().is_some_and(|back| back.hidden.is_empty());
+    match preset.train.trainable {
+        Trainable::Head if direct => 3e-3,
+        Trainable::Head => 1e-2,
+        Trainable::Back => 1e-3,
+        Trainable::All => 1e-4,
     }
 }
 

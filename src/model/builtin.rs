@@ -15,10 +15,10 @@ const MODELS: [(&str, &[u8]); 2] = [
     ("musicnn-mtt", include_bytes!("../../assets/models/musicnn-mtt.safetensors")),
 ];
 
-/// The name of a built-in model that a path is, unless there is a file of that name.
+/// The name of a built-in model that a path is. A file or folder of that name is `./NAME`: nothing that lies about
+/// changes which model answers.
 pub fn name_of(path: &Path) -> Option<&str> {
-    let name = path.to_str().filter(|name| names().any(|known| known == *name))?;
-    (!path.exists()).then_some(name)
+    path.to_str().filter(|name| names().any(|known| known == *name))
 }
 
 /// The bytes of a built-in model, or of the file at `path`.

@@ -195,6 +195,11 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// Whether a file's contents call themselves a checkpoint, whole or not.
+    pub fn is_meant(bytes: &[u8]) -> bool {
+        file::decode(bytes).is_ok_and(|file| file.metadata.contains_key("format"))
+    }
+
     /// Reads the weights for `preset` out of a checkpoint or of any safetensors file with the same
     /// names, such as one that PyTorch wrote. Metadata is not needed, and further tensors are passed
     /// over. Where the file's labels are not the preset's moods in its order, or its last layer has
