@@ -21,6 +21,7 @@ fn no_output_replaces_an_input() {
     fs::create_dir(place.path("arrays")).unwrap();
     fs::write(place.path("arrays/recipe.txt"), "").unwrap();
     fs::copy(place.path("clip 0.wav"), place.path("arrays/a.npy")).unwrap();
+    fs::copy(place.path("clip 0.wav"), place.path("other.wav")).unwrap();
     let evaluate = "evaluate --model run/best.safetensors --data train.csv --predictions";
     let cases = [
         (format!("{evaluate} train.csv"), "train.csv is an input"),
@@ -46,14 +47,27 @@ fn no_output_replaces_an_input() {
         ("export --model run/best.safetensors --out model".to_owned(), "model is an input"),
         ("export --model run/best.safetensors --out gone/x.onnx".to_owned(), "folder"),
         ("features arrays/a.npy --out arrays --preset demo".to_owned(), "a.npy is an input"),
+        // Music that no input is, a list of one's own.
+        (format!("{evaluate} other.wav"), "other.wav is music (WAV)"),
+        ("export --model model --out other.wav".to_owned(), "other.wav is music (WAV)"),
+        ("verify --filter relu --report other.wav".to_owned(), "other.wav is music (WAV)"),
+        ("predict --model model folder --report other.wav".to_owned(), "other.wav is music (WAV)"),
+        ("predict --model model folder --report train.csv".to_owned(), "and is no page"),
         (
             "predict --model model --playlist dark --playlist-out train.csv/x folder".to_owned(),
             "--playlist-out: cannot make train.csv/x",
         ),
     ];
     let bytes = |name: &str| fs::read(place.path(name)).unwrap();
-    let read =
-        ["train.csv", "run/best.safetensors", "x.partial", "arrays/a.npy", "list.txt", "list.m3u8"];
+    let read = [
+        "other.wav",
+        "train.csv",
+        "run/best.safetensors",
+        "x.partial",
+        "arrays/a.npy",
+        "list.txt",
+        "list.m3u8",
+    ];
     let before = read.map(bytes);
     for (arguments, cause) in cases {
         let (code, out, err) = place.run(&arguments);

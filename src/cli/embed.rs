@@ -59,9 +59,15 @@ impl Embed {
         for out in [&self.out, &names] {
             check_output(out, found.files.iter().chain(&model::files([&self.model])))?;
         }
+        if names.exists() && !self.out.exists() {
+            return Err(Error::input(format!(
+                "{} is in the way: the names of the files would be written there; choose another --out",
+                names.display()
+            )));
+        }
         let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
         let all = found.files.len() + failed.len();
-        let stop = stop_on_interrupt(&progress, "with what is complete so far")?;
+        let stop = stop_on_interrupt(&progress, "with what is in the cache so far")?;
         let device = open_device(&self.common.device, &progress)?;
         let mut tagger =
             model::tagger(std::slice::from_ref(&checkpoint), &self.model, self.windows, &device)?;
@@ -77,7 +83,14 @@ impl Embed {
         drop(bar);
         embedded.notes().iter().for_each(|note| progress.note(note));
         let Embeddings { files, vectors, failed: broken, .. } = embedded;
-        let broken_files = broken.len();
+        if stop.load(Ordering::Relaxed) && files.len() + broken.len() < found.files.len() {
+            return Err(Error::stopped(format!(
+                "stopped: {} of {} are in the cache and need not be heard again; the array is written once \
+                 all are",
+                files.len(),
+                audio_files(found.files.len())
+            )));
+        }
         failed.extend(self.strictness.sort_out(&found, broken, &progress));
         if !files.is_empty() {
             let lines: Vec<String> = files.iter().map(|file| path_line(file) + "\n").collect();
@@ -89,10 +102,6 @@ impl Embed {
                 self.out.display(),
                 names.display()
             ));
-        }
-        let rest = found.files.len() - files.len() - broken_files;
-        if stop.load(Ordering::Relaxed) && rest > 0 {
-            failed.push(Error::input(format!("stopped: {} not embedded", audio_files(rest))));
         }
         match failed.is_empty() {
             true => Ok(()),

@@ -19,7 +19,9 @@ use crate::{Error, Result};
 /// Of a folder that `train --seeds` wrote, the models are judged together: by the means of their
 /// probabilities and thresholds, as predict answers; the loss is the mean of theirs.
 ///
-/// The centre clip of each track that has one of the model's moods is predicted. Intervals are 95 %
+/// Of each track the centre clip is predicted, or as many windows as the model was made for (`audio.windows`: ten of
+/// the built-in ones), whose probabilities are averaged. A track with none of the moods counts where each mood has a
+/// probability of its own (sigmoid), and is left out elsewhere. Intervals are 95 %
 /// percentile intervals of a bootstrap over the clips (1000 resamples, seed 0): how far the number
 /// would move if other clips had been drawn. F1 is taken at the thresholds that training chose on
 /// its validation clips and keeps in best.safetensors. Hit rate is the share of clips whose most

@@ -16,7 +16,8 @@ use crate::{Error, Result};
 
 /// Write log-mel spectrograms: one float32 array [mels, frames] a file, as OUT/STEM.npy.
 ///
-/// The values are decibels before standardisation, of the file's centre clip. A folder is searched
+/// The values are before standardisation, of the file's centre clip: decibels, or log10(1 + 10000·S) where
+/// features.scale is log10. A folder is searched
 /// for audio files. Arrays that are whole and whose audio has not changed are kept, so that a call
 /// that was stopped can be repeated; an array of another file is never replaced. OUT/recipe.txt says
 /// what the numbers are, OUT/sources.jsonl what each array was made from. A broken file,

@@ -24,7 +24,7 @@ use crate::{Error, Result};
 /// Find the songs of a library that sound most like one.
 ///
 /// Songs are compared by what the model's last layer reads: 1 is the same direction (cosine), 0 has
-/// nothing in common. What was computed of a file is kept in the cache, so that the next question is
+/// nothing in common. Files that are silent throughout, or shorter than a clip, are not among them. What was computed of a file is kept in the cache, so that the next question is
 /// answered at once. A broken file, or a folder that cannot be listed, does not stop the rest: it is listed
 /// at the end, and the exit status is 1.
 #[derive(Args, Debug)]
@@ -95,7 +95,7 @@ impl Similar {
                 .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
         drop(bar);
         embedded.notes().iter().for_each(|note| progress.note(note));
-        let Embeddings { files: heard, vectors, failed: broken, .. } = embedded;
+        let Embeddings { files: heard, vectors, telling, failed: broken, .. } = embedded;
         if stop.load(Ordering::Relaxed) && heard.len() + broken.len() < files.len() {
             return Err(Error::stopped(format!(
                 "stopped: {} of {} are in the cache and need not be heard again",
@@ -111,9 +111,14 @@ impl Similar {
         }
         failed.extend(self.strictness.sort_out(&found, broken, &progress));
         let mut near = nearest(&vectors, 0);
+        near.retain(|&(file, _)| telling[file]);
         near.truncate(self.top.get());
         if near.is_empty() {
-            return Err(Error::input("--in: there is no other song that can be heard"));
+            let nothing = "--in: there is no other song that can be heard and is more than silence";
+            return Err(Error::input(match failed.first() {
+                Some(first) => format!("{nothing}; the first that cannot: {first}"),
+                None => nothing.to_owned(),
+            }));
         }
         match self.format {
             Format::Text => {

@@ -15,6 +15,8 @@ pub struct Embeddings {
     pub files: Vec<PathBuf>,
     /// What the model's last layer reads of each, averaged over the clips that were heard.
     pub vectors: Vec<Vec<f32>>,
+    /// Whether each is more than silence and no shorter than a clip, so that its vector tells something.
+    pub telling: Vec<bool>,
     /// Files that cannot be used, and why.
     pub failed: Vec<(PathBuf, Error)>,
     flawed: Flawed,
@@ -45,6 +47,7 @@ pub fn embed(
         match outcome {
             Outcome::Heard(prediction) => {
                 all.flawed.count(&prediction);
+                all.telling.push(!prediction.silent && !prediction.padded);
                 all.files.push(files[file].clone());
                 all.vectors.push(prediction.embedding);
             }

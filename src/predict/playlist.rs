@@ -74,7 +74,7 @@ pub fn check_free(path: &Path) -> Result<()> {
         }
         Ok(_) => Err(Error::input(format!(
             "{} is in the way, and was not written as a playlist by moodshader; move it, or name \
-             another folder with --playlist-out",
+             another place",
             path.display()
         ))),
     }
