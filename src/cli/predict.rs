@@ -80,7 +80,7 @@ pub struct Predict {
     #[arg(long)]
     timeline: bool,
     /// A song has a mood only from where on this share of the validation clips had it, such as 0.8.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     min_precision: Option<f64>,
     /// Take that share on the songs of this manifest instead, of which it says the moods: for a built-in model,
     /// several models together, or music unlike what a model was validated on.
@@ -270,11 +270,6 @@ impl Predict {
     ) -> Result<Choice> {
         let choice = match self.min_precision {
             None => Choice::of(description),
-            Some(share) if !(share > 0.0 && share <= 1.0) => {
-                return Err(Error::input(format!(
-                    "--min-precision {share}: a share above 0 and at most 1, such as 0.8"
-                )));
-            }
             Some(share) => {
                 let (choice, missing) = Choice::precise(description, share, judged)?;
                 if !missing.is_empty() {
@@ -299,6 +294,11 @@ impl Predict {
         }
         Ok(choice)
     }
+}
+
+fn share(text: &str) -> Result<f64, &'static str> {
+    let number = text.trim().parse().ok().filter(|&number| number > 0.0 && number <= 1.0);
+    number.ok_or("a share above 0 and at most 1, such as 0.8")
 }
 
 fn mood_and_threshold(text: &str) -> Result<(String, f64), String> {
