@@ -279,16 +279,17 @@ fn what_is_wrong_with_files_is_told_on_every_run() {
     let start = "train --config tiny.toml --data data.csv --validation data.csv --set \
                  audio.clip_seconds=1.05 --max-steps 4";
     let told = |err: &str| -> Vec<String> {
-        let told =
-            |line: &&str| line.contains("padded with silence") || line.contains("end before");
+        let told = |line: &&str| {
+            line.contains("padded with silence") || line.contains("what is there is used")
+        };
         err.lines().filter(told).map(str::to_owned).collect()
     };
     let (_, first) = place.ok(&format!("{start} --out first"));
     let expected = [
-        "training: 1 clips are shorter than 1.05 s and padded with silence",
-        "training: 1 files end before their header says; what is there is used",
-        "validation: 1 clips are shorter than 1.05 s and padded with silence",
-        "validation: 1 files end before their header says; what is there is used",
+        "training: 1 clip is shorter than 1.05 s and padded with silence",
+        "training: 1 file ends before its header says; what is there is used",
+        "validation: 1 clip is shorter than 1.05 s and padded with silence",
+        "validation: 1 file ends before its header says; what is there is used",
     ];
     assert_eq!(told(&first), expected);
     let (_, second) = place.ok(&format!("{start} --out second"));

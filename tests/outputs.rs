@@ -47,7 +47,9 @@ fn no_output_replaces_an_input() {
         ("export --model run/best.safetensors --out model".to_owned(), "model is an input"),
         ("export --model run/best.safetensors --out gone/x.onnx".to_owned(), "folder"),
         ("features arrays/a.npy --out arrays --preset demo".to_owned(), "a.npy is an input"),
-        // Music that no input is, a list of one's own.
+        // Music that no input is, a list of one's own, a folder with something in it.
+        (format!("{evaluate} list.txt"), "holds something else"),
+        ("synth --out arrays --clips 1".to_owned(), "holds other files"),
         (format!("{evaluate} other.wav"), "other.wav is music (WAV)"),
         ("export --model model --out other.wav".to_owned(), "other.wav is music (WAV)"),
         ("verify --filter relu --report other.wav".to_owned(), "other.wav is music (WAV)"),

@@ -301,6 +301,23 @@ fn wrong_input_is_named_and_leaves_nothing() {
 }
 
 #[test]
+fn artists_on_both_sides_are_told() {
+    let place = Place::new();
+    let list = |name: &str, clips: std::ops::Range<usize>| {
+        let rows: String = clips.map(|clip| format!("{},Someone\n", place.clip(clip))).collect();
+        fs::write(place.path(name), format!("path,tags,artist\n{rows}")).unwrap();
+    };
+    list("train.csv", 0..8);
+    list("held.csv", 8..12);
+    let command = "train --config tiny.toml --data train.csv --validation held.csv --test held.csv";
+    let (_, err) = place.ok(&format!("{command} --max-steps 1 --out run"));
+    for name in ["validation", "test"] {
+        let told = format!("4 of 4 {name} tracks are by artists of the training data");
+        assert!(err.contains(&told), "{err}");
+    }
+}
+
+#[test]
 fn broken_files_are_listed_and_the_rest_trains() {
     let place = Place::new();
     let mut rows: Vec<String> = (0..CLIPS).map(|index| place.clip(index)).collect();

@@ -116,6 +116,20 @@ fn a_checkpoint_lends_its_layers_and_the_songs_say_how_moods_are_told() {
         ["one", "two", "three"].map(|run| output(&format!("{run}/last.safetensors")));
     assert!(one == three && one != two, "{one:?} {two:?} {three:?}");
 
+    // What trained a model is told where it is judged, whichever way it is named.
+    let [_, told] = songs.ok(&format!("{go_on} songs --validation both.csv --out four"));
+    assert!(
+        told.contains("8 of the 10 validation tracks have trained the model of --init"),
+        "{told}"
+    );
+    let [_, told] = songs.ok("evaluate one/last.safetensors both.csv");
+    assert!(told.contains("8 of the 10 tracks trained this model"), "{told}");
+
+    // The folder moves, and the run with it.
+    std::fs::rename(songs.path("songs"), songs.path("music")).unwrap();
+    songs.ok("train --resume one --audio-root music --max-steps 2");
+    std::fs::rename(songs.path("music"), songs.path("songs")).unwrap();
+
     // What calls itself a checkpoint and is damaged is told as that.
     let mut bytes = std::fs::read(songs.path("one/last.safetensors")).unwrap();
     let end = bytes.len();

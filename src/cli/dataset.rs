@@ -71,7 +71,7 @@ struct Counting {
 ///
 /// Reports files that cannot be used, are shorter than a clip, truncated, damaged or silent, files
 /// with the same bytes, and tracks, albums, artists and copies that more than one of the manifests
-/// has. Ends with 2 where a file cannot be used or manifests share something, else with 0.
+/// has. Ends with 1 where a file cannot be used or manifests share something, else with 0.
 #[derive(Args, Debug)]
 struct Checking {
     #[command(flatten)]

@@ -8,10 +8,9 @@ use super::{Common, Format, model, open_device, run_again, to_json};
 use crate::dataset::manifest::{self, Track};
 use crate::files::check_output;
 use crate::metrics::bounded;
-use crate::model::builtin;
 use crate::output;
 use crate::predict::evaluate::{Evaluation, evaluate};
-use crate::run::{RunFolder, trained_on, write_predictions};
+use crate::run::write_predictions;
 use crate::{Error, Result};
 
 /// Judge a model on a manifest: ROC-AUC, average precision, F1, hit rate and calibration.
@@ -62,7 +61,7 @@ impl Evaluate {
         model::count(&[model.to_owned()], &progress);
         let tracks =
             manifest::read(data, self.audio_root.as_deref())?.tell(|note| progress.note(note));
-        let known = known_to(model, &tracks)?;
+        let known = model::known_tracks(model, &tracks)?;
         if known > 0 {
             progress.note(&format!(
                 "warning: {known} of the {} tracks trained this model, which scores too high on them; \
@@ -103,28 +102,18 @@ impl Evaluate {
     }
 }
 
-/// How many of the tracks trained the model, of several the one that most of them trained: a run keeps a list
-/// beside it.
-fn known_to(model: &Path, tracks: &[Track]) -> Result<usize> {
-    if builtin::name_of(model).is_some() {
-        return Ok(0);
-    }
-    let mut most = 0;
-    for model in model::each(model) {
-        let file = model::file_of(&model)?;
-        let list = RunFolder::at(file.parent().unwrap_or(Path::new(""))).tracks();
-        if list.is_file() {
-            most = most.max(trained_on(&list, tracks)?);
-        }
-    }
-    Ok(most)
-}
-
 /// What would go wrong after all clips are predicted is found before.
 fn check_predictions(path: &Path, tracks: &[Track], manifest: &Path, model: &Path) -> Result<()> {
     let others = [model::files([&model.to_owned()]), vec![manifest.to_owned()]].concat();
     let inputs = tracks.iter().map(|track| &track.path).chain(&others);
-    check_output(path, inputs).map_err(|error| error.context("--predictions"))
+    check_output(path, inputs).map_err(|error| error.context("--predictions"))?;
+    if std::fs::read(path).is_ok_and(|bytes| !bytes.starts_with(b"id,path,")) {
+        return Err(Error::input(format!(
+            "--predictions: {} is there and holds something else; name another file",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 /// A line a mood, and below it what holds for all.

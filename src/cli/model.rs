@@ -7,13 +7,14 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::run_again;
+use crate::dataset::manifest::Track;
 use crate::exec::Device;
 use crate::model::builtin;
 use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::Tagger;
 use crate::predict::library::Library;
 use crate::report::Progress;
-use crate::run::{Config, RunFolder, is_over};
+use crate::run::{Config, RunFolder, is_over, trained_on};
 use crate::{Error, Result};
 
 /// `MODEL` or `--model MODEL`.
@@ -82,6 +83,24 @@ pub fn file_of(model: &Path) -> Result<PathBuf> {
             model.display()
         ))),
     }
+}
+
+/// How many of the tracks trained the model, of several the one that most of them trained: a run keeps a list
+/// beside it.
+///
+/// # Errors
+/// The list is damaged.
+pub fn known_tracks(model: &Path, tracks: &[Track]) -> Result<usize> {
+    if builtin::name_of(model).is_some() {
+        return Ok(0);
+    }
+    let mut most = 0;
+    for model in each(model) {
+        let file = file_of(&model)?;
+        let folder = RunFolder::at(file.parent().unwrap_or(Path::new("")));
+        most = most.max(trained_on(&folder, tracks)?);
+    }
+    Ok(most)
 }
 
 /// The files of what is meant, which no result may overwrite: a run is more than its best model.

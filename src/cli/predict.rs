@@ -173,8 +173,9 @@ impl Predict {
             return self.assist(&checkpoints, &progress);
         }
         let known = self.labelled.as_deref();
-        let known =
-            known.map(|known| KnownSongs::read(known, &description, &progress)).transpose()?;
+        let known = known
+            .map(|known| KnownSongs::read(known, &description, &self.model, &progress))
+            .transpose()?;
         let choice = match known {
             // Told once these are heard.
             Some(_) => self.narrowed(Choice::of(&description))?,
@@ -272,9 +273,15 @@ impl Predict {
             None => Choice::of(description),
             Some(share) => {
                 let (choice, missing) = Choice::precise(description, share, judged)?;
+                let named = |mood: &String| {
+                    self.threshold.iter().any(|(named, _)| named.eq_ignore_ascii_case(mood))
+                };
+                let missing: Vec<String> =
+                    missing.into_iter().filter(|mood| !named(mood)).collect();
                 if !missing.is_empty() {
                     progress.note(&format!(
-                        "the model is never so sure of {}: no song has them",
+                        "no song is given {}: from no probability on had five or more of the clips that were \
+                         judged, and {share} of them, the mood",
                         missing.join(", ")
                     ));
                 }

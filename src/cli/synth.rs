@@ -48,6 +48,13 @@ impl Synth {
                 manifest.display()
             )));
         }
+        let entries = std::fs::read_dir(&self.out);
+        if entries.is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Error::input(format!(
+                "{} holds other files; choose a new folder as --out",
+                self.out.display()
+            )));
+        }
         let bar = progress.bar("composing", spec.clips);
         let manifest = generate(&spec, &self.out, &|done| {
             bar.at(done);

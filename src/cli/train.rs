@@ -34,6 +34,9 @@ pub struct Train {
     /// train.patience may be raised.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
+    /// Score the best model on this manifest at the end.
+    #[arg(long, value_name = "MANIFEST")]
+    test: Option<PathBuf>,
     /// Stop after this many updates in all, as Ctrl-C would.
     #[arg(long, value_name = "N")]
     max_steps: Option<u64>,
@@ -49,7 +52,8 @@ pub struct Train {
 /// What is trained, from what, on what, and where it goes.
 #[derive(Args, Debug)]
 pub struct Training {
-    /// A built-in preset, listed at the end of --help. Without data demo is the default, with data paper.
+    /// A built-in preset, listed at the end of --help. Without data demo is the default, with data paper, whose
+    /// weights are averaged (paper-averaged) where the data is your own.
     #[arg(long, conflicts_with = "config")]
     preset: Option<String>,
     /// A preset file (TOML).
@@ -59,10 +63,7 @@ pub struct Training {
     sets: Sets,
     #[command(flatten)]
     source: Source,
-    /// Score the best model on this manifest at the end.
-    #[arg(long, value_name = "MANIFEST")]
-    test: Option<PathBuf>,
-    /// The run folder; runs/PRESET-TIME by default.
+    /// The run folder; runs/NAME-TIME by default, of the preset's name or the command's.
     #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Start from the weights of this file (a checkpoint, or safetensors with its names), of a run's
@@ -108,6 +109,16 @@ impl Args for Given {
 const SEED_LIMIT: u64 = i64::MAX as u64;
 
 impl Train {
+    /// The resolved configuration, and the run folder.
+    fn config(&self, progress: &Progress) -> Result<(Config, PathBuf)> {
+        if self.test.is_some() && !self.training.source.is_given() {
+            return Err(needs_data("--test"));
+        }
+        let (mut config, out) = self.training.config(&self.common.device, progress)?;
+        config.data.test = self.test.as_deref().map(absolute("--test")).transpose()?;
+        Ok((config, out))
+    }
+
     pub fn run(&self) -> Result<()> {
         let progress = self.common.progress();
         let stop = stop_on_interrupt(&progress, "as soon as the state is saved")?;
@@ -145,7 +156,7 @@ impl Train {
             }
             None if self.seeds > 1 => return self.run_seeds(until, &progress),
             None => {
-                let (config, out) = self.training.config(&self.common.device, &progress)?;
+                let (config, out) = self.config(&progress)?;
                 RunFolder::check_free(&out)?;
                 ranks.hand_out(Some(Some(config.device.clone())))?;
                 let device = open_device(&config.device, &progress)?;
@@ -176,7 +187,7 @@ impl Train {
 
     /// Several models, and how well they do together.
     fn run_seeds(&self, until: Until<'_>, progress: &Progress) -> Result<()> {
-        let (mut config, out) = self.training.config(&self.common.device, progress)?;
+        let (mut config, out) = self.config(progress)?;
         let first = self.training.seed;
         config.data.split_seed = Some(first);
         let seeds = first..first.saturating_add(self.seeds).min(SEED_LIMIT);
@@ -311,15 +322,11 @@ impl Training {
             preset.train.learning_rate = transfer_rate(&preset);
         }
 
-        if self.test.is_some() && !self.source.is_given() {
-            return Err(needs_data("--test"));
-        }
         let mut data = self.source.data(preset.audio.clip_seconds)?;
         if transfers && data.moods.is_none() {
             data.moods = Some("all".to_owned());
         }
         settle(&mut data, &mut preset, open, progress)?;
-        data.test = self.test.as_deref().map(absolute("--test")).transpose()?;
         let out = match &self.out {
             Some(out) => out.clone(),
             None => default_out(&name),

@@ -79,6 +79,24 @@ pub fn complete(
     }
 }
 
+/// How many of `others` are by artists of `tracks`. Artists that no manifest names are read out of the files'
+/// tags, where these `have_tags`.
+pub fn shared(
+    tracks: &[LabelledTrack],
+    others: &[LabelledTrack],
+    have_tags: bool,
+) -> Result<usize> {
+    let artists = |tracks: &[LabelledTrack]| -> Result<Vec<String>> {
+        let mut tracks: Vec<Track> = tracks.iter().map(|track| track.track.clone()).collect();
+        if have_tags {
+            read_credits(tracks.par_iter_mut(), &AtomicBool::new(false), &|_| {})?;
+        }
+        Ok(tracks.iter().filter_map(|track| track.artist.as_deref().map(folded)).collect())
+    };
+    let known: HashSet<String> = artists(tracks)?.into_iter().collect();
+    Ok(artists(others)?.into_iter().filter(|artist| known.contains(artist)).count())
+}
+
 impl Artists {
     /// A sentence about the split for people; a warning where the score may be too high.
     pub fn note(&self) -> String {

@@ -169,17 +169,30 @@ impl Corpus {
     /// Sentences for the user: what is wrong with files that are used all the same.
     pub fn notes(&self, clip_seconds: f64) -> Vec<String> {
         let mut notes = Vec::new();
-        let mut note = |count: usize, what: &str| {
+        let mut note = |count: usize, what: [&str; 2]| {
             if count > 0 {
-                notes.push(format!("{count} {what}"));
+                notes.push(format!("{count} {}", what[usize::from(count > 1)]));
             }
         };
+        let padded = format!("than {clip_seconds} s and padded with silence");
         note(
             self.padded,
-            &format!("clips are shorter than {clip_seconds} s and padded with silence"),
+            [&format!("clip is shorter {padded}"), &format!("clips are shorter {padded}")],
         );
-        note(self.truncated, "files end before their header says; what is there is used");
-        note(self.damaged, "files have parts that cannot be decoded and are silent");
+        note(
+            self.truncated,
+            [
+                "file ends before its header says; what is there is used",
+                "files end before their header says; what is there is used",
+            ],
+        );
+        note(
+            self.damaged,
+            [
+                "file has parts that cannot be decoded and are silent",
+                "files have parts that cannot be decoded and are silent",
+            ],
+        );
         notes
     }
 }

@@ -157,6 +157,15 @@ impl RunFolder {
     /// An existing run.
     pub fn open(path: &Path) -> Result<Self> {
         let folder = Self::at(path);
+        let several = folder.path.join(seed_folder(0)).is_dir();
+        if !folder.config().is_file() && several {
+            return Err(Error::input(format!(
+                "{} holds runs with several seeds; go on with the command that began them, or with one \
+                 of them, such as {}",
+                path.display(),
+                folder.path.join(seed_folder(0)).display()
+            )));
+        }
         if !folder.config().is_file() {
             return Err(Error::input(format!(
                 "{} holds no run: there is no config.toml in it; --resume takes the folder that a \

@@ -1,8 +1,9 @@
 //! `tracks.csv`: what a run is trained and judged on, in the order that the shuffle starts from.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::{Config, RunFolder};
 use crate::dataset::labels::LabelledTrack;
 use crate::dataset::manifest::Track;
 use crate::dataset::prepare::Prepared;
@@ -102,15 +103,28 @@ pub fn kept_split(path: &Path, tracks: Vec<LabelledTrack>) -> Result<Split> {
     Ok(Split::by(tracks, held_back))
 }
 
-/// How many of `tracks` a run that [`write_tracks`] has written was trained on.
+/// How many of `tracks` the run in `folder` was trained on, whichever way a manifest names them; none where it has no
+/// list.
 ///
 /// # Errors
-/// The file cannot be read, or is damaged.
-pub fn trained_on<'a>(path: &Path, tracks: impl IntoIterator<Item = &'a Track>) -> Result<usize> {
-    let parts = read(path)?;
-    let training: HashSet<(&str, &str)> =
-        parts.get(PARTS[0]).into_iter().flatten().map(Row::key).collect();
-    let known = |track: &&Track| training.contains(&(track.id.as_str(), track.listed.as_str()));
+/// The list cannot be read, or is damaged.
+pub fn trained_on<'a>(
+    folder: &RunFolder,
+    tracks: impl IntoIterator<Item = &'a Track>,
+) -> Result<usize> {
+    if !folder.tracks().is_file() {
+        return Ok(0);
+    }
+    let parts = read(&folder.tracks())?;
+    let training: Vec<&Row> = parts.get(PARTS[0]).into_iter().flatten().collect();
+    let keys: HashSet<(&str, &str)> = training.iter().map(|row| row.key()).collect();
+    let root = Config::read(&folder.config()).ok().and_then(|config| config.data.root());
+    let place = |row: &&Row| root.as_ref()?.join(&row.listed).canonicalize().ok();
+    let places: HashSet<PathBuf> = training.iter().filter_map(place).collect();
+    let known = |track: &&Track| {
+        keys.contains(&(track.id.as_str(), track.listed.as_str()))
+            || track.path.canonicalize().is_ok_and(|path| places.contains(&path))
+    };
     Ok(tracks.into_iter().filter(known).count())
 }
 

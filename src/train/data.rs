@@ -218,6 +218,18 @@ impl Data {
                      on them say little"
                 ));
             }
+            // Where the program splits, it sees to that.
+            if !other.is_empty() && (name == "test" || self.validation.is_some()) {
+                let own = manifest::is_own(manifest)?;
+                let shared = artists::shared(&train, other, own)?;
+                if shared > 0 {
+                    progress.note(&format!(
+                        "warning: {shared} of {} {name} tracks are by artists of the training data: the \
+                         score may be too high",
+                        other.len()
+                    ));
+                }
+            }
         }
         Ok(Tracks { train, validation, test })
     }

@@ -19,12 +19,14 @@ use crate::dataset::split::Split;
 use crate::error::Kind;
 use crate::exec::Device;
 use crate::metrics::Measured;
+use crate::model::builtin;
 use crate::model::checkpoint::Weights;
 use crate::model::preset::Schedule;
 use crate::ranks::Ranks;
 use crate::report::Progress;
 use crate::run::{
     Config, EpochMetrics, Pace, RunFolder, differences, is_over, kept_split, read_predictions,
+    trained_on,
 };
 use crate::{Error, Result};
 use data::Tracks;
@@ -83,6 +85,7 @@ pub fn start(
     config.preset = preset;
     let weights = initial_weights(&config)?;
     tell_init(&config, &weights, progress);
+    tell_known(&config, &tracks, progress)?;
     let folder = fresh.folder().clone();
     fresh.claim()?;
     let _alone = folder.lock()?;
@@ -157,6 +160,25 @@ fn tell_init(config: &Config, weights: &Weights, progress: &Progress) {
     ));
 }
 
+/// Warns of clips to judge on that have trained the model which the run begins with.
+fn tell_known(config: &Config, tracks: &Tracks, progress: &Progress) -> Result<()> {
+    let Some(file) = config.init.as_deref().filter(|init| builtin::name_of(init).is_none()) else {
+        return Ok(());
+    };
+    let folder = RunFolder::at(file.parent().unwrap_or(Path::new("")));
+    for (name, tracks) in [("validation", &tracks.validation), ("test", &tracks.test)] {
+        let known = trained_on(&folder, tracks.iter().map(|track| &track.track))?;
+        if known > 0 {
+            progress.note(&format!(
+                "warning: {known} of the {} {name} tracks have trained the model of --init, so that the scores \
+                 are too high; name others with --{name}, or begin from nothing",
+                tracks.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// What may change in a run that goes on; it keeps that.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Changes<'a> {
@@ -166,6 +188,11 @@ pub struct Changes<'a> {
     pub epochs: Option<u64>,
     /// More patience than it was to have.
     pub patience: Option<u64>,
+}
+
+/// Whether a manifest is, or was, a folder rather than a file.
+fn is_folder(manifest: &Path) -> bool {
+    manifest.is_dir() || (!manifest.exists() && manifest.extension().is_none())
 }
 
 impl Changes<'_> {
@@ -181,7 +208,11 @@ impl Changes<'_> {
                      leave the flag out",
                 ));
             }
-            config.data.audio_root = Some(root.to_owned());
+            match config.data.data.as_deref().is_some_and(is_folder) {
+                // Which is where its own paths start.
+                true => config.data.data = Some(root.to_owned()),
+                false => config.data.audio_root = Some(root.to_owned()),
+            }
         }
         let train = &mut config.preset.train;
         if let Some(epochs) = self.epochs {
@@ -229,6 +260,12 @@ pub fn resume(
     progress: &Progress,
 ) -> Result<Outcome> {
     if let Some(outcome) = finished(path, changes)? {
+        if changes.audio_root.is_some() {
+            return Err(Error::input(format!(
+                "--audio-root: {} is finished and reads no audio any more; leave the flag out",
+                path.display()
+            )));
+        }
         return Ok(outcome);
     }
     let folder = RunFolder::open(path)?;

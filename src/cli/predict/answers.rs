@@ -217,8 +217,9 @@ impl<'a> Answers<'a> {
         }
         if stopped && self.done < files {
             problems.push(format!(
-                "stopped: {} not predicted; the same command goes on with them",
-                audio_files(files - self.done)
+                "stopped: {} not predicted; the same command{} goes on with them",
+                audio_files(files - self.done),
+                if self.command.again { " without --again" } else { "" }
             ));
         }
         let left = stopped && self.done < files;

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::dataset::labels::Labelled;
+use crate::cli::model;
+use crate::dataset::labels::{Labelled, Unlabelled};
 use crate::dataset::manifest;
 use crate::metrics::Judged;
 use crate::model::checkpoint::Description;
@@ -21,12 +22,28 @@ pub struct KnownSongs {
 }
 
 impl KnownSongs {
+    /// Tracks with none of the moods count against all, whatever the models were trained on.
+    ///
     /// # Errors
-    /// The manifest cannot be read, or none of its tracks has one of the model's moods.
-    pub fn read(path: &Path, description: &Description, progress: &Progress) -> Result<Self> {
+    /// The manifest cannot be read, or none of its tracks has one of the moods that the `models` know.
+    pub fn read(
+        path: &Path,
+        description: &Description,
+        models: &[PathBuf],
+        progress: &Progress,
+    ) -> Result<Self> {
         let tracks = manifest::read(path, None)?.tell(|note| progress.note(note));
         let moods = description.labels.clone();
-        let labelled = Labelled::new(tracks, &moods, description.preset.model.output.into());
+        let listed = tracks.len();
+        let heard = models.iter().map(|model| model::known_tracks(model, &tracks));
+        let heard = heard.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
+        if heard > 0 {
+            progress.note(&format!(
+                "warning: {heard} of the {listed} labelled songs trained this model, which is surer of them than of \
+                 others; name songs that it has not heard"
+            ));
+        }
+        let labelled = Labelled::new(tracks, &moods, Unlabelled::Negatives);
         let labelled = labelled.map_err(|error| error.context(path.display()))?;
         labelled.notes.iter().for_each(|note| progress.note(note));
         Ok(Self { moods, labelled, manifest: path.to_owned() })

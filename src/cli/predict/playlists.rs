@@ -69,7 +69,7 @@ impl Playlists {
         let kind = command.playlist_format;
         let tagged =
             |mood: &str| kind != Kind::Nsp || description.moods().iter().any(|tag| tag == mood);
-        for mood in moods(&command.playlist, choice, description, &tagged)? {
+        for mood in moods(command, choice, description, &tagged)? {
             if lists.iter().any(|list| list.mood == mood) {
                 continue;
             }
@@ -143,11 +143,12 @@ impl Playlists {
 /// The moods that `--playlist` means: for `all`, those of the model's moods that have a threshold. All have to
 /// be such as can be `tagged` where a rule looks for the tag.
 fn moods(
-    asked: &[String],
+    command: &Predict,
     choice: &Choice,
     description: &Description,
     tagged: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<String>> {
+    let (asked, precise) = (&command.playlist, command.min_precision.is_some());
     let mut moods = Vec::new();
     for mood in asked {
         match choice.label(mood) {
@@ -157,7 +158,7 @@ fn moods(
                 )));
             }
             Ok(known) if choice.threshold(known).is_some() => moods.push(known.to_owned()),
-            Ok(known) => return Err(without_threshold(known, description)),
+            Ok(known) => return Err(without_threshold(known, description, precise)),
             Err(_) if mood == ALL => {
                 let with_threshold = |mood: &&String| choice.threshold(mood).is_some();
                 moods.extend(description.moods().iter().filter(with_threshold).cloned());
@@ -167,12 +168,13 @@ fn moods(
     }
     match asked.is_empty() || !moods.is_empty() {
         true => Ok(moods),
-        false => Err(without_threshold(ALL, description)),
+        false => Err(without_threshold(ALL, description, precise)),
     }
 }
 
-fn without_threshold(mood: &str, description: &Description) -> Error {
+fn without_threshold(mood: &str, description: &Description, precise: bool) -> Error {
     let why = match description.thresholds {
+        _ if precise => "from no probability on is it as precise as --min-precision asks for",
         None => "the checkpoint has no thresholds; best.safetensors of a run has them",
         Some(_) => {
             "there is no threshold for it, since too few validation clips had it to choose one"
