@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{Error, Result, audio};
+use crate::{Error, Result};
 pub use letters::{ByLetters, name_alike};
 pub use names::{
     LONGEST_NAME, fitting_name, names_note, path_from_text, path_line, path_of, path_text,
@@ -54,10 +54,10 @@ fn partial(path: &Path) -> PathBuf {
 }
 
 /// Makes sure, before any work, that [`write_atomically`] can write `output`, and that this replaces
-/// none of `inputs` and no music.
+/// none of `inputs`.
 ///
 /// # Errors
-/// It is an input, music, or something that is no file; its folder does not exist or cannot be written.
+/// It is an input, or something that is no file; its folder does not exist or cannot be written.
 pub fn check_output<P: AsRef<Path>>(
     output: &Path,
     inputs: impl IntoIterator<Item = P>,
@@ -67,12 +67,6 @@ pub fn check_output<P: AsRef<Path>>(
     if std::fs::metadata(output).is_ok_and(|there| !there.is_file()) {
         return Err(Error::input(format!(
             "{} is there and is not a file; name another",
-            output.display()
-        )));
-    }
-    if let Ok(Some(format)) = audio::format_of(output) {
-        return Err(Error::input(format!(
-            "{} is music ({format}) and would be overwritten; name another file",
             output.display()
         )));
     }

@@ -250,9 +250,9 @@ fn stats_text(name: &str, stats: &Stats, moods: &[String], with_files: bool) -> 
     };
     let left_out = stats.listed - stats.tracks;
     line("listed", stats.listed.to_string());
-    // Where tracks have several moods, training takes the others as examples of none.
+    // Where tracks have several moods, or there is one alone, training takes the others as examples of none.
     let several = stats.counts.iter().sum::<usize>() > stats.tracks;
-    line(if several { "no mood" } else { "left out" }, left_out.to_string());
+    line(if several || moods.len() == 1 { "no mood" } else { "left out" }, left_out.to_string());
     if stats.other_tags > 0 {
         line("", format!("{} have tags, but none of the {} moods", stats.other_tags, moods.len()));
     }

@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 
-use super::{Common, Strictness, list_errors, model, open_device, run_again, stop_on_interrupt};
+use super::{
+    Common, Strictness, check_result, list_errors, model, open_device, run_again, stop_on_interrupt,
+};
 use crate::audio::find_audio;
-use crate::files::{check_output, names_note, path_line, write_atomically};
+use crate::files::{names_note, path_line, write_atomically};
 use crate::model::builtin;
 use crate::predict::embeddings::{Embeddings, embed};
 use crate::predict::library::Options;
@@ -57,7 +59,7 @@ impl Embed {
         let mut found = find_audio(&self.paths)?;
         found.notes().chain(names_note(&found.files)).for_each(|note| progress.note(&note));
         for out in [&self.out, &names] {
-            check_output(out, found.files.iter().chain(&model::files([&self.model])))?;
+            check_result(out, found.files.iter().chain(&model::files([&self.model])))?;
         }
         if names.exists() && !self.out.exists() {
             return Err(Error::input(format!(

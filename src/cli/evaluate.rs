@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Common, Format, model, open_device, run_again, to_json};
+use super::{Common, Format, check_result, model, open_device, run_again, to_json};
 use crate::dataset::manifest::{self, Track};
-use crate::files::check_output;
 use crate::metrics::bounded;
 use crate::output;
 use crate::predict::evaluate::{Evaluation, evaluate};
@@ -106,7 +105,7 @@ impl Evaluate {
 fn check_predictions(path: &Path, tracks: &[Track], manifest: &Path, model: &Path) -> Result<()> {
     let others = [model::files([&model.to_owned()]), vec![manifest.to_owned()]].concat();
     let inputs = tracks.iter().map(|track| &track.path).chain(&others);
-    check_output(path, inputs).map_err(|error| error.context("--predictions"))?;
+    check_result(path, inputs).map_err(|error| error.context("--predictions"))?;
     if std::fs::read(path).is_ok_and(|bytes| !bytes.starts_with(b"id,path,")) {
         return Err(Error::input(format!(
             "--predictions: {} is there and holds something else; name another file",

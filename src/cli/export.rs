@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::model;
+use super::{check_result, model};
 use crate::Result;
-use crate::files::{check_output, path_text, write_atomically};
+use crate::files::{path_text, write_atomically};
 use crate::model::builtin;
 use crate::model::onnx::{Input, export};
 use crate::output;
@@ -58,7 +58,7 @@ impl Export {
         let path = given.unwrap_or(Path::new(builtin::DEFAULT));
         let checkpoint = model::open(path)?;
         if let Some(out) = &self.out {
-            check_output(out, model::files([&path.to_owned()]))?;
+            check_result(out, model::files([&path.to_owned()]))?;
         }
         if let Some(folder) = &self.web {
             let options = Options {

@@ -23,15 +23,16 @@ mod verify;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::audio::{Found, unread};
+use crate::audio::{Found, format_of, unread};
 use crate::error::Kind;
 use crate::exec::{DRIVERS, Device, DeviceChoice, GpuOptions};
+use crate::files::check_output;
 use crate::output;
 use crate::ranks::{Ending, Ranks};
 use crate::report::Progress;
@@ -316,6 +317,22 @@ pub fn keep_drivers_quiet() {
     if cfg!(target_os = "linux") && !wanted.into_iter().any(set) {
         // SAFETY: the program has no other thread yet.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}
+
+/// Makes sure, before any work, that a result can be written to `output`, and that this replaces none of `inputs`
+/// and no music.
+///
+/// # Errors
+/// It is an input, music, or something that is no file; its folder does not exist or cannot be written.
+fn check_result<P: AsRef<Path>>(output: &Path, inputs: impl IntoIterator<Item = P>) -> Result<()> {
+    check_output(output, inputs)?;
+    match format_of(output) {
+        Ok(Some(format)) => Err(Error::input(format!(
+            "{} is music ({format}) and would be overwritten; name another file",
+            output.display()
+        ))),
+        _ => Ok(()),
     }
 }
 

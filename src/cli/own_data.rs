@@ -92,6 +92,12 @@ fn choose_recipe(
             if several { "tracks have several moods" } else { "there is one mood" }
         ));
     }
+    if !afresh && !says_output && preset.model.output == Output::Softmax && several {
+        progress.note(
+            "tracks have several moods, and the moods of this model share a probability of 1 (model.output = \
+             \"softmax\"): begin from nothing to give each its own",
+        );
+    }
     if !open.sets("train.patience") && preset.train.patience.is_none() {
         preset.train.patience = Some(PATIENCE);
     }

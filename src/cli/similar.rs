@@ -8,11 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    Common, Format, Strictness, list_errors, model, open_device, run_again, stop_on_interrupt,
-    to_json,
+    Common, Format, Strictness, check_result, list_errors, model, open_device, run_again,
+    stop_on_interrupt, to_json,
 };
 use crate::audio::{credits, find_audio};
-use crate::files::{check_output, names_note, path_text};
+use crate::files::{names_note, path_text};
 use crate::model::builtin;
 use crate::output;
 use crate::predict::embeddings::{Embeddings, embed, nearest};
@@ -72,7 +72,7 @@ impl Similar {
             }
             playlist::check_free(playlist)?;
             let model = model::files([&self.model]);
-            check_output(playlist, found.files.iter().chain(&model).chain([&self.song]))?;
+            check_result(playlist, found.files.iter().chain(&model).chain([&self.song]))?;
         }
         let mut failed: Vec<Error> = found.unlisted.drain(..).map(|(_, error)| error).collect();
         let song =

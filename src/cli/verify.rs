@@ -8,13 +8,13 @@ use std::time::{Instant, SystemTime};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Format, to_json};
+use super::{Format, check_result, to_json};
 use crate::dataset::cache::default_root;
 use crate::exec::verification::{Report, cases, verify};
 use crate::exec::{
     Adapter, AdapterSummary, DeviceChoice, Gpu, GpuOptions, Record, adapters, choose,
 };
-use crate::files::{check_output, write_atomically};
+use crate::files::write_atomically;
 use crate::kernels::Facts;
 use crate::kernels::verify::AnyCase;
 use crate::model::bench::UpdateBench;
@@ -134,7 +134,7 @@ impl Verify {
     /// A case that is not within its tolerance; an adapter that there is not, or that fails.
     pub fn run(&self) -> Result<()> {
         if let Some(report) = &self.report {
-            check_output(report, None::<&Path>)?;
+            check_result(report, None::<&Path>)?;
         }
         // Better said before an adapter is opened.
         cases(&self.filter, &Facts::PORTABLE)?;

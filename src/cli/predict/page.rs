@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::audio::Credits;
-use crate::files::{check_output, named_from, path_text, write_atomically};
+use crate::cli::check_result;
+use crate::files::{named_from, path_text, write_atomically};
 use crate::model::checkpoint::Description;
 use crate::predict::Prediction;
 use crate::report::library::{About, Song, page};
@@ -35,7 +36,7 @@ impl Page {
             std::fs::create_dir_all(&folder)
                 .map_err(|error| Error::io("make", &folder, &error).context("--report"))?;
         }
-        check_output(path, inputs)?;
+        check_result(path, inputs)?;
         let is_page = |bytes: &[u8]| bytes.to_ascii_lowercase().starts_with(b"<!doctype html");
         if std::fs::read(path).is_ok_and(|bytes| !is_page(&bytes)) {
             return Err(Error::input(format!(
@@ -83,7 +84,7 @@ impl Page {
     /// # Errors
     /// It would replace one of the songs.
     pub fn check(&self, songs: &[PathBuf]) -> Result<()> {
-        check_output(&self.path, songs)
+        check_result(&self.path, songs)
     }
 
     /// Writes it; so many files are not on it, since they failed.

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::Predict;
 use crate::audio::Credits;
-use crate::files::check_output;
+use crate::cli::check_result;
 use crate::model::checkpoint::Description;
 use crate::predict::playlist::{self, Entry};
 use crate::predict::{Choice, Prediction};
@@ -75,7 +75,7 @@ impl Playlists {
             }
             let path = folder.join(playlist::file_name(&mood, kind.ending()));
             playlist::check_free(&path)?;
-            check_output(&path, inputs)?;
+            check_result(&path, inputs)?;
             lists.push(Playlist { mood, path, entries: Vec::new() });
         }
         let size = command.playlist_size.map(std::num::NonZeroUsize::get);
