@@ -73,10 +73,46 @@ struct Sent<'a> {
 
 #[derive(Debug, Serialize)]
 struct SentAdapter<'a> {
-    #[serde(flatten)]
-    verified: &'a Document,
+    adapter: &'a AdapterSummary,
+    /// What draws the same inputs again.
+    seed: u64,
+    /// The kernels that were asked for, where not all were.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    filter: &'a str,
+    /// For all pipelines together.
+    compile_seconds: f64,
+    kernels: Vec<SentRow<'a>>,
+    passed: bool,
+    /// Why there are no more kernels: the adapter cannot be opened, or was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
     /// Nothing where the adapter could not do it.
     update: Option<Timed>,
+}
+
+/// A row with what a person asks next.
+#[derive(Debug, Serialize)]
+struct SentRow<'a> {
+    case: &'static str,
+    worst: &'a str,
+    #[serde(flatten)]
+    row: &'a Row,
+}
+
+impl<'a> SentAdapter<'a> {
+    fn new(document: &'a Document, update: Option<Timed>) -> Self {
+        let row = |row: &'a Row| SentRow { case: row.case, worst: &row.worst, row };
+        Self {
+            adapter: &document.adapter,
+            seed: document.seed,
+            filter: &document.filter,
+            compile_seconds: document.compile_seconds,
+            kernels: document.kernels.iter().map(row).collect(),
+            passed: document.passed,
+            error: document.error.as_deref(),
+            update,
+        }
+    }
 }
 
 /// A training update, timed.
@@ -92,17 +128,16 @@ struct Timed {
 #[derive(Debug, Serialize)]
 struct Document {
     adapter: AdapterSummary,
-    /// What draws the same inputs again.
-    seed: u64,
-    /// The kernels that were asked for, where not all were.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    filter: String,
-    /// For all pipelines together.
-    compile_seconds: f64,
     kernels: Vec<Row>,
     passed: bool,
-    /// Why there are no more kernels: the adapter cannot be opened, or was lost.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    // Of the report alone.
+    #[serde(skip)]
+    seed: u64,
+    #[serde(skip)]
+    filter: String,
+    #[serde(skip)]
+    compile_seconds: f64,
+    #[serde(skip)]
     error: Option<String>,
     /// The same, of one that was lost.
     #[serde(skip)]
@@ -113,11 +148,13 @@ struct Document {
 #[derive(Debug, Serialize)]
 struct Row {
     kernel: &'static str,
+    #[serde(skip)]
     case: &'static str,
     shape: String,
     error: f64,
     tolerance: f64,
     /// The element that is furthest off, or why the kernel did not run.
+    #[serde(skip)]
     worst: String,
     passed: bool,
     seconds: f64,
@@ -169,7 +206,7 @@ impl Verify {
             let adapters = passed_over.iter().map(|document| (document, None));
             let adapters = adapters.chain(documents.iter().zip(timed));
             let adapters =
-                adapters.map(|(verified, update)| SentAdapter { verified, update }).collect();
+                adapters.map(|(document, update)| SentAdapter::new(document, update)).collect();
             let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
             let sent = Sent { version: env!("CARGO_PKG_VERSION"), system, adapters, passed };
             write_atomically(path, (to_json(&sent)? + "\n").as_bytes())?;
