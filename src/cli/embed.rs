@@ -1,7 +1,6 @@
 //! `moodshader embed`: what a model makes of music, as an array.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use clap::Args;
 
@@ -84,15 +83,10 @@ impl Embed {
                 .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
         drop(bar);
         embedded.notes().iter().for_each(|note| progress.note(note));
+        embedded
+            .complete(found.files.len(), &stop)
+            .map_err(|error| error.followed_by("the array is written once all are"))?;
         let Embeddings { files, vectors, failed: broken, .. } = embedded;
-        if stop.load(Ordering::Relaxed) && files.len() + broken.len() < found.files.len() {
-            return Err(Error::stopped(format!(
-                "stopped: {} of {} are in the cache and need not be heard again; the array is written once \
-                 all are",
-                files.len(),
-                audio_files(found.files.len())
-            )));
-        }
         failed.extend(self.strictness.sort_out(&found, broken, &progress));
         if !files.is_empty() {
             let lines: Vec<String> = files.iter().map(|file| path_line(file) + "\n").collect();

@@ -60,7 +60,7 @@ impl Evaluate {
         model::count(&[model.to_owned()], &progress);
         let tracks =
             manifest::read(data, self.audio_root.as_deref())?.tell(|note| progress.note(note));
-        let known = model::known_tracks(model, &tracks)?;
+        let known = model::known_tracks(&[model.to_owned()], &tracks)?;
         if known > 0 {
             progress.note(&format!(
                 "warning: {known} of the {} tracks trained this model, which scores too high on them; \

@@ -17,8 +17,8 @@ use crate::site::{self, Options, Precision, Size};
 /// Write a model as ONNX, for onnxruntime and others, or as a site that names moods in a browser.
 ///
 /// The input of the ONNX model is log_mel [batch, mels, frames], as the command features writes it (in dB; MusiCNN's
-/// as log10(1 + 10000·S)), and the output probabilities [batch, moods]. A model with hand-crafted features has a second input,
-/// handcrafted [batch, 6]. The file's metadata holds labels, preset and normalisation.
+/// as log10(1 + 10000·S)), and the output probabilities [batch, moods]. A model with hand-crafted features has a
+/// second input, handcrafted [batch, 6]. The file's metadata holds labels, preset and normalisation.
 ///
 /// The site computes what predict computes, with the same shaders, on WebGPU; songs do not leave the
 /// visitor's computer. It is a folder of files for any web server, such as python3 -m http.server, and

@@ -85,20 +85,16 @@ pub fn file_of(model: &Path) -> Result<PathBuf> {
     }
 }
 
-/// How many of the tracks trained the model, of several the one that most of them trained: a run keeps a list
+/// How many of the tracks trained the models, of several the one that most of them trained: a run keeps a list
 /// beside it.
 ///
 /// # Errors
 /// The list is damaged.
-pub fn known_tracks(model: &Path, tracks: &[Track]) -> Result<usize> {
-    if builtin::name_of(model).is_some() {
-        return Ok(0);
-    }
+pub fn known_tracks(models: &[PathBuf], tracks: &[Track]) -> Result<usize> {
     let mut most = 0;
-    for model in each(model) {
-        let file = file_of(&model)?;
-        let folder = RunFolder::at(file.parent().unwrap_or(Path::new("")));
-        most = most.max(trained_on(&folder, tracks)?);
+    let own = models.iter().filter(|model| builtin::name_of(model).is_none());
+    for model in own.flat_map(|model| each(model)) {
+        most = most.max(trained_on(&file_of(&model)?, tracks)?);
     }
     Ok(most)
 }

@@ -79,20 +79,16 @@ fn choose_recipe(
     let has = |tags: &[String]| tags.iter().filter(|tag| known.contains(tag)).count();
     let several = tracks.iter().any(|track| has(&track.tags) > 1);
     let says_output = open.sets("model.output") || open.sets("train.loss");
+    let open_softmax = !says_output && preset.model.output == Output::Softmax;
     let afresh = open.recipe || labels != preset.moods;
-    if afresh
-        && !says_output
-        && preset.model.output == Output::Softmax
-        && (several || labels.len() == 1)
-    {
+    if open_softmax && afresh && (several || labels.len() == 1) {
         preset.model.output = Output::Sigmoid;
         preset.train.loss = Output::Sigmoid.loss();
         progress.note(&format!(
             "{}: each has a probability of its own (model.output = \"sigmoid\")",
             if several { "tracks have several moods" } else { "there is one mood" }
         ));
-    }
-    if !afresh && !says_output && preset.model.output == Output::Softmax && several {
+    } else if open_softmax && several {
         progress.note(
             "tracks have several moods, and the moods of this model share a probability of 1 (model.output = \
              \"softmax\"): begin from nothing to give each its own",

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use clap::Args;
 use serde_json::json;
@@ -24,8 +23,8 @@ use crate::{Error, Result};
 /// Find the songs of a library that sound most like one.
 ///
 /// Songs are compared by what the model's last layer reads: 1 is the same direction (cosine), 0 has
-/// nothing in common. Files that are silent throughout, or shorter than a clip, are not among them. What was computed of a file is kept in the cache, so that the next question is
-/// answered at once. A broken file, or a folder that cannot be listed, does not stop the rest: it is listed
+/// nothing in common. Files that are silent throughout, or shorter than a clip, are not among them. What was
+/// computed of a file is kept in the cache, so that the next question is answered at once. A broken file, or a folder that cannot be listed, does not stop the rest: it is listed
 /// at the end, and the exit status is 1.
 #[derive(Args, Debug)]
 pub struct Similar {
@@ -95,14 +94,8 @@ impl Similar {
                 .map_err(|error| run_again(error, "what it has listened to is in the cache"))?;
         drop(bar);
         embedded.notes().iter().for_each(|note| progress.note(note));
+        embedded.complete(files.len(), &stop)?;
         let Embeddings { files: heard, vectors, telling, failed: broken, .. } = embedded;
-        if stop.load(Ordering::Relaxed) && heard.len() + broken.len() < files.len() {
-            return Err(Error::stopped(format!(
-                "stopped: {} of {} are in the cache and need not be heard again",
-                heard.len(),
-                audio_files(files.len())
-            )));
-        }
         if heard.first() != Some(&self.song) {
             let own = broken.into_iter().find(|(file, _)| *file == self.song);
             return Err(own.map(|(_, error)| error).unwrap_or_else(|| {

@@ -79,13 +79,17 @@ pub fn complete(
     }
 }
 
-/// How many of `others` are by artists of `tracks`. Artists that no manifest names are read out of the files'
-/// tags, where these `have_tags`.
-pub fn shared(
+/// How many of each of the `others` are by artists of `tracks`. Artists that no manifest names are read out of
+/// the files' tags, where these `have_tags`.
+pub fn shared<const N: usize>(
     tracks: &[LabelledTrack],
-    others: &[LabelledTrack],
+    others: [&[LabelledTrack]; N],
     have_tags: bool,
-) -> Result<usize> {
+) -> Result<[usize; N]> {
+    let mut counts = [0; N];
+    if others.iter().all(|others| others.is_empty()) {
+        return Ok(counts);
+    }
     let artists = |tracks: &[LabelledTrack]| -> Result<Vec<String>> {
         let mut tracks: Vec<Track> = tracks.iter().map(|track| track.track.clone()).collect();
         if have_tags {
@@ -94,7 +98,10 @@ pub fn shared(
         Ok(tracks.iter().filter_map(|track| track.artist.as_deref().map(folded)).collect())
     };
     let known: HashSet<String> = artists(tracks)?.into_iter().collect();
-    Ok(artists(others)?.into_iter().filter(|artist| known.contains(artist)).count())
+    for (count, others) in counts.iter_mut().zip(others) {
+        *count = artists(others)?.iter().filter(|artist| known.contains(*artist)).count();
+    }
+    Ok(counts)
 }
 
 impl Artists {

@@ -1,11 +1,12 @@
 //! What a model makes of songs, and which of them are near.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::library::{Library, Options, Outcome, unfinished};
 use super::prediction::Flawed;
 use super::tagger::Tagger;
+use crate::report::audio_files;
 use crate::{Error, Result};
 
 /// Files with a vector each, and those that have none.
@@ -23,6 +24,21 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
+    /// Refuses to go on with a part of `asked` files where `stop` was set before all were done.
+    ///
+    /// # Errors
+    /// It was.
+    pub fn complete(&self, asked: usize, stop: &AtomicBool) -> Result<()> {
+        if !stop.load(Ordering::Relaxed) || self.files.len() + self.failed.len() == asked {
+            return Ok(());
+        }
+        Err(Error::stopped(format!(
+            "stopped: {} of {} are in the cache and need not be heard again",
+            self.files.len(),
+            audio_files(asked)
+        )))
+    }
+
     /// Sentences about files that were heard, and what they say little of.
     pub fn notes(&self) -> Vec<String> {
         self.flawed.notes("their vectors say less", "no vector tells from other silence")

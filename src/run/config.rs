@@ -74,9 +74,7 @@ impl Data {
         let own = if data.is_dir() { Some(data) } else { data.parent() };
         self.audio_root.as_deref().or(own).map(Path::to_owned)
     }
-}
 
-impl Data {
     /// The training data for people: the manifest's name.
     pub fn name(&self) -> String {
         match (&self.synthetic_clips, &self.data) {

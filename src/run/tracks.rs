@@ -103,15 +103,13 @@ pub fn kept_split(path: &Path, tracks: Vec<LabelledTrack>) -> Result<Split> {
     Ok(Split::by(tracks, held_back))
 }
 
-/// How many of `tracks` the run in `folder` was trained on, whichever way a manifest names them; none where it has no
-/// list.
+/// How many of `tracks` the run that the checkpoint `model` lies in was trained on, whichever way a manifest names
+/// them; none where it lies beside no list.
 ///
 /// # Errors
 /// The list cannot be read, or is damaged.
-pub fn trained_on<'a>(
-    folder: &RunFolder,
-    tracks: impl IntoIterator<Item = &'a Track>,
-) -> Result<usize> {
+pub fn trained_on<'a>(model: &Path, tracks: impl IntoIterator<Item = &'a Track>) -> Result<usize> {
+    let folder = RunFolder::at(model.parent().unwrap_or(Path::new("")));
     if !folder.tracks().is_file() {
         return Ok(0);
     }

@@ -210,7 +210,13 @@ impl Data {
                 ));
             }
         }
-        for (name, other) in [("validation", &validation), ("test", &test)] {
+        // Where the program splits, it sees to the artists of both sides.
+        let given: &[LabelledTrack] = if self.validation.is_some() { &validation } else { &[] };
+        let have_tags = manifest::is_own(manifest)?;
+        let of_artists = artists::shared(&train, [given, &test], have_tags)?;
+        for ((name, other), of_artists) in
+            [("validation", &validation), ("test", &test)].into_iter().zip(of_artists)
+        {
             let shared = overlap(&train, other);
             if shared > 0 {
                 progress.note(&format!(
@@ -218,17 +224,12 @@ impl Data {
                      on them say little"
                 ));
             }
-            // Where the program splits, it sees to that.
-            if !other.is_empty() && (name == "test" || self.validation.is_some()) {
-                let own = manifest::is_own(manifest)?;
-                let shared = artists::shared(&train, other, own)?;
-                if shared > 0 {
-                    progress.note(&format!(
-                        "warning: {shared} of {} {name} tracks are by artists of the training data: the \
-                         score may be too high",
-                        other.len()
-                    ));
-                }
+            if of_artists > 0 {
+                progress.note(&format!(
+                    "warning: {of_artists} of {} {name} tracks are by artists of the training data: the \
+                     score may be too high",
+                    other.len()
+                ));
             }
         }
         Ok(Tracks { train, validation, test })

@@ -165,9 +165,8 @@ fn tell_known(config: &Config, tracks: &Tracks, progress: &Progress) -> Result<(
     let Some(file) = config.init.as_deref().filter(|init| builtin::name_of(init).is_none()) else {
         return Ok(());
     };
-    let folder = RunFolder::at(file.parent().unwrap_or(Path::new("")));
     for (name, tracks) in [("validation", &tracks.validation), ("test", &tracks.test)] {
-        let known = trained_on(&folder, tracks.iter().map(|track| &track.track))?;
+        let known = trained_on(file, tracks.iter().map(|track| &track.track))?;
         if known > 0 {
             progress.note(&format!(
                 "warning: {known} of the {} {name} tracks have trained the model of --init, so that the scores \

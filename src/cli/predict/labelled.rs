@@ -35,8 +35,7 @@ impl KnownSongs {
         let tracks = manifest::read(path, None)?.tell(|note| progress.note(note));
         let moods = description.labels.clone();
         let listed = tracks.len();
-        let heard = models.iter().map(|model| model::known_tracks(model, &tracks));
-        let heard = heard.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
+        let heard = model::known_tracks(models, &tracks)?;
         if heard > 0 {
             progress.note(&format!(
                 "warning: {heard} of the {listed} labelled songs trained this model, which is surer of them than of \
