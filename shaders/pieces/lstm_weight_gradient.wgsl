@@ -8,40 +8,13 @@
 // Workgroups: x covers the columns in tiles of 8 · LANES, y the units in tiles of 128 / LANES, z
 // is d, and the share above it.
 //
-// A kernel gives `d_gates` and `params.units`, where a row of either factor begins (gates_row,
-// input_row), an element of the input, and the place of a sum (put).
+// A kernel gives `d_gates` and `params.units`, how many columns there are, where a row of either factor begins
+// (gates_row, input_row), an element of the input, the place of a sum (put), and what becomes of the gates' sums
+// over the rows alone (put_alone). The piece `lstm_weight_rows` goes with this one.
 
 override LANES = 16u;
 
-// What a thread knows besides: its first unit and first column, and the gates' sums of units u (a) and
-// u + 1 (b) over the rows alone.
-struct Sums {
-    u: u32,
-    j: u32,
-    a: vec4f,
-    b: vec4f,
-}
-
-// `half` is 2 · share + d.
-fn store(half: u32, columns: u32, u: u32, j: u32, sum: vec4f) {
-    if u < params.units && j < columns {
-        let gate = params.units * columns;
-        let first = (4u * half * params.units + u) * columns + j;
-        put(first, sum.x);
-        put(first + gate, sum.y);
-        put(first + 2u * gate, sum.z);
-        put(first + 3u * gate, sum.w);
-    }
-}
-
-fn outer_product(
-    group: vec3u,
-    groups: vec3u,
-    lane: u32,
-    columns: u32,
-    spans: u32,
-    turns: u32,
-) -> Sums {
+fn outer_product(group: vec3u, groups: vec3u, lane: u32, spans: u32, turns: u32) {
     let d = group.z % 2u;
     let share = group.z / 2u;
     let shares = groups.z / 2u;
@@ -52,7 +25,7 @@ fn outer_product(
     // A tile's missing units and columns repeat the last one.
     let u0 = min(u, params.units - 1u);
     let u1 = min(u + 1u, params.units - 1u);
-    let last = columns - 1u;
+    let last = columns() - 1u;
     let j0 = min(j, last);
     let j1 = min(j + LANES, last);
     let j2 = min(j + 2u * LANES, last);
@@ -106,21 +79,25 @@ fn outer_product(
         }
     }
 
-    store(group.z, columns, u, j, a0);
-    store(group.z, columns, u, j + LANES, a1);
-    store(group.z, columns, u, j + 2u * LANES, a2);
-    store(group.z, columns, u, j + 3u * LANES, a3);
-    store(group.z, columns, u, j + 4u * LANES, a4);
-    store(group.z, columns, u, j + 5u * LANES, a5);
-    store(group.z, columns, u, j + 6u * LANES, a6);
-    store(group.z, columns, u, j + 7u * LANES, a7);
-    store(group.z, columns, u + 1u, j, b0);
-    store(group.z, columns, u + 1u, j + LANES, b1);
-    store(group.z, columns, u + 1u, j + 2u * LANES, b2);
-    store(group.z, columns, u + 1u, j + 3u * LANES, b3);
-    store(group.z, columns, u + 1u, j + 4u * LANES, b4);
-    store(group.z, columns, u + 1u, j + 5u * LANES, b5);
-    store(group.z, columns, u + 1u, j + 6u * LANES, b6);
-    store(group.z, columns, u + 1u, j + 7u * LANES, b7);
-    return Sums(u, j, a, b);
+    store(group.z, u, j, a0);
+    store(group.z, u, j + LANES, a1);
+    store(group.z, u, j + 2u * LANES, a2);
+    store(group.z, u, j + 3u * LANES, a3);
+    store(group.z, u, j + 4u * LANES, a4);
+    store(group.z, u, j + 5u * LANES, a5);
+    store(group.z, u, j + 6u * LANES, a6);
+    store(group.z, u, j + 7u * LANES, a7);
+    store(group.z, u + 1u, j, b0);
+    store(group.z, u + 1u, j + LANES, b1);
+    store(group.z, u + 1u, j + 2u * LANES, b2);
+    store(group.z, u + 1u, j + 3u * LANES, b3);
+    store(group.z, u + 1u, j + 4u * LANES, b4);
+    store(group.z, u + 1u, j + 5u * LANES, b5);
+    store(group.z, u + 1u, j + 6u * LANES, b6);
+    store(group.z, u + 1u, j + 7u * LANES, b7);
+    // Every column sees the same; the first one keeps it.
+    if j == 0u {
+        put_alone(group.z, u, a);
+        put_alone(group.z, u + 1u, b);
+    }
 }

@@ -26,6 +26,11 @@ impl Facts {
     pub fn hands_round(&self) -> bool {
         self.software && self.subgroup.is_some()
     }
+
+    /// Whether that is so, and a subgroup has eight threads.
+    pub fn hands_round_eights(&self) -> bool {
+        self.hands_round() && self.subgroup == Some([8, 8])
+    }
 }
 
 /// The WGSL of a schedule.

@@ -5,6 +5,7 @@
 //     dc = dh · o · (1 − tanh²(c[n, t])) + f[n, t"] · dc[n, t"]
 //     d_gates i = dc · g · i (1 − i)            d_gates f = dc · c[n, t'] · f (1 − f)
 //     d_gates g = dc · i · (1 − g²)             d_gates o = dh · tanh(c) · o (1 − o)
+// and what has vanished is 0.
 // d_gates is the gradient to the gates before activation. What a step leaves to the one before is
 // f · dc in `carry` and d_gates itself, so a walk may be split over several launches.
 //
@@ -40,35 +41,7 @@ struct Params {
 override THREADS = 32u;
 const ROWS = 8u;
 
-// One unit of clip n at walk step s; what the step after sends back to h lies in d_gates.
-fn retreat(n: u32, s: u32, d: u32, u: u32) {
-    let t = select(s, params.steps - 1u - s, d == 1u);
-    let row = (d * params.batch + n) * params.steps + t;
-    let at = row * params.units + u;
-    let activated = gates[at];
-    let i = activated.x;
-    let f = activated.y;
-    let g = activated.z;
-    let o = activated.w;
-    let c = hyperbolic_tangent(vec4f(cells[at])).x;
-    var c_before = 0.0;
-    if s > 0u {
-        c_before = cells[select(at - params.units, at + params.units, d == 1u)];
-    }
-    let kept = (d * params.batch + n) * params.units + u;
-    var dh = d_hidden[((n * params.steps + t) * 2u + d) * params.units + u];
-    var dc = 0.0;
-    if s + 1u < params.steps {
-        dh += d_gates[2u * at].x;
-        dc = carry[kept];
-    }
-    dc = fma(dh * o, fma(-c, c, 1.0), dc);
-    carry[kept] = f * dc;
-    d_gates[2u * at] = vec2f(dc * g * i * (1.0 - i), dc * c_before * f * (1.0 - f));
-    d_gates[2u * at + 1u] = vec2f(dc * i * fma(-g, g, 1.0), dh * c * o * (1.0 - o));
-}
-
-// Leaves sums in d_gates for `retreat`, from the clip's row at this step on.
+// Leaves what is sent back in d_gates, from the clip's row at this step on.
 fn leave(n: u32, row: u32, u: u32, a: vec4f, b: vec4f) {
     if n >= params.batch {
         return;
@@ -169,7 +142,14 @@ fn main(
         }
         for (var clip = n; clip < min(n + ROWS, params.batch); clip++) {
             for (var u = lane; u < units; u += THREADS) {
-                retreat(clip, s - 1u, d, u);
+                let at = place_of(clip, s - 1u, d, u);
+                var back = 0.0;
+                if terms > 0u {
+                    back = d_gates[2u * at].x;
+                }
+                let gradient = retreat(clip, s - 1u, d, u, back);
+                d_gates[2u * at] = gradient.xy;
+                d_gates[2u * at + 1u] = gradient.zw;
             }
         }
         storageBarrier();

@@ -49,39 +49,6 @@ fn weights_of(d: u32, k: u32, unit: u32) -> vec4f {
     );
 }
 
-// One unit of clip n at walk step s, to which the step after sends `back`: stores carry and d_gates, and
-// returns d_gates.
-fn retreat(n: u32, s: u32, d: u32, u: u32, back: f32) -> vec4f {
-    let t = select(s, params.steps - 1u - s, d == 1u);
-    let at = ((d * params.batch + n) * params.steps + t) * params.units + u;
-    let activated = gates[at];
-    let i = activated.x;
-    let f = activated.y;
-    let g = activated.z;
-    let o = activated.w;
-    let c = hyperbolic_tangent(vec4f(cells[at])).x;
-    var c_before = 0.0;
-    if s > 0u {
-        c_before = cells[select(at - params.units, at + params.units, d == 1u)];
-    }
-    let kept = (d * params.batch + n) * params.units + u;
-    let dh = d_hidden[((n * params.steps + t) * 2u + d) * params.units + u] + back;
-    var dc = 0.0;
-    if s + 1u < params.steps {
-        dc = carry[kept];
-    }
-    dc = fma(dh * o, fma(-c, c, 1.0), dc);
-    carry[kept] = f * dc;
-    let gradient = vec4f(
-        dc * g * i * (1.0 - i),
-        dc * c_before * f * (1.0 - f),
-        dc * i * fma(-g, g, 1.0),
-        dh * c * o * (1.0 - o),
-    );
-    d_gates[at] = gradient;
-    return gradient;
-}
-
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3u,
@@ -133,7 +100,9 @@ fn main(
                 for (var p = 0u; p < SPLIT; p++) {
                     back += sums[clip * THREADS + p * width + u];
                 }
-                later[clip * MAX_UNITS + u] = retreat(n + clip, s - 1u, d, u, back);
+                let gradient = retreat(n + clip, s - 1u, d, u, back);
+                d_gates[place_of(n + clip, s - 1u, d, u)] = gradient;
+                later[clip * MAX_UNITS + u] = gradient;
             }
         }
         workgroupBarrier();

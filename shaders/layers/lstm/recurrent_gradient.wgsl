@@ -17,6 +17,10 @@ struct Params {
 // [shares, 2, 4, units, units]
 @group(0) @binding(3) var<storage, read_write> d_weight_hh: array<f32>;
 
+fn columns() -> u32 {
+    return params.units;
+}
+
 // Upwards, the gates of step turn + 1 meet h of step turn; downwards, those of turn h of turn + 1.
 fn gates_row(d: u32, n: u32, turn: u32) -> u32 {
     return ((d * params.batch + n) * params.steps + turn + 1u - d) * params.units;
@@ -34,11 +38,14 @@ fn put(at: u32, sum: f32) {
     d_weight_hh[at] = sum;
 }
 
+// The bias gradient is made once, with the input weights'.
+fn put_alone(half: u32, u: u32, sum: vec4f) {}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    _ = outer_product(group, groups, lane, params.units, params.batch, params.steps - 1u);
+    outer_product(group, groups, lane, params.batch, params.steps - 1u);
 }

@@ -19,6 +19,10 @@ struct Params {
 // [shares, 2, 4, units]
 @group(0) @binding(4) var<storage, read_write> d_bias: array<f32>;
 
+fn columns() -> u32 {
+    return params.features;
+}
+
 fn gates_row(d: u32, span: u32, row: u32) -> u32 {
     return (d * params.rows + row) * params.units;
 }
@@ -35,7 +39,7 @@ fn put(at: u32, sum: f32) {
     d_weight_ih[at] = sum;
 }
 
-fn store_bias(half: u32, u: u32, sum: vec4f) {
+fn put_alone(half: u32, u: u32, sum: vec4f) {
     if u < params.units {
         let first = 4u * half * params.units + u;
         d_bias[first] = sum.x;
@@ -51,10 +55,5 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let sums = outer_product(group, groups, lane, params.features, 1u, params.rows);
-    // Every column sees the same; the first one writes it.
-    if sums.j == 0u {
-        store_bias(group.z, sums.u, sums.a);
-        store_bias(group.z, sums.u + 1u, sums.b);
-    }
+    outer_product(group, groups, lane, 1u, params.rows);
 }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{Footprint, Lines, Reach, Walk, cases, planes, scaled};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Facts, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/conv/weight_gradient",
@@ -88,7 +88,7 @@ impl Kernel for Params {
             shader: kernel!(
                 @shader "layers/conv/weight_gradient@eights", "layers/conv/weight_gradient@eights",
                 pieces ["four_lanes"],
-                |facts| facts.hands_round() && facts.subgroup == Some([8, 8]), |_| true
+                Facts::hands_round_eights, |_| true
             ),
             // A subgroup walks a segment.
             grid: |params| params.grid(Walk { lanes: 8, segment: 64, shares: 16 }, 9, 2),

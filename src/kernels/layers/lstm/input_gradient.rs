@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::layers::lstm::{add_scaled, lanes};
+use crate::kernels::layers::lstm::{add_scaled, lanes, product_of_eights};
 use crate::kernels::verify::Case;
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Facts, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/input_gradient",
@@ -39,6 +39,14 @@ impl Params {
 
 impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: kernel!(
+                @shader "layers/lstm/input_gradient@eights", "layers/lstm/input_gradient@eights",
+                pieces ["product_of_eights", "four_products"],
+                Facts::hands_round_eights, |_| true
+            ),
+            grid: |params| product_of_eights([params.features.div_ceil(4), params.rows], 1),
+        },
         Schedule {
             // On software, more waves are no gain, and barriers cost.
             shader: kernel!(

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::layers::lstm::add_scaled;
+use crate::kernels::layers::lstm::{add_scaled, product_of_eights};
 use crate::kernels::verify::Case;
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Facts, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/input_product",
@@ -29,9 +29,19 @@ kernel! {
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
-        Grid::of([cover(2 * params.units, 32), cover(params.rows, 32), 1])
-    })];
+    const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: kernel!(
+                @shader "layers/lstm/input_product@eights", "layers/lstm/input_product@eights",
+                pieces ["product_of_eights", "four_products"],
+                Facts::hands_round_eights, |_| true
+            ),
+            grid: |params| product_of_eights([2 * params.units, params.rows], 1),
+        },
+        Schedule::general(|params| {
+            Grid::of([cover(2 * params.units, 32), cover(params.rows, 32), 1])
+        }),
+    ];
 
     fn lengths(&self) -> Tensors<usize> {
         let [rows, features, units] = [self.rows, self.features, self.units].map(|n| n as usize);

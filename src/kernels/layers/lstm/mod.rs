@@ -41,9 +41,24 @@ fn wide(batch: u32, units: u32) -> Grid {
     Grid { constants: vec![("SPLIT", f64::from(split))], ..Grid::of([cover(batch, 2), 2, 1]) }
 }
 
+/// The grid of the recurrences' schedules `@eights`: a workgroup walks over all units of eight clips, each of
+/// whose `shares` has a thread.
+fn walk_of_eights(batch: u32, shares: u32) -> Grid {
+    Grid {
+        constants: vec![("THREADS", f64::from(threads(shares)))],
+        ..Grid::of([cover(batch, 8), 2, 1])
+    }
+}
+
 /// Threads of a product's workgroup that lie along the columns, each taking 8: few are idle.
 fn lanes(columns: u32) -> u32 {
     columns.div_ceil(8).next_power_of_two().min(16)
+}
+
+/// The grid of the schedules `@eights`: subgroups of eight threads compute tiles of eight quads and 32
+/// columns, eight of them a workgroup, of `slices` products.
+fn product_of_eights([quads, columns]: [u32; 2], slices: u32) -> Grid {
+    Grid::of([cover(cover(quads, 8) * cover(columns, 32), 8), 1, slices])
 }
 
 /// The grid of an outer product of the gates of so many units with so many columns, summed over spans of

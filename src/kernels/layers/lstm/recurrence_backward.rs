@@ -4,16 +4,17 @@
 //!     dc = dh · o · (1 − tanh²(c[n, t])) + f[n, t"] · dc[n, t"]
 //!     d_gates i = dc · g · i (1 − i)            d_gates f = dc · c[n, t'] · f (1 − f)
 //!     d_gates g = dc · i · (1 − g²)             d_gates o = dh · tanh(c) · o (1 − o)
+//! and what has vanished, below 2^-80, is 0: the shader's piece says why.
 
 use rayon::prelude::*;
 
-use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, threads, visited, wide};
+use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, threads, visited, walk_of_eights, wide};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Facts, Grid, Kernel, Real, Schedule, cover, kernel};
 
 kernel! {
     "layers/lstm/recurrence_backward",
-    pieces ["lstm_gate_pairs", "hyperbolic_tangent"],
+    pieces ["lstm_gate_pairs", "lstm_retreat", "hyperbolic_tangent", "unless_vanished"],
     params {
         /// Clips.
         batch: u32,
@@ -79,25 +80,37 @@ impl Params {
                     s => cells[row(visited(d, s - 1, steps)) * units + u],
                 };
                 let dc = dh[u] * o * (one - c * c) + carry[u];
-                carry[u] = f * dc;
+                carry[u] = unless_vanished(f * dc);
                 d_quad.copy_from_slice(&[
-                    dc * g * i * (one - i),
-                    dc * c_before * f * (one - f),
-                    dc * i * (one - g * g),
-                    dh[u] * c * o * (one - o),
+                    unless_vanished(dc * g * i * (one - i)),
+                    unless_vanished(dc * c_before * f * (one - f)),
+                    unless_vanished(dc * i * (one - g * g)),
+                    unless_vanished(dh[u] * c * o * (one - o)),
                 ]);
             }
         }
     }
 }
 
+fn unless_vanished<T: Real>(gradient: T) -> T {
+    if gradient.abs() < T::of(2f64.powi(-80)) { T::zero() } else { gradient }
+}
+
 impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: kernel!(
+                @shader "layers/lstm/recurrence_backward@eights", "layers/lstm/recurrence_backward@eights",
+                pieces ["lstm_retreat", "hyperbolic_tangent", "unless_vanished", "four_products"],
+                Facts::hands_round_eights, |_| true
+            ),
+            grid: |params| walk_of_eights(params.batch, params.units.div_ceil(4)),
+        },
         Schedule {
             // On software, idle threads take as long as others, and memory is no way off.
             shader: kernel!(
                 @shader "layers/lstm/recurrence_backward@wide", "layers/lstm/recurrence_backward@wide",
-                pieces ["hyperbolic_tangent"],
+                pieces ["lstm_retreat", "hyperbolic_tangent", "unless_vanished"],
                 |_| true, |facts| !facts.software
             ),
             grid: |params| wide(params.batch, params.units),
@@ -164,6 +177,8 @@ impl Kernel for Params {
             Case::new("most units", walk(1, 3, 256)),
             Case::new("middle of a walk", Self { begin: 3, end: 6, ..walk(9, 10, 37) }),
             Case::new("typical", walk(8, 20, 128)),
+            Case::new("vanishing", walk(3, 9, 21))
+                .drawn(Tensors { d_hidden: Draw::Normal(0.0, 1e-23), ..walk(3, 9, 21).draw() }),
         ];
         // The last unit is each of a thread's eight.
         cases.extend((0..8).map(|share| Case::new("units in part", walk(1, 2, 8 * share + 5))));

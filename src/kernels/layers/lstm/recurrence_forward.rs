@@ -5,13 +5,13 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, threads, visited, wide};
+use crate::kernels::layers::lstm::{MAX_UNITS, add_scaled, threads, visited, walk_of_eights, wide};
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel, sigmoid};
+use crate::kernels::{Cost, Facts, Grid, Kernel, Real, Schedule, cover, kernel, sigmoid};
 
 kernel! {
     "layers/lstm/recurrence_forward",
-    pieces ["hyperbolic_tangent"],
+    pieces ["lstm_advance", "hyperbolic_tangent"],
     params {
         /// Clips.
         batch: u32,
@@ -73,6 +73,14 @@ impl Params {
 
 impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
+        Schedule {
+            shader: kernel!(
+                @shader "layers/lstm/recurrence_forward@eights", "layers/lstm/recurrence_forward@eights",
+                pieces ["lstm_advance", "hyperbolic_tangent", "four_products"],
+                Facts::hands_round_eights, |_| true
+            ),
+            grid: |params| walk_of_eights(params.batch, params.units),
+        },
         Schedule {
             // On software, idle threads take as long as others, and memory is no way off.
             shader: kernel!(

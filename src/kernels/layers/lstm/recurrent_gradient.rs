@@ -3,13 +3,13 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::layers::lstm::{BUSY, add_scaled, outer_product, visited};
+use crate::kernels::layers::lstm::{BUSY, add_scaled, outer_product, product_of_eights, visited};
 use crate::kernels::verify::Case;
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel};
+use crate::kernels::{Cost, Facts, Grid, Kernel, Real, Schedule, kernel};
 
 kernel! {
     "layers/lstm/recurrent_gradient",
-    pieces ["lstm_weight_gradient"],
+    pieces ["lstm_weight_gradient", "lstm_weight_rows"],
     params {
         /// Clips.
         batch: u32,
@@ -37,10 +37,21 @@ impl Params {
 impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] = &[
         Schedule {
+            shader: kernel!(
+                @shader "layers/lstm/recurrent_gradient@eights", "layers/lstm/recurrent_gradient",
+                pieces [
+                    "lstm_weight_gradient_of_eights", "product_of_eights", "four_products",
+                    "lstm_weight_rows"
+                ],
+                Facts::hands_round_eights, |_| true
+            ),
+            grid: |params| product_of_eights([params.units, params.units], 2),
+        },
+        Schedule {
             // On software, shares are only more to add up.
             shader: kernel!(
                 @shader "layers/lstm/recurrent_gradient@whole", "layers/lstm/recurrent_gradient",
-                pieces ["lstm_weight_gradient"],
+                pieces ["lstm_weight_gradient", "lstm_weight_rows"],
                 |_| true, |facts| facts.software
             ),
             grid: |params| params.grid(1),
