@@ -298,19 +298,20 @@ fn silence_has_no_mood_in_tags_and_playlists() {
     trained::tones::write(&folder.join("dither.wav"), (0..2 * CLIP).map(dither));
     trained::tones::write(&folder.join("short.wav"), (0..CLIP / 3).map(|_| 0));
     trained::tones::write(&folder.join("zeros.wav"), (0..3 * CLIP).map(|_| 0));
+    trained::tones::write(&folder.join("constant.wav"), (0..3 * CLIP).map(|_| 99));
     // The quietest sound, and sound in the last clip alone.
     trained::tones::write(&folder.join("faint.wav"), (0..CLIP).map(|at| 2 * dither(at)));
     trained::tones::write(
         &folder.join("late.wav"),
         (0..3 * CLIP).map(|at| if at < 50_000 { 0 } else { 99 }),
     );
-    let silent = ["dither.wav", "short.wav", "zeros.wav"];
+    let silent = ["constant.wav", "dither.wav", "short.wav", "zeros.wav"];
     let bytes = || silent.map(|name| fs::read(folder.join(name)).unwrap());
     let before = bytes();
 
     let lists = "--playlist happy --playlist dark --playlist epic --playlist-out quiet";
     let (code, out, err) = place.run(&format!("{MODEL} quiet --format json {lists}"));
-    assert!(code == 0 && err.contains("3 audio files silent throughout"), "{err}");
+    assert!(code == 0 && err.contains("4 audio files silent throughout"), "{err}");
     for file in json(&out) {
         let is_silent = silent.iter().any(|name| file["path"].as_str().unwrap().ends_with(name));
         assert_eq!(file.get("silent"), is_silent.then_some(&Value::Bool(true)), "{file}");
@@ -337,5 +338,5 @@ fn silence_has_no_mood_in_tags_and_playlists() {
         .unwrap();
     let out = place.ok("dataset check silence.csv --format json");
     let found: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(found["silent"].as_array().unwrap().len(), 3, "{out}");
+    assert_eq!(found["silent"].as_array().unwrap().len(), 4, "{out}");
 }

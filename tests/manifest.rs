@@ -229,6 +229,7 @@ fn a_folder_a_mood_is_a_manifest() {
         ("dark/album/notes.txt", b"not audio"),
         ("dark/@eaDir/a.wav", b"RIFF\0\0\0\0WAVE"),
         (".Trash-1000/files/a.wav", b"RIFF\0\0\0\0WAVE"),
+        ("loose.wav", b"RIFF\0\0\0\0WAVE"),
     ] {
         let path = folder.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -245,7 +246,10 @@ fn a_folder_a_mood_is_a_manifest() {
         ("happy/b.wav", happy),
     ];
     assert_eq!(rows, expected);
-    assert!(notes.len() == 1 && notes[0].starts_with("passed over 2 rubbish bins"), "{notes:?}");
+    let [bins, loose] = &notes[..] else { panic!("{notes:?}") };
+    assert!(bins.starts_with("passed over 2 rubbish bins"), "{bins}");
+    assert!(loose.contains("1 audio file that lies in no folder of a mood"), "{loose}");
+    assert!(loose.contains("loose.wav"), "{loose}");
     assert!(unlisted.is_empty());
     assert!(tracks.iter().all(|track| track.path.is_file()));
 

@@ -342,8 +342,16 @@ fn paths_come_from_lists_and_playlists() {
     fs::write(library.path("music/some.m3u8"), list).unwrap();
     assert_eq!(paths("music/some.m3u8"), ["music/1.wav", "music/deep/5.wav"]);
     let address = library.path("music/deep/4.wav").display().to_string().replace("deep", "%64eep");
-    fs::write(library.path("player.m3u"), format!("file://{address}\n")).unwrap();
-    assert_eq!(paths("player.m3u"), [library.path("music/deep/4.wav").display().to_string()]);
+    let file = library.path("music/deep/4.wav").display().to_string();
+    for scheme in ["file", "FILE"] {
+        fs::write(library.path("player.m3u"), format!("{scheme}://{address}\n")).unwrap();
+        assert_eq!(paths("player.m3u"), [&*file]);
+    }
+    // Of a Windows program that means UTF-16 by Unicode.
+    let list = format!("\u{feff}{file}\r\n");
+    let units: Vec<u8> = list.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(library.path("unicode.m3u"), units).unwrap();
+    assert_eq!(paths("unicode.m3u"), [&*file]);
     // Of Windows, in its letters; of macOS, in its way to write them.
     let song = library.path("music/deep/Björk’s.wav");
     fs::copy(library.path("music/deep/4.wav"), &song).unwrap();

@@ -159,19 +159,43 @@ fn he_aac_is_refused() {
 fn block_sizes_of_flac_are_those_of_its_frames() {
     let flac = bytes("noise.flac");
     let whole = samples(&flac, "noise.flac");
-    // Two files joined, and a count of frames that is too small.
-    let joined = samples(&[&flac[..], &flac].concat(), "joined.flac");
-    // The last block of the first cannot be told from the header that follows it.
-    let (begin, end) = (whole.len() - 4608, joined.len() - whole.len());
-    assert!(joined[..begin] == whole[..begin] && joined[end..] == whole[..]);
+    // Two files joined, also with a tag between them, and a count of frames that is too small.
+    let twice = [&whole[..], &whole].concat();
+    for between in [&b""[..], b"ID3\x04\0\0\0\0\0\x0a0123456789"] {
+        let joined = samples(&[&flac[..], between, &flac].concat(), "joined.flac");
+        assert!(joined == twice, "{} of {}", joined.len(), twice.len());
+    }
     let mut short = flac.clone();
     assert_eq!(u32::from_be_bytes(short[22..26].try_into().unwrap()), whole.len() as u32);
     short[22..26].copy_from_slice(&8000u32.to_be_bytes());
     assert_eq!(samples(&short, "short.flac"), whole);
-    for sizes in [[0, 0], [16, 4608], [1000, 4608], [4608, 1000], [15, 65_535], [4096, 4096]] {
+    for sizes in [
+        [0, 0],
+        [16, 4608],
+        [1000, 4608],
+        [4608, 1000],
+        [15, 65_535],
+        [4096, 4096],
+        [5000, 5000],
+        [9216, 9216],
+    ] {
         let mut changed = flac.clone();
         changed[8..12].copy_from_slice(&sizes.map(u16::to_be_bytes).concat());
         assert_eq!(samples(&changed, "sizes.flac"), whole, "{sizes:?}");
+    }
+}
+
+/// Whatever stands behind the last frame, none of the sound is lost for it.
+#[test]
+fn what_stands_behind_flac_is_not_heard() {
+    let flac = bytes("noise.flac");
+    let whole = samples(&flac, "noise.flac");
+    let id3v1 = [&b"TAG"[..], &[0; 125]].concat();
+    let lyrics = b"LYRICSBEGININD0000200LYR00003abc000032LYRICS200";
+    let words = b"text that belongs to nothing".repeat(40);
+    for behind in [&id3v1.repeat(2)[..], &[lyrics, &id3v1[..]].concat(), &words, &[0; 700], b"ID3"]
+    {
+        assert!(samples(&[&flac[..], behind].concat(), "behind.flac") == whole, "{}", behind.len());
     }
 }
 
@@ -207,6 +231,23 @@ fn soon(bytes: &[u8], name: &str, what: &str) -> Option<Vec<f32>> {
         eprintln!("{e}");
     }
     heard.ok().map(|clips| clips.into_iter().flat_map(|clip| clip.samples).collect())
+}
+
+/// Positions that are too small leave nothing out, and those of Opus that are too large put nothing in.
+#[test]
+fn positions_that_leave_packets_out_are_not_believed() {
+    for name in ["sweep.ogg", "sweep.opus"] {
+        let file = bytes(name);
+        let whole = soon(&file, name, "whole").unwrap();
+        let changes: [fn(i64) -> i64; 4] = [|at| at / 2, |at| at / 3, |_| 0, |_| 44_100];
+        for change in changes {
+            let changed = with_granules(&file, |granule, _| change(granule));
+            let heard = soon(&changed, name, "changed").unwrap();
+            // What an encoder adds in front and behind is not known then.
+            let more = heard.len() as i64 - whole.len() as i64;
+            assert!((0..4000).contains(&more), "{name}: {more}");
+        }
+    }
 }
 
 #[test]

@@ -70,6 +70,26 @@ fn id3_keeps_frames_and_padding() {
     );
 }
 
+/// Latin letters where UTF-8 is named would be written back as others.
+#[test]
+fn moods_that_are_no_text_are_not_written_anew() {
+    let title = frame(4, b"TIT2", b"\x03T");
+    for mood in [
+        frame(4, b"TMOO", b"\x03\xe9nergique"),
+        frame(4, b"TXXX", b"\x03MOOD\0\xe9nergique"),
+        frame(3, b"TXXX", b"\x01\xff\xfeM\0O\0O\0D\0\0\0\xff\xfe\0\xd8"),
+    ] {
+        let version = if mood.contains(&3) { 4 } else { 3 };
+        refused(&[&tag(version, 0, &[&mood]), SOUND].concat(), "no text in the coding");
+    }
+    // What is no mood may hold what it likes.
+    let other = frame(4, b"TXXX", b"\x03OTHER\0\xe9");
+    becomes(
+        &[&tag(4, 0, &[&other, &title]), SOUND].concat(),
+        &[&tag(4, 0, &[&other, &title, &tmoo()]), SOUND].concat(),
+    );
+}
+
 fn tmoo_of(mood: &str) -> Vec<u8> {
     frame(4, b"TMOO", format!("\x03{mood}").as_bytes())
 }

@@ -14,7 +14,10 @@ const READ: [&str; 16] = [
 ];
 
 /// Of kinds that are not.
-const UNREAD: [&str; 8] = ["ape", "mka", "mpc", "w64", "weba", "webm", "wma", "wv"];
+const UNREAD: [&str; 24] = [
+    "ac3", "amr", "ape", "au", "dff", "dsf", "dts", "eac3", "mka", "mpc", "ofr", "ra", "rm", "shn",
+    "snd", "spx", "tak", "tta", "voc", "w64", "weba", "webm", "wma", "wv",
+];
 
 /// Names that a note shows.
 const SHOWN: usize = 3;
@@ -79,6 +82,8 @@ pub struct Found {
     pub kept_by_systems: Vec<PathBuf>,
     /// Links with an audio ending that lead nowhere, and links to a folder around themselves.
     pub links: Vec<PathBuf>,
+    /// Files beside folders of which each is a mood: they have none.
+    pub without_mood: Vec<PathBuf>,
     /// Folders inside others; the rest is there.
     pub unlisted: Vec<Unlisted>,
     /// Those of the files that the list of paths itself names.
@@ -88,12 +93,14 @@ pub struct Found {
 impl Found {
     /// Adds what other paths mean.
     pub fn extend(&mut self, other: Self) {
-        let Self { files, passed_over, kept_by_systems, links, unlisted, named } = other;
+        let Self { files, passed_over, kept_by_systems, links, without_mood, unlisted, named } =
+            other;
         self.named.extend(named);
         self.files.extend(files);
         self.passed_over.extend(passed_over);
         self.kept_by_systems.extend(kept_by_systems);
         self.links.extend(links);
+        self.without_mood.extend(without_mood);
         self.unlisted.extend(unlisted);
     }
 
@@ -123,7 +130,13 @@ impl Found {
             "link that leads nowhere, or to a folder around it",
             "links that lead nowhere, or to a folder around them",
         );
-        [passed_over(&self.passed_over), kept_by_systems, links].into_iter().flatten()
+        let without_mood = note(
+            &self.without_mood,
+            "audio file that lies in no folder of a mood",
+            "audio files that lie in no folder of a mood",
+        );
+        let passed_over = passed_over(&self.passed_over);
+        [passed_over, kept_by_systems, links, without_mood].into_iter().flatten()
     }
 
     /// Puts behind an error that there is nothing what could be the reason.

@@ -127,6 +127,18 @@ fn chain(bytes: &[u8]) -> Option<Codec> {
     Some(first.kind.codec)
 }
 
+/// The profile of AAC that the ADTS frame at `start` says: Main, LC, SSR or LTP.
+pub fn adts_profile(file: &File, start: u64) -> Result<&'static str> {
+    let mut header = [0; 3];
+    let mut file = file;
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(&mut header)?;
+    Ok(["Main", LOW_COMPLEXITY, "SSR", "LTP"][usize::from(header[2] >> 6)])
+}
+
+/// The profile that nearly all AAC has, and the one that is decoded.
+pub const LOW_COMPLEXITY: &str = "LC";
+
 /// How many frames of each kind there are in a stream of ADTS frames, in the order of their first.
 pub fn adts_kinds(file: &File, start: u64) -> Result<Vec<(Kind, u64)>> {
     let mut kinds: Vec<(Kind, u64)> = Vec::new();

@@ -85,7 +85,8 @@ pub fn walk(root: &Path) -> Result<Found> {
 }
 
 /// For each folder right inside `root`, in the order of names and links to folders among them, what
-/// [`walk`] finds in it, each file once. The second part is what `root` itself tells, and has no files.
+/// [`walk`] finds in it, each file once. The second part is what `root` itself tells, and
+/// has no files but those without a mood.
 ///
 /// # Errors
 /// `root` cannot be listed.
@@ -97,6 +98,12 @@ pub fn walk_each(root: &Path) -> Result<(Vec<(PathBuf, Found)>, Found)> {
         let Ok(kind) = entry.file_type() else { continue };
         if (kind.is_dir() || kind.is_symlink()) && is_kept_by_system(&path) {
             aside.kept_by_systems.push(path);
+            continue;
+        }
+        if path.is_file() {
+            if has_audio_ending(&path) && !is_leftover(&path) && !is_aside(&path) {
+                aside.without_mood.push(path);
+            }
             continue;
         }
         let folder = match kind.is_symlink() && path.is_dir() {

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use super::manifest::Track;
 use crate::error::{Error, Result};
@@ -175,9 +176,10 @@ impl Labelled {
     }
 }
 
-/// A tag or a name without what makes no difference: case, and how much blank there is.
+/// A tag or a name without what makes no difference: case, how much blank there is, and whether an accented
+/// letter is one character or two.
 pub(super) fn folded(tag: &str) -> String {
-    tag.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+    tag.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().nfc().collect()
 }
 
 /// Writes every tag that is one of `labels` but for case and blanks as that label, and says which those

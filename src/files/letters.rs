@@ -60,7 +60,12 @@ impl ByLetters {
 
 /// Nothing where the folder cannot be listed.
 fn names_in(folder: &Path) -> impl Iterator<Item = OsString> {
-    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name())
+    let here = folder.as_os_str().is_empty();
+    fs::read_dir(if here { Path::new(".") } else { folder })
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name())
 }
 
 /// Names that a person could take for the one of `path` that is not there, by letters without accents
@@ -73,10 +78,10 @@ fn alike(path: &Path) -> Option<Vec<String>> {
             .collect()
     };
     // The first part of the path that is missing, in the last folder that is there.
-    let missing = path.ancestors().take_while(|path| !path.exists()).last()?;
+    let named = path.ancestors().filter(|path| !path.as_os_str().is_empty());
+    let missing = named.take_while(|path| !path.exists()).last()?;
     let wanted = plain(missing.file_name()?.to_str()?);
-    let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut names: Vec<String> = names_in(folder.unwrap_or(Path::new(".")))
+    let mut names: Vec<String> = names_in(missing.parent()?)
         .filter_map(|name| name.into_string().ok())
         .filter(|name| plain(name) == wanted)
         .collect();

@@ -144,17 +144,33 @@ pub fn is_playlist(path: &Path) -> bool {
 /// It cannot be read.
 pub fn read(path: &Path) -> Result<Vec<PathBuf>> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    let bytes = utf_8(bytes);
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut by_letters = ByLetters::default();
     let files = paths_in(&bytes, b'\n').into_iter().filter_map(|listed| {
         let text = listed.to_string_lossy();
-        match text.strip_prefix("file://") {
-            Some(address) => Some(local(address)),
-            None if text.starts_with('#') || text.contains("://") => None,
-            None => Some(beside(folder, &listed, &mut by_letters)),
+        match text.split_at_checked(FILE.len()) {
+            Some((scheme, address)) if scheme.eq_ignore_ascii_case(FILE) => Some(local(address)),
+            _ if text.starts_with('#') || text.contains("://") => None,
+            _ => Some(beside(folder, &listed, &mut by_letters)),
         }
     });
     Ok(files.collect())
+}
+
+/// How the address of a file begins.
+const FILE: &str = "file://";
+
+/// Bytes of UTF-16, which its mark tells, in UTF-8; others as they are.
+fn utf_8(bytes: Vec<u8>) -> Vec<u8> {
+    let unit = match &bytes[..] {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return bytes,
+    };
+    let units: Vec<u16> =
+        bytes[2..].chunks_exact(2).map(|bytes| unit([bytes[0], bytes[1]])).collect();
+    String::from_utf16_lossy(&units).into_bytes()
 }
 
 /// The file of an address of this host: of `file:///a%20b.mp3` what stands behind `file://`, where a host may

@@ -33,6 +33,8 @@ pub struct Stretch {
     bytes: Range<u64>,
     /// Positions in it are wrong, and only its packets can be counted.
     clock_lies: bool,
+    /// They may be: its packets are to be asked.
+    clock_may_lie: bool,
 }
 
 /// An open file: its length is known, its samples have not been decoded.
@@ -62,20 +64,32 @@ impl CompressedFile {
         let io_error = |error| Error::io("read", path, &error);
         let file = File::open(path).map_err(io_error)?;
         let len = file.metadata().map_err(io_error)?.len();
-        let stretch = |bytes: Range<u64>, clock_lies| {
+        let stretch = |bytes: Range<u64>| {
             let bytes = bytes.start..bytes.end.min(len);
-            Stretch { format, header: Vec::new(), bytes, clock_lies }
+            Stretch { format, header: Vec::new(), bytes, clock_lies: false, clock_may_lie: false }
         };
         let stretches = match format {
             Format::Ogg => {
                 let mut links = ogg::links(&file, first_byte).map_err(io_error)?;
+                if !links.is_empty() && links.iter().all(|link| !link.is_read) {
+                    return Err(unread(path, format, "not Vorbis, Opus or FLAC"));
+                }
                 // A recording that was stopped may end within headers.
                 if links.iter().any(|link| link.pages_of_sound > 0) {
                     links.retain(|link| link.pages_of_sound > 0);
                 }
-                links.into_iter().map(|link| stretch(link.bytes, link.clock_lies)).collect()
+                let of_link = |link: ogg::Link| Stretch {
+                    clock_lies: link.clock_lies,
+                    clock_may_lie: link.clock_may_lie,
+                    ..stretch(link.bytes)
+                };
+                links.into_iter().map(of_link).collect()
             }
-            _ => vec![stretch(first_byte..len, false)],
+            Format::Flac => {
+                let links = flac::links(&file, first_byte).map_err(io_error)?;
+                links.into_iter().map(stretch).collect()
+            }
+            _ => vec![stretch(first_byte..len)],
         };
         Self::open_chain(path, stretches)
     }
@@ -85,7 +99,8 @@ impl CompressedFile {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_adpcm(path: &Path, header: Vec<u8>, bytes: Range<u64>) -> Result<Self> {
-        let stretch = Stretch { format: Format::Wav, header, bytes, clock_lies: false };
+        let (clock_lies, clock_may_lie) = (false, false);
+        let stretch = Stretch { format: Format::Wav, header, bytes, clock_lies, clock_may_lie };
         Self::open_chain(path, vec![stretch])
     }
 
@@ -207,6 +222,14 @@ fn changing(path: &Path, what: &str, seconds: f64) -> Error {
     Error::input(format!(
         "{} changes {what} at {seconds:.1} s, as joined files do; convert it first, for example \
          with `ffmpeg -i INPUT OUTPUT.flac`",
+        path.display()
+    ))
+}
+
+fn unread(path: &Path, format: Format, kind: &str) -> Error {
+    Error::unread(format!(
+        "{} is {format} of a kind that is not read ({kind}); convert it first, for example with \
+         `ffmpeg -i INPUT OUTPUT.flac`",
         path.display()
     ))
 }

@@ -51,6 +51,26 @@ pub fn edit_of_first_audio_track(path: &Path, start: u64) -> Option<Edit> {
     None
 }
 
+/// Where the kinds of the boxes stand that hold tags: nothing of the sound is in them.
+pub fn kinds_of_tags(path: &Path, start: u64) -> Vec<u64> {
+    let kinds = || {
+        let mut file = BufReader::new(File::open(path).ok()?);
+        let end = file.seek(SeekFrom::End(0)).ok()?;
+        let top = boxes(&mut file, start..end)?;
+        let movie = boxes(&mut file, body(&top, b"moov")?)?;
+        let of_tags = movie.into_iter().filter(|(name, _)| [*b"udta", *b"meta"].contains(name));
+        let kinds = of_tags.map(|(name, body)| (name, body.start - 4));
+        // Behind the kind of a box that is longer than four bytes can say stands its length.
+        Some(
+            kinds
+                .filter(|(name, at)| read(&mut file, *at) == Some(*name))
+                .map(|(_, at)| at)
+                .collect(),
+        )
+    };
+    kinds().unwrap_or_default()
+}
+
 /// Whether the file goes on in fragments behind its index.
 pub fn has_fragments(path: &Path, start: u64) -> bool {
     let top = || {

@@ -17,13 +17,16 @@ const MARKED: &[u8] = b"OggS\0";
 const HEADER: usize = 27;
 /// The length of a segment that its packet goes on after.
 const FULL: u8 = 255;
-/// Flags of a page.
+/// Flags of a page: it begins within a packet, is its stream's first, or last.
+const GOES_ON: u8 = 1;
 const FIRST: u8 = 2;
 const LAST: u8 = 4;
 /// The granule position of a page on which no packet ends.
 const NO_PACKET: i64 = -1;
 /// Bytes of a stream's first packet that say what is needed here.
 const MARK: usize = 32;
+/// Packets that may stand in front of the music.
+const MOST_HEADERS: i64 = 64;
 /// The most frames of a block of FLAC whose description does not say it.
 const MOST_FRAMES: i64 = 65_535;
 
@@ -33,6 +36,10 @@ pub struct Link {
     pub bytes: Range<u64>,
     /// The positions go back, or further than the packets do: only the packets can be counted.
     pub clock_lies: bool,
+    /// They go on otherwise than most packets of the codec: its packets have to be asked.
+    pub clock_may_lie: bool,
+    /// It has a stream of a codec that is decoded.
+    pub is_read: bool,
     /// Whole pages of more than headers.
     pub pages_of_sound: usize,
 }
@@ -59,11 +66,17 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
                 links.push(Link {
                     bytes: page.bytes.clone(),
                     clock_lies: false,
+                    clock_may_lie: false,
+                    is_read: false,
                     pages_of_sound: 0,
                 });
                 streams.clear();
             }
-            streams.extend(Clock::of(&page.mark).map(|clock| (page.serial, clock)));
+            let clock = Clock::of(&page.mark);
+            if let Some(link) = links.last_mut() {
+                link.is_read |= clock.is_some();
+            }
+            streams.extend(clock.map(|clock| (page.serial, clock)));
         }
         in_front = page.flags & FIRST != 0;
         // Pages in front of the first stream are the rest of one that was cut.
@@ -75,6 +88,7 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
         if let Some(clock) = streams.get_mut(&page.serial) {
             clock.advance(&page);
             link.clock_lies |= clock.lies();
+            link.clock_may_lie = streams.values().any(Clock::may_lie);
         }
     }
     Ok(links)
@@ -89,6 +103,10 @@ struct Clock {
     held: i64,
     missing: i64,
     wrong: bool,
+    /// Frames that they would have if all were of the usual length, and packets that end at position 0.
+    usual: i64,
+    at_zero: i64,
+    is_opus: bool,
 }
 
 impl Clock {
@@ -108,19 +126,40 @@ impl Clock {
         } else {
             return None;
         };
-        Some(Self { most_frames, last: None, held: 0, missing: 0, wrong: false })
+        let is_opus = mark.starts_with(b"OpusHead");
+        Some(Self {
+            most_frames,
+            last: None,
+            held: 0,
+            missing: 0,
+            wrong: false,
+            usual: 0,
+            at_zero: 0,
+            is_opus,
+        })
     }
 
     fn advance(&mut self, page: &Page) {
         if page.granule == NO_PACKET || page.packets == 0 {
             return;
         }
+        self.at_zero += if page.granule == 0 { page.packets } else { 0 };
         // Headers stand at 0, and the music may begin anywhere.
         if let Some((position, number)) = self.last.filter(|(position, _)| *position != 0) {
             let step = page.granule.saturating_sub(position);
             let most = page.packets * self.most_frames;
             let lost_pages = page.number.wrapping_sub(number) > 1;
             self.held = self.held.saturating_add(step.clamp(0, most));
+            // Of Vorbis and FLAC nearly all packets have the most frames, of Opus most have those of the
+            // page's first.
+            let usual = match self.is_opus {
+                true if page.flags & GOES_ON == 0 => opus::frames_of(&page.mark),
+                true => None,
+                false => Some(self.most_frames),
+            };
+            let usual =
+                usual.map_or(step.clamp(0, most), |usual| page.packets.saturating_mul(usual));
+            self.usual = self.usual.saturating_add(usual);
             if step > most && lost_pages {
                 self.missing = self.missing.saturating_add(step - most);
             } else {
@@ -129,6 +168,14 @@ impl Clock {
             }
         }
         self.last = Some((page.granule, page.number));
+    }
+
+    /// Positions that are a quarter too small or too large leave packets out, or put silence between
+    /// them; and so do zeros.
+    fn may_lie(&self) -> bool {
+        let small = self.held < self.usual - self.usual / 4;
+        let large = self.is_opus && self.missing == 0 && self.held > self.usual + self.usual / 4;
+        small || large || self.at_zero > MOST_HEADERS
     }
 
     /// More may be missing than there is only where the positions are wrong.

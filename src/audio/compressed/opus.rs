@@ -26,6 +26,12 @@ const MOST_CHANNELS: usize = 8;
 
 const INFO: CodecInfo = CodecInfo { short_name: "opus", long_name: "Opus", profiles: &[] };
 
+/// The frames of the packet that begins so; none where it has none.
+pub fn frames_of(begin: &[u8]) -> Option<i64> {
+    let frames = packet::samples_48k(begin).ok().filter(|frames| *frames > 0)?;
+    i64::try_from(frames).ok()
+}
+
 /// Gives one channel, the average of the file's: which of them is which need not be known then.
 pub struct Decoder {
     parameters: AudioCodecParameters,

@@ -22,7 +22,7 @@ use symphonia::default::formats;
 use super::super::format::Format;
 use super::super::mpeg::Frame;
 use super::source::Source;
-use super::{Stretch, broken, flac, opus};
+use super::{Stretch, broken, flac, mp4, opus};
 use crate::error::{Error, Result};
 
 /// The most frames of a packet of any codec.
@@ -252,15 +252,33 @@ impl Packets {
     }
 }
 
-/// Finds out how the packets lie.
+/// Finds out how the packets lie. A broken tag does not hide the sound.
 fn demux(path: &Path, stretch: &Stretch) -> Result<Box<dyn FormatReader>> {
+    demux_without(path, stretch, &[]).or_else(|error| match stretch.format {
+        Format::Mp4 => {
+            let tags = mp4::kinds_of_tags(path, stretch.bytes.start);
+            demux_without(path, stretch, &tags).map_err(|_| error)
+        }
+        _ => Err(error),
+    })
+}
+
+/// `kinds` are places of boxes' kinds in MP4, which are shown as free space.
+fn demux_without(path: &Path, stretch: &Stretch, kinds: &[u64]) -> Result<Box<dyn FormatReader>> {
     let io_error = |error| Error::io("read", path, &error);
     let file = File::open(path).map_err(io_error)?;
     let (format, bytes) = (stretch.format, stretch.bytes.clone());
     let source = match format {
-        Format::Flac => flac::source(file, bytes.start).map_err(io_error)?,
+        Format::Flac => flac::source(file, bytes.clone()).map_err(io_error)?,
         // The tables of MP4 count from the beginning of the file.
-        Format::Mp4 => Source::new(file).with_stretch(0..bytes.end),
+        Format::Mp4 => {
+            let (mut source, mut at) = (Source::new(file), 0);
+            for kind in kinds {
+                source = source.with_stretch(at..*kind).with_bytes(b"free".to_vec());
+                at = kind + 4;
+            }
+            source.with_stretch(at..bytes.end)
+        }
         _ => Source::new(file).with_bytes(stretch.header.clone()).with_stretch(bytes.clone()),
     };
     let mut stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());

@@ -22,7 +22,7 @@ use symphonia::default::get_codecs;
 use super::super::format::Format;
 use super::super::mpeg::{self, Frame};
 use super::packets::{Packets, count};
-use super::{Stretch, broken, changing, he_aac, mp4, opus};
+use super::{Stretch, broken, changing, he_aac, mp4, opus, unread};
 use crate::error::{Error, Result};
 use crate::panics::caught;
 
@@ -176,9 +176,15 @@ impl Stream {
     /// HE-AAC in frames that do not say so in front, and ADTS frames of several kinds.
     fn refuse_what_is_not_heard_whole(&mut self) -> Result<()> {
         if self.stretch.format == Format::Aac {
-            let kinds = File::open(&self.path)
-                .and_then(|file| mpeg::adts_kinds(&file, self.stretch.bytes.start))
+            let start = self.stretch.bytes.start;
+            let (kinds, profile) = File::open(&self.path)
+                .and_then(|file| {
+                    Ok((mpeg::adts_kinds(&file, start)?, mpeg::adts_profile(&file, start)?))
+                })
                 .map_err(|error| Error::io("read", &self.path, &error))?;
+            if profile != mpeg::LOW_COMPLEXITY {
+                return Err(unread(&self.path, self.stretch.format, &format!("AAC {profile}")));
+            }
             let all: u64 = kinds.iter().map(|(_, frames)| frames).sum();
             if let Some(&(first, frames)) = kinds.first()
                 && let Some((other, _)) =
@@ -213,11 +219,15 @@ impl Stream {
         let has_fragments = self.stretch.format == Format::Mp4
             && mp4::has_fragments(&self.path, self.stretch.bytes.start);
         let may_go_on = self.stretch.format == Format::Flac || has_fragments;
+        let believed = self.may_seek && !self.stretch.clock_may_lie;
         let mut end = match said_to_end {
-            Some(end) if self.may_seek && self.ends_at(end, may_go_on) => end,
+            Some(end) if believed && self.ends_at(end, may_go_on) => end,
             _ => {
                 let end = self.walk_to_the_end()?;
+                let doubted = self.stretch.clock_may_lie && self.packets.are_counted();
                 self.truncated = match (self.stretch.format, said_to_end) {
+                    // What wrong positions say of the end is as wrong.
+                    _ if doubted => false,
                     (_, Some(said)) => end < said,
                     // A stream that is whole says so in its last page.
                     (Format::Ogg, None) => true,
@@ -298,8 +308,11 @@ impl Stream {
         }
         // Positions that leave more out than there is are wrong, and so are packets longer than their
         // codec has them, and FLAC that begins again. What is there is heard then.
-        let again = self.stretch.format == Format::Flac && held > end.saturating_add(PADDING);
-        let lies = too_long || again || end / 2 > held.saturating_add(PADDING);
+        let more = held > end.saturating_add(PADDING);
+        let again = more && self.stretch.format == Format::Flac;
+        let fewer = end > held.saturating_add(PADDING);
+        let doubted = self.stretch.clock_may_lie && (more || fewer);
+        let lies = too_long || again || doubted || end / 2 > held.saturating_add(PADDING);
         if !self.packets.are_counted() && lies {
             self.packets.count_them();
             self.may_seek = false;
@@ -464,11 +477,7 @@ fn decoder(
         _ => get_codecs().make_audio_decoder(parameters, &options),
     };
     decoder.map_err(|error| match error {
-        SymphoniaError::Unsupported(cause) => Error::unread(format!(
-            "{} is {format} of a kind that is not read ({cause}); convert it first, for example \
-             with `ffmpeg -i INPUT OUTPUT.flac`",
-            path.display()
-        )),
+        SymphoniaError::Unsupported(cause) => unread(path, format, cause),
         error => broken(path, format, &error.to_string()),
     })
 }

@@ -3,7 +3,7 @@
 //! All numbers are little-endian and of four bytes: the vendor's length, the vendor, how many
 //! comments there are, and for each its length and `NAME=value`.
 
-use super::MOOD;
+use super::{MOOD, NOT_TEXT};
 use crate::{Error, Result};
 
 /// A block of comments, taken apart.
@@ -21,13 +21,18 @@ impl Comments {
     }
 
     /// # Errors
-    /// A length leads behind the end.
+    /// A length leads behind the end, or a mood is no text.
     pub fn parse(mut bytes: &[u8]) -> Result<Self> {
         let broken = || Error::input("a comment is longer than what holds it");
         let vendor = counted(&mut bytes).ok_or_else(broken)?;
         let count = number(&mut bytes).ok_or_else(broken)?;
-        let items =
-            (0..count).map(|_| counted(&mut bytes)).collect::<Option<_>>().ok_or_else(broken)?;
+        let items = (0..count)
+            .map(|_| counted(&mut bytes))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(broken)?;
+        if items.iter().filter_map(|item| mood(item)).any(|mood| str::from_utf8(mood).is_err()) {
+            return Err(Error::input(NOT_TEXT));
+        }
         Ok(Self { vendor, items, tail: bytes.to_vec() })
     }
 

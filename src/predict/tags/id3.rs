@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::content::{Content, Edit, length};
-use super::{Container, MOOD, Part, SEPARATOR};
+use super::{Container, MOOD, NOT_TEXT, Part, SEPARATOR};
 use crate::{Error, Result};
 
 /// Bytes of a tag's header, and of its footer.
@@ -267,13 +267,17 @@ fn frame_moods(version: u8, unsynchronised: bool, frame: &[u8]) -> Result<Option
     let Some(content) = plain(version, unsynchronised, frame, content) else {
         return match own {
             true => Err(Error::input("its moods are compressed or encrypted")),
-            false => Ok(None),
+            false => Err(Error::input(
+                "a text of its own name (TXXX) is compressed or encrypted, and may be moods",
+            )),
         };
     };
-    let mut texts = texts(&content);
-    if !own && (texts.is_empty() || !texts.remove(0).eq_ignore_ascii_case(MOOD)) {
+    let mut texts = texts(&content).into_iter();
+    let of_moods = |name: &String| name.eq_ignore_ascii_case(MOOD);
+    if !own && !texts.next().flatten().as_ref().is_some_and(of_moods) {
         return Ok(None);
     }
+    let texts: Vec<String> = texts.collect::<Option<_>>().ok_or_else(|| Error::input(NOT_TEXT))?;
     let moods = texts.iter().flat_map(|text| text.split(SEPARATOR));
     Ok(Some(moods.filter(|mood| !mood.is_empty()).map(str::to_owned).collect()))
 }
@@ -297,8 +301,8 @@ fn plain(version: u8, unsynchronised: bool, frame: &[u8], content: &[u8]) -> Opt
     Some(if unsynchronised { synchronise(content).0 } else { content.to_vec() })
 }
 
-/// The texts of a frame, which zeros separate.
-fn texts(content: &[u8]) -> Vec<String> {
+/// The texts of a frame, which zeros separate; none for one that its coding does not allow.
+fn texts(content: &[u8]) -> Vec<Option<String>> {
     let Some((&coding, bytes)) = content.split_first() else { return Vec::new() };
     match coding {
         UTF_16 | UTF_16_BIG => {
@@ -317,17 +321,17 @@ fn texts(content: &[u8]) -> Vec<String> {
                     true => u16::from_be_bytes(unit),
                     false => u16::from_le_bytes(unit),
                 });
-                String::from_utf16_lossy(&units.collect::<Vec<_>>())
+                String::from_utf16(&units.collect::<Vec<_>>()).ok()
             };
             units.split(|unit| *unit == [0, 0]).map(text).collect()
         }
         LATIN_1 => bytes
             .split(|&byte| byte == 0)
-            .map(|text| text.iter().copied().map(char::from).collect())
+            .map(|text| Some(text.iter().copied().map(char::from).collect()))
             .collect(),
         _ => bytes
             .split(|&byte| byte == 0)
-            .map(|text| String::from_utf8_lossy(text).into_owned())
+            .map(|text| str::from_utf8(text).ok().map(str::to_owned))
             .collect(),
     }
 }

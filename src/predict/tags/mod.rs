@@ -37,6 +37,10 @@ const MOOD: &str = "MOOD";
 /// Stands between the moods where a field holds one text only.
 const SEPARATOR: &str = "; ";
 
+/// Why moods of others cannot be kept as they are, and what to do.
+const NOT_TEXT: &str = "a mood in it is no text in the coding that it names, and would be changed; write it anew \
+                        with the program that made it, or remove it there";
+
 /// What writing a tag does to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {

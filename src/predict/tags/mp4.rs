@@ -9,12 +9,13 @@
 use std::ops::Range;
 
 use super::content::{Content, Edit, length};
-use super::{Container, MOOD, Part, SEPARATOR};
+use super::{Container, MOOD, NOT_TEXT, Part, SEPARATOR};
 use crate::{Error, Result};
 
 /// Who defined the free items that players read.
 const MEAN: &[u8] = b"com.apple.iTunes";
-/// What the content of a `data` is: text in UTF-8 or UTF-16.
+/// What the content of a `data` is: not said, or text in UTF-8 or UTF-16.
+const UNSAID: u32 = 0;
 const UTF_8: u32 = 1;
 const UTF_16: u32 = 2;
 /// Says that items follow as iTunes writes them: version, a zero, and the names of both.
@@ -451,13 +452,15 @@ fn moods(content: &Content<'_>, item: &BoxAt) -> Result<Option<Vec<String>>> {
         let Some((kind, text)) = data.split_first_chunk::<4>() else { continue };
         let text = text.get(4..).unwrap_or_default();
         let text = match u32::from_be_bytes(*kind) {
-            UTF_8 => String::from_utf8_lossy(text).into_owned(),
+            // Without a kind it is what the item usually is.
+            UNSAID | UTF_8 => String::from_utf8(text.to_vec()).ok(),
             UTF_16 => {
                 let units = text.chunks_exact(2).map(|unit| u16::from_be_bytes([unit[0], unit[1]]));
-                String::from_utf16_lossy(&units.collect::<Vec<_>>())
+                String::from_utf16(&units.collect::<Vec<_>>()).ok()
             }
-            _ => continue,
+            _ => None,
         };
+        let text = text.ok_or_else(|| Error::input(NOT_TEXT))?;
         let parts = text.split(SEPARATOR).flat_map(|part| part.split('\0'));
         moods.extend(parts.filter(|mood| !mood.is_empty()).map(str::to_owned));
     }
