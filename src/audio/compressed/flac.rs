@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Result, Seek, SeekFrom};
+use std::iter::once;
 use std::ops::Range;
 
 use super::source::Source;
@@ -36,41 +37,88 @@ const LOOKED_AT: u64 = 1 << 15;
 /// The bytes before the end in which the last frame begins.
 const TAIL: u64 = 1 << 17;
 
-/// Where each of the streams lies in the file whose first begins at `start`: joined files have several.
+/// Where each of the streams lies in the file whose first begins at `start`, to the end of its last frame: joined
+/// files have several. Looking for the beginning of another stream would mean to read all of each file.
 pub fn links(file: &File, start: u64) -> Result<Vec<Range<u64>>> {
-    let mut file = file;
-    let end = file.metadata()?.len();
-    let frames = Metadata::read(&mut file, start..end)?.frames;
-    let mut begins = vec![start];
-    if !is_one_stream(file, start..end)? {
-        begins.extend(streams_within(file, frames..end)?);
+    let whole = Sound::read(file, start..file.metadata()?.len())?;
+    if whole.is_counted_on(file)? {
+        return Ok(once(start..whole.end_of_last_frame()).collect());
     }
-    let ends = begins[1..].iter().copied().chain([end]);
-    Ok(begins.iter().copied().zip(ends).map(|(begin, end)| begin..end).collect())
+    let mut begins = vec![start];
+    begins.extend(streams_within(file, whole.frames.clone())?);
+    let ends = begins[1..].iter().copied().chain([whole.frames.end]);
+    let streams = begins.iter().copied().zip(ends);
+    streams
+        .map(|(begin, end)| Ok(begin..Sound::read(file, begin..end)?.end_of_last_frame()))
+        .collect()
 }
 
-/// Whether frames are counted from the first to the last that the description speaks of. Looking for
-/// the beginning of another stream would mean to read all of each file.
-fn is_one_stream(mut file: &File, stream: Range<u64>) -> Result<bool> {
-    let metadata = Metadata::read(&mut file, stream.clone())?;
-    let sound = metadata.frames..end(&mut file, stream.end)?;
-    let Some(first) = first_frame(&mut file, sound.clone())? else { return Ok(false) };
-    let length = sound.end.saturating_sub(sound.start);
-    let mut before = 0;
-    for place in 1..PLACES {
-        let at = sound.start + length / PLACES * place;
-        let bytes = read(&mut file, at..(at + LOOKED_AT).min(sound.end))?;
-        // Of large frames none may begin here.
-        let Some((_, frame)) = headers(&bytes, &first).next() else { continue };
-        if frame.position(&first) < before {
-            return Ok(false);
-        }
-        before = frame.position(&first);
+/// The frames of a stream, as far as its first and its last tell of them.
+struct Sound {
+    /// Samples that the description says; 0 if it does not.
+    said: u64,
+    /// Without the tags behind them.
+    frames: Range<u64>,
+    /// None where no frame stands at their beginning.
+    first: Option<Header>,
+    /// Their last bytes, and the headers in them.
+    tail: Vec<u8>,
+    headers: Vec<(usize, Header)>,
+}
+
+impl Sound {
+    fn read(mut file: &File, stream: Range<u64>) -> Result<Self> {
+        let metadata = Metadata::read(&mut file, stream.clone())?;
+        let frames = metadata.frames..end(&mut file, stream.end)?;
+        let first = first_frame(&mut file, frames.clone())?;
+        let start = frames.end.saturating_sub(TAIL).max(frames.start);
+        let tail = read(&mut file, start..frames.end)?;
+        let headers = first.iter().flat_map(|first| headers(&tail, first)).collect();
+        Ok(Self { said: metadata.samples(), frames, first, tail, headers })
     }
-    let tail = read(&mut file, sound.end.saturating_sub(TAIL).max(sound.start)..sound.end)?;
-    let last = headers(&tail, &first).last().map(|(_, frame)| frame);
-    let said = metadata.samples();
-    Ok(last.is_some_and(|last| said == 0 || last.position(&first) + u64::from(last.size) == said))
+
+    /// Whether frames are counted from the first to the last that the description speaks of.
+    fn is_counted_on(&self, mut file: &File) -> Result<bool> {
+        let (Some(first), Some((_, last))) = (&self.first, self.headers.last()) else {
+            return Ok(false);
+        };
+        let length = self.frames.end.saturating_sub(self.frames.start);
+        let mut before = 0;
+        for place in 1..PLACES {
+            let at = self.frames.start + length / PLACES * place;
+            let bytes = read(&mut file, at..(at + LOOKED_AT).min(self.frames.end))?;
+            // Of large frames none may begin here.
+            let Some((_, frame)) = headers(&bytes, first).next() else { continue };
+            if frame.position(first) < before {
+                return Ok(false);
+            }
+            before = frame.position(first);
+        }
+        Ok(self.said == 0 || last.position(first) + u64::from(last.size) == self.said)
+    }
+
+    /// Where the last frame ends, whatever stands behind it: where its checksum is right. Of a frame that
+    /// is cut nothing is known, and all is left as it is.
+    fn end_of_last_frame(&self) -> u64 {
+        let ends_of = |(at, header): &(usize, Header)| {
+            // With its checksum, a frame has a checksum of zero.
+            let sums = self.tail[*at..].iter().scan(0u16, |sum, byte| {
+                *sum = (0..8).fold(*sum ^ u16::from(*byte) << 8, |sum, _| {
+                    sum << 1 ^ if sum >> 15 == 1 { 0x8005 } else { 0 }
+                });
+                Some(*sum)
+            });
+            let least = header.length + 2;
+            (at + 1..).zip(sums).skip(least).filter(|(_, sum)| *sum == 0).map(|(end, _)| end).last()
+        };
+        let whole = Some(self.tail.len());
+        if self.headers.iter().rev().any(|header| ends_of(header) == whole) {
+            return self.frames.end;
+        }
+        // By chance, one place in 65 536 of a frame looks like its end as well: the last one is it.
+        let behind = self.headers.last().and_then(ends_of).map(|end| self.tail.len() - end);
+        self.frames.end - behind.unwrap_or(0) as u64
+    }
 }
 
 /// Where streams begin in `bytes` of the file.
@@ -136,28 +184,24 @@ impl Metadata {
 }
 
 /// The stream that lies in `bytes` of the file, from its `fLaC` on: pictures and comments are shown as
-/// padding, the description gives the sizes of blocks that the first frame has, and what stands behind the last
-/// frame is not there.
+/// padding, and the description gives the sizes of blocks that the first frame has.
 pub fn source(mut file: File, bytes: Range<u64>) -> Result<Source> {
     let Metadata { description, mut changes, frames } = Metadata::read(&mut file, bytes.clone())?;
-    let mut end = end(&mut file, bytes.end)?;
-    if let Some(first) = first_frame(&mut file, frames..end)? {
-        end = end_of_last_frame(&mut file, frames..end, &first)?;
-        if let Some((place, description)) = description
-            && !first.agrees(description)
-        {
-            let (least, most) = first.blocks();
-            changes.push((place, [least.to_be_bytes(), most.to_be_bytes()].concat()));
-        }
+    if let Some(first) = first_frame(&mut file, frames..bytes.end)?
+        && let Some((place, description)) = description
+        && !first.agrees(description)
+    {
+        let (least, most) = first.blocks();
+        changes.push((place, [least.to_be_bytes(), most.to_be_bytes()].concat()));
     }
     changes.sort();
     let (mut source, mut at) = (Source::new(file), bytes.start);
-    for (place, bytes) in changes {
-        let behind = place + bytes.len() as u64;
-        source = source.with_stretch(at..place).with_bytes(bytes);
+    for (place, shown) in changes {
+        let behind = place + shown.len() as u64;
+        source = source.with_stretch(at..place).with_bytes(shown);
         at = behind;
     }
-    Ok(source.with_stretch(at..end.max(at)))
+    Ok(source.with_stretch(at..bytes.end.max(at)))
 }
 
 /// What a frame's header says.
@@ -255,36 +299,6 @@ fn read(file: &mut (impl Read + Seek), bytes: Range<u64>) -> Result<Vec<u8>> {
     file.seek(SeekFrom::Start(bytes.start))?;
     file.take(bytes.end.saturating_sub(bytes.start)).read_to_end(&mut read)?;
     Ok(read)
-}
-
-/// Where the last of the `frames` ends, whatever stands behind it: where its checksum is right. Of a
-/// frame that is cut nothing is known, and all is left as it is.
-fn end_of_last_frame(
-    file: &mut (impl Read + Seek),
-    frames: Range<u64>,
-    first: &Header,
-) -> Result<u64> {
-    let start = frames.end.saturating_sub(TAIL).max(frames.start);
-    let tail = read(file, start..frames.end)?;
-    let headers: Vec<_> = headers(&tail, first).collect();
-    let ends_of = |at: usize, length: usize| {
-        // With its checksum, a frame has a checksum of zero.
-        let sums = tail[at..].iter().scan(0u16, |sum, byte| {
-            *sum = (0..8).fold(*sum ^ u16::from(*byte) << 8, |sum, _| {
-                sum << 1 ^ if sum >> 15 == 1 { 0x8005 } else { 0 }
-            });
-            Some(*sum)
-        });
-        (at + 1..).zip(sums).skip(length + 2).filter(|(_, sum)| *sum == 0).map(|(end, _)| end)
-    };
-    let is_whole =
-        |(at, header): &(usize, Header)| ends_of(*at, header.length).last() == Some(tail.len());
-    if headers.iter().rev().any(is_whole) {
-        return Ok(frames.end);
-    }
-    // By chance, one place in 65 536 of a frame looks like its end as well: the last one is it.
-    let last = headers.last().and_then(|(at, header)| ends_of(*at, header.length).last());
-    Ok(last.map_or(frames.end, |end| start + end as u64))
 }
 
 /// Where the tags begin that stand behind the sound, of a stream that ends at `end`.
