@@ -222,6 +222,24 @@ fn packets_that_cannot_be_decoded_are_silent() {
 }
 
 #[test]
+fn comments_that_cannot_be_do_not_hide_the_music() {
+    let whole = samples(&bytes("sweep.opus"));
+    let (many, long) = (1_000_000u32.to_le_bytes(), [b'x'; 700]);
+    for comments in [
+        &b""[..],
+        b"\0\0\0",
+        &[&[0; 4][..], &many].concat(),
+        &[&many, &long[..]].concat(),
+        &[&[0; 4], &[1, 0, 0, 0], &many, &long[..]].concat(),
+    ] {
+        let mut pages = pages(&bytes("sweep.opus"));
+        let body = [b"OpusTags", comments].concat();
+        (pages[1].lacing, pages[1].body) = (tagged::laced(body.len()), body);
+        assert!(samples(&file(&pages)) == whole, "{} bytes", comments.len());
+    }
+}
+
+#[test]
 fn headers_that_cannot_be_are_refused() {
     let header = |change: fn(&mut Vec<u8>)| refusal(&with_header("tone-surround.opus", change));
     for (change, what) in [

@@ -85,6 +85,9 @@ fn joined_mp3_is_heard_through_a_change_of_channels_and_no_other() {
     let (slow, fast) = (bytes("sweep.aac"), bytes("tone-11025.aac"));
     let message = refusal(&[&slow[..], &fast].concat(), "rate.aac");
     assert!(message.contains("from 8000 to 11025 Hz at 1."), "{message}");
+    // However short a part of the whole the other is.
+    let message = refusal(&[slow.repeat(200), fast].concat(), "end.aac");
+    assert!(message.contains("from 8000 to 11025 Hz"), "{message}");
 }
 
 #[test]
@@ -182,7 +185,42 @@ fn block_sizes_of_flac_are_those_of_its_frames() {
         let mut changed = flac.clone();
         changed[8..12].copy_from_slice(&sizes.map(u16::to_be_bytes).concat());
         assert_eq!(samples(&changed, "sizes.flac"), whole, "{sizes:?}");
+        assert!(samples(&in_ogg(&changed), "sizes.oga") == whole, "{sizes:?}");
     }
+    let mut picture = flac;
+    picture.splice(42..42, b"\x06\0\0\x08\0\0\0\x03\0\0\xff\xff".iter().copied());
+    assert!(samples(&in_ogg(&picture), "picture.oga") == whole);
+}
+
+/// The FLAC file as a stream of Ogg, with a page for each packet.
+fn in_ogg(flac: &[u8]) -> Vec<u8> {
+    let mut packets = vec![[b"\x7fFLAC\x01\0\0\0", &flac[..42]].concat()];
+    let (mut at, mut last) = (42, false);
+    while !last {
+        let length = u32::from_be_bytes([0, flac[at + 1], flac[at + 2], flac[at + 3]]);
+        let block = &flac[at..at + 4 + length as usize];
+        (at, last) = (at + block.len(), block[0] >= 0x80);
+        packets.push(block.to_vec());
+    }
+    let headers = packets.len();
+    // A frame has its number behind four bytes.
+    let mut frames = flac[at..].to_vec();
+    for number in 1.. {
+        let begins = |four: &[u8]| four.starts_with(b"\xff\xf8") && four.last() == Some(&number);
+        let Some(end) = frames.windows(5).position(begins) else { break };
+        let behind = frames.split_off(end);
+        packets.push(std::mem::replace(&mut frames, behind));
+    }
+    packets.push(frames);
+    let number = packets.len();
+    let page = |(index, packet): (usize, Vec<u8>)| {
+        let flags = if index == 0 { 2 } else { 4 * u8::from(index + 1 == number) };
+        let all = u32::from_be_bytes(flac[22..26].try_into().unwrap());
+        let granule = ((index + 1).saturating_sub(headers) as i64 * 4096).min(all.into());
+        let lacing = tagged::laced(packet.len());
+        tagged::page(flags, granule, 7, index as u32, &lacing, &packet)
+    };
+    packets.into_iter().enumerate().flat_map(page).collect()
 }
 
 /// Whatever stands behind the last frame, none of the sound is lost for it.

@@ -38,6 +38,7 @@ mod walk;
 use std::path::Path;
 
 pub use clip::{AudioFile, Clip, Cut, Inspection, centre_clip, inspect, successive_clips};
+pub(crate) use compressed::page_checksum;
 pub use credits::{Credits, credits, names_somebody};
 pub use find::{Found, Unlisted, find_audio, has_audio_ending, passed_over, unread};
 pub(crate) use format::sniff;

@@ -89,11 +89,57 @@ impl Frame {
     }
 }
 
-/// Counts one more frame of `kind`; the order is that of each kind's first.
-pub fn tally<K: PartialEq>(frames: &mut Vec<(K, u64)>, kind: K) {
-    match frames.iter_mut().find(|(known, _)| *known == kind) {
-        Some((_, count)) => *count += 1,
-        None => frames.push((kind, 1)),
+/// The frames of a stream by their kinds, in the order of each kind's first.
+pub struct Tally<K> {
+    kinds: Vec<Tallied<K>>,
+    /// The kind of the last frame, by its number, and how many of it there were in a row.
+    last: usize,
+    run: u64,
+}
+
+/// Of one kind, all frames and the most in a row.
+pub struct Tallied<K> {
+    pub kind: K,
+    pub frames: u64,
+    longest_run: u64,
+}
+
+/// Frames of another kind that make a stream one that changes, in a row or as a hundredth of it. A few are
+/// damage that looks like a header.
+const MANY: u64 = 8;
+
+impl<K: Copy + PartialEq> Tally<K> {
+    pub fn new() -> Self {
+        Self { kinds: Vec::new(), last: 0, run: 0 }
+    }
+
+    /// Counts one more frame.
+    pub fn add(&mut self, kind: K) {
+        let number = self.kinds.iter().position(|known| known.kind == kind);
+        let number = number.unwrap_or_else(|| {
+            self.kinds.push(Tallied { kind, frames: 0, longest_run: 0 });
+            self.kinds.len() - 1
+        });
+        self.run = if number == self.last { self.run + 1 } else { 1 };
+        self.last = number;
+        let tallied = &mut self.kinds[number];
+        tallied.frames += 1;
+        tallied.longest_run = tallied.longest_run.max(self.run);
+    }
+
+    /// The kind of the first frame.
+    pub fn first(&self) -> Option<&Tallied<K>> {
+        self.kinds.first()
+    }
+
+    /// A kind other than `usual` that is a part of the stream.
+    pub fn other_than(&self, usual: K) -> Option<K> {
+        let all: u64 = self.kinds.iter().map(|tallied| tallied.frames).sum();
+        let is_part = |tallied: &&Tallied<K>| {
+            let often = tallied.frames >= MANY && tallied.frames >= all / 100;
+            tallied.kind != usual && (often || tallied.longest_run >= MANY)
+        };
+        self.kinds.iter().find(is_part).map(|tallied| tallied.kind)
     }
 }
 
@@ -139,9 +185,9 @@ pub fn adts_profile(file: &File, start: u64) -> Result<&'static str> {
 /// The profile that nearly all AAC has, and the one that is decoded.
 pub const LOW_COMPLEXITY: &str = "LC";
 
-/// How many frames of each kind there are in a stream of ADTS frames, in the order of their first.
-pub fn adts_kinds(file: &File, start: u64) -> Result<Vec<(Kind, u64)>> {
-    let mut kinds: Vec<(Kind, u64)> = Vec::new();
+/// The frames of a stream of ADTS frames.
+pub fn adts_kinds(file: &File, start: u64) -> Result<Tally<Kind>> {
+    let mut kinds = Tally::new();
     let mut reader = BufReader::with_capacity(1 << 16, file);
     reader.seek(SeekFrom::Start(start))?;
     let mut header = [0; HEADER];
@@ -156,7 +202,7 @@ pub fn adts_kinds(file: &File, start: u64) -> Result<Vec<(Kind, u64)>> {
         }
         match Frame::parse(&header).filter(|frame| frame.kind.codec == Codec::Adts) {
             Some(frame) => {
-                tally(&mut kinds, frame.kind);
+                kinds.add(frame.kind);
                 reader.seek_relative(i64::from(frame.bytes) - HEADER as i64)?;
                 filled = 0;
             }

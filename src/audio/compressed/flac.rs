@@ -15,14 +15,14 @@ use super::source::Source;
 /// decoder has no use for (another program's, comments, a cue sheet, a picture). Of tables of places, the
 /// first counts.
 const STREAM_INFO: u8 = 0;
-const PADDING: u8 = 1;
+pub const PADDING: u8 = 1;
 const SEEK_TABLE: u8 = 3;
-const UNUSED: [u8; 4] = [2, 4, 5, 6];
+pub const UNUSED: [u8; 4] = [2, 4, 5, 6];
 /// Marks the last block.
-const LAST: u8 = 0x80;
+pub const LAST: u8 = 0x80;
 /// How a stream begins: its mark, and the header of its description.
 const BEGIN: [u8; 8] = *b"fLaC\0\0\0\x22";
-const DESCRIPTION: usize = 34;
+pub const DESCRIPTION: usize = 34;
 /// Bytes of an ID3v1 tag, and of the header and the footer of an APE tag.
 const ID3V1: u64 = 128;
 const APE: u64 = 32;
@@ -191,8 +191,7 @@ pub fn source(mut file: File, bytes: Range<u64>) -> Result<Source> {
         && let Some((place, description)) = description
         && !first.agrees(description)
     {
-        let (least, most) = first.blocks();
-        changes.push((place, [least.to_be_bytes(), most.to_be_bytes()].concat()));
+        changes.push((place, first.sizes().to_vec()));
     }
     changes.sort();
     let (mut source, mut at) = (Source::new(file), bytes.start);
@@ -205,7 +204,7 @@ pub fn source(mut file: File, bytes: Range<u64>) -> Result<Source> {
 }
 
 /// What a frame's header says.
-struct Header {
+pub struct Header {
     /// Frames have sizes of their own, and count samples; else all but the last have one, and they count
     /// themselves.
     variable: bool,
@@ -218,7 +217,7 @@ struct Header {
 
 impl Header {
     /// None where `bytes` do not begin with one, which its checksum tells.
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         let &[0xff, blocking @ (0xf8 | 0xf9), sizes, _, number, ..] = bytes else { return None };
         // The number is written as UTF-8 writes a letter, of up to seven bytes.
         let more = match number.leading_ones() {
@@ -262,16 +261,16 @@ impl Header {
     }
 
     /// The least and the most samples of a block, as the description has them.
-    fn blocks(&self) -> (u16, u16) {
+    pub fn sizes(&self) -> [u8; 4] {
         let size = self.size.max(BLOCK.start);
-        if self.variable { (BLOCK.start, BLOCK.end) } else { (size, size) }
+        let (least, most) = if self.variable { (BLOCK.start, BLOCK.end) } else { (size, size) };
+        (u32::from(least) << 16 | u32::from(most)).to_be_bytes()
     }
 
     /// Whether the description says the same in its own way. A block that is larger than the largest
     /// would be passed over, and where all have one size, that is what frames are counted in.
-    fn agrees(&self, description: [u8; DESCRIPTION]) -> bool {
-        let [a, b, c, d, ..] = description;
-        (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])) == self.blocks()
+    pub fn agrees(&self, description: [u8; DESCRIPTION]) -> bool {
+        description.starts_with(&self.sizes())
     }
 
     /// The first of its samples, in a stream whose `first` frame this is.

@@ -2,15 +2,16 @@
 //! keeping the rest.
 //!
 //! The demultiplexers and decoders get what a file holds in a form that they can take (`source`),
-//! and what they do not look at is read here: chains of Ogg streams (`ogg`), the edit lists and the
-//! counts of MP4 (`mp4`), block sizes and tags of FLAC (`flac`), the streams
-//! of Opus (`opus`), HE-AAC (`he_aac`). What a header
-//! claims is held against what the file can hold before it costs time or memory.
+//! and what they do not look at is read here: chains of Ogg streams (`ogg`) and their headers
+//! (`ogg_headers`), the edit lists and the counts of MP4 (`mp4`), block sizes and tags of FLAC (`flac`),
+//! the streams of Opus (`opus`), HE-AAC (`he_aac`). What a header claims is held against what the file
+//! can hold before it costs time or memory.
 
 mod flac;
 mod he_aac;
 mod mp4;
 mod ogg;
+mod ogg_headers;
 mod opus;
 mod packets;
 mod source;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::format::Format;
 use crate::error::{Error, Result};
+pub use ogg_headers::checksum as page_checksum;
 use stream::Stream;
 
 /// Where the bytes of one stream lie in a file, and what they are.

@@ -22,7 +22,7 @@ use symphonia::default::formats;
 use super::super::format::Format;
 use super::super::mpeg::Frame;
 use super::source::Source;
-use super::{Stretch, broken, flac, mp4, opus};
+use super::{Stretch, broken, flac, mp4, ogg_headers, opus};
 use crate::error::{Error, Result};
 
 /// The most frames of a packet of any codec.
@@ -270,9 +270,15 @@ fn demux_without(path: &Path, stretch: &Stretch, kinds: &[u64]) -> Result<Box<dy
     let (format, bytes) = (stretch.format, stretch.bytes.clone());
     let source = match format {
         Format::Flac => flac::source(file, bytes.clone()).map_err(io_error)?,
-        // The tables of MP4 count from the beginning of the file.
+        Format::Ogg => ogg_headers::source(file, bytes.clone()).map_err(io_error)?,
+        // The tables of MP4 count from the beginning of the file. Tags in front of it are shown as free
+        // space, since the demultiplexer may begin there.
         Format::Mp4 => {
-            let (mut source, mut at) = (Source::new(file), 0);
+            let mut free = u32::try_from(bytes.start).unwrap_or(0).to_be_bytes().to_vec();
+            free.extend(b"free");
+            free.truncate(bytes.start as usize);
+            let mut at = free.len() as u64;
+            let mut source = Source::new(file).with_bytes(free);
             for kind in kinds {
                 source = source.with_stretch(at..*kind).with_bytes(b"free".to_vec());
                 at = kind + 4;

@@ -20,7 +20,7 @@ use symphonia::core::packet::Packet;
 use symphonia::default::get_codecs;
 
 use super::super::format::Format;
-use super::super::mpeg::{self, Frame};
+use super::super::mpeg::{self, Frame, Tallied, Tally};
 use super::packets::{Packets, count};
 use super::{Stretch, broken, changing, he_aac, mp4, opus, unread};
 use crate::error::{Error, Result};
@@ -37,10 +37,6 @@ const PADDING: i64 = 4096 + 2 * 1152;
 /// Frames kept behind a stretch, so that the next one may begin a little before its end, as it does
 /// when resampling.
 const KEPT: usize = 1 << 16;
-
-/// Frames of other kinds that make a stream one that changes, if they are a hundredth of it, too. A
-/// few are damage that looks like a header.
-const MANY: u64 = 8;
 
 /// Packets of a stream's beginning that are sampled for HE-AAC when it is opened; one in how many is
 /// looked at; and how many have to be before what was heard is told.
@@ -185,10 +181,8 @@ impl Stream {
             if profile != mpeg::LOW_COMPLEXITY {
                 return Err(unread(&self.path, self.stretch.format, &format!("AAC {profile}")));
             }
-            let all: u64 = kinds.iter().map(|(_, frames)| frames).sum();
-            if let Some(&(first, frames)) = kinds.first()
-                && let Some((other, _)) =
-                    kinds[1..].iter().find(|(_, frames)| is_part_of(*frames, all))
+            if let Some(&Tallied { kind: first, frames, .. }) = kinds.first()
+                && let Some(other) = kinds.other_than(first)
             {
                 let what = if other.sample_rate == first.sample_rate {
                     format!("its channels from {} to {}", first.channels, other.channels)
@@ -282,7 +276,7 @@ impl Stream {
             self.packets.reopen()?;
         }
         let (mut end, mut held, mut too_long) = (0, 0i64, false);
-        let mut rates = Vec::new(); // of MP3's frames
+        let mut rates = Tally::new(); // of MP3's frames
         let mut changed = None; // where the first of another rate begins
         while let Some((packet, place)) = self.packets.next()? {
             end = end.max(place.end);
@@ -292,19 +286,17 @@ impl Stream {
                 && let Some(frame) = Frame::parse(&packet.data)
             {
                 let rate = frame.kind.sample_rate;
-                mpeg::tally(&mut rates, rate);
+                rates.add(rate);
                 if rate != self.sample_rate() {
                     changed.get_or_insert(place.start);
                 }
             }
         }
         self.position = None;
-        let (all, first) = (rates.iter().map(|(_, frames)| frames).sum(), self.sample_rate());
-        if let Some((other, _)) =
-            rates.iter().find(|(rate, frames)| *rate != first && is_part_of(*frames, all))
-        {
+        let first = self.sample_rate();
+        if let Some(other) = rates.other_than(first) {
             let seconds = changed.unwrap_or(0) as f64 / f64::from(first);
-            return Err(changing(&self.path, &rate_change(first, *other), seconds));
+            return Err(changing(&self.path, &rate_change(first, other), seconds));
         }
         // Positions that leave more out than there is are wrong, and so are packets longer than their
         // codec has them, and FLAC that begins again. What is there is heard then.
@@ -480,10 +472,6 @@ fn decoder(
         SymphoniaError::Unsupported(cause) => unread(path, format, cause),
         error => broken(path, format, &error.to_string()),
     })
-}
-
-fn is_part_of(frames: u64, all: u64) -> bool {
-    frames >= MANY && frames >= all / 100
 }
 
 fn rate_change(from: u32, to: u32) -> String {

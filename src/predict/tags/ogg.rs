@@ -11,6 +11,7 @@ use std::ops::Range;
 use super::comments::Comments;
 use super::content::{Content, Edit};
 use super::{Container, MOOD, Part};
+use crate::audio::page_checksum;
 use crate::{Error, Result};
 
 /// Bytes of a page in front of the lengths of its segments.
@@ -118,7 +119,7 @@ impl Page {
         bytes.push(self.lacing.len() as u8);
         bytes.extend(&self.lacing);
         bytes.extend(body);
-        let checksum = checksum(bytes.iter().copied());
+        let checksum = page_checksum(bytes.iter().copied());
         bytes[CHECKSUM..CHECKSUM + 4].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }
@@ -135,7 +136,8 @@ impl Page {
         let old = content.array::<4>(place + 4).map(u32::from_le_bytes)?;
         let behind = (self.end() - self.at) as usize - CHECKSUM;
         let change = (self.number ^ number).to_le_bytes();
-        let checksum = old ^ checksum(change.into_iter().chain(std::iter::repeat_n(0, behind)));
+        let checksum =
+            old ^ page_checksum(change.into_iter().chain(std::iter::repeat_n(0, behind)));
         let bytes = [number.to_le_bytes(), checksum.to_le_bytes()].concat();
         Ok(Edit { range: place..place + 8, bytes })
     }
@@ -398,24 +400,4 @@ impl Container for Ogg {
         }
         rest
     }
-}
-
-/// Ogg's CRC-32: of 0x04c11db7, the highest bit first, from zero.
-fn checksum(bytes: impl Iterator<Item = u8>) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut index = 0;
-        while index < 256 {
-            let mut value = (index as u32) << 24;
-            let mut bit = 0;
-            while bit < 8 {
-                value = (value << 1) ^ if value >> 31 == 1 { 0x04c1_1db7 } else { 0 };
-                bit += 1;
-            }
-            table[index] = value;
-            index += 1;
-        }
-        table
-    };
-    bytes.fold(0, |sum, byte| sum << 8 ^ TABLE[(sum >> 24) as usize ^ usize::from(byte)])
 }
