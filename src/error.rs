@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 /// Decides the exit status: what the caller can mend ends with 2, failures with 1, a wish to stop
-/// with 0.
+/// with 130.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// The caller can mend it: a wrong flag, a broken file, an adapter that does not exist.

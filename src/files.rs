@@ -20,7 +20,8 @@ pub use names::{
 /// What the name of a file has behind it until the file is whole.
 pub const PARTIAL: &str = ".partial";
 
-/// Writes `bytes` to `PATH.partial`, waits until the disk has them, and moves the file to `path`.
+/// Writes `bytes` to `PATH.partial`, waits until the disk has them, and moves the file to `path`. Programs
+/// that do so at once do it one after the other.
 ///
 /// # Errors
 /// A folder that does not exist or cannot be written, a full disk; what was at `path` is then as it
@@ -28,7 +29,7 @@ pub const PARTIAL: &str = ".partial";
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let partial = partial(path);
     let write = || {
-        let mut file = File::create(&partial)?;
+        let mut file = alone(&partial)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&partial, path)
@@ -44,6 +45,20 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// An empty file at `path`, once no other program writes it.
+fn alone(path: &Path) -> std::io::Result<File> {
+    loop {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        // A disk without locks has no others to wait for that could be told.
+        let _ = file.lock();
+        // What another program has written meanwhile has another name now.
+        if identity_of(&file).is_none_or(|own| identity(path) == Some(own)) {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
 }
 
 /// What is written before it becomes `path`.
@@ -70,15 +85,18 @@ pub fn check_output<P: AsRef<Path>>(
             output.display()
         )));
     }
-    let left = partial.exists();
-    OpenOptions::new().append(true).create(true).open(&partial).map_err(|error| {
+    // Under a name of its own, since another program may be writing the output.
+    let probe = successor(output);
+    let allowed = OpenOptions::new().append(true).create(true).open(&probe);
+    let allowed = allowed.and_then(|_| std::fs::remove_file(&probe));
+    let allowed = allowed.and_then(|()| match partial.exists() {
+        true => OpenOptions::new().append(true).open(&partial).map(|_| ()),
+        false => Ok(()),
+    });
+    allowed.map_err(|error| {
         Error::io("write", output, &error)
             .followed_by("its folder has to be there and to allow new files; name another file")
-    })?;
-    if !left {
-        let _ = std::fs::remove_file(&partial);
-    }
-    Ok(())
+    })
 }
 
 /// Refuses outputs that would replace an input, under whatever name.
@@ -142,10 +160,24 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((file.dev(), file.ino()))
 }
 
+/// The [`identity`] of an open file; `None` where it cannot be told.
+#[cfg(unix)]
+fn identity_of(file: &File) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let file = file.metadata().ok()?;
+    Some((file.dev(), file.ino()))
+}
+
 /// The same for every name of a file; `None` where there is none.
 #[cfg(not(unix))]
 fn identity(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
+}
+
+/// Here an open file cannot be told from another.
+#[cfg(not(unix))]
+fn identity_of(_: &File) -> Option<PathBuf> {
+    None
 }
 
 /// Bytes of a file's name in that of its successor, so that this fits wherever the file's does.

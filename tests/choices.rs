@@ -149,6 +149,13 @@ fn a_precision_is_measured_on_labelled_songs() {
     assert!(told.iter().filter(tagged).count() >= 5, "{out}");
     // Nothing is known of the other tags.
     assert!(err.contains("no song is given") && err.contains("happy"), "{err}");
+    // Which playlists there are is decided by what was measured.
+    let lists = format!("{precise} --labelled known.csv --playlist-out lists --playlist");
+    let (code, _, err) = place.run(&format!("{lists} chillout"));
+    assert!(code == 0 && place.path("lists/chillout.m3u8").exists(), "{err}");
+    let (code, _, err) = place.run(&format!("{lists} happy"));
+    assert!(code == 2 && err.contains("as precise as --min-precision"), "{err}");
+    assert!(!place.path("lists/happy.m3u8").exists());
 
     // Of no five of them all have it.
     let four = fs::read_to_string(place.path("known.csv")).unwrap();

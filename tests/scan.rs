@@ -98,6 +98,37 @@ fn a_second_scan_hears_nothing_and_says_the_same() {
     assert!(library.scan("--windows 1").1.starts_with("6 new"));
 }
 
+/// The first scan of a library writes tags, and makes the index that has to know of them.
+#[test]
+fn what_the_first_scan_tags_is_not_heard_again() {
+    let library = Library::new();
+    let (code, _, err) = library.run("music --write-tags --min-precision 0.01");
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("with a new tag MOOD"), "{err}");
+    let (_, compared) = library.scan("");
+    assert_eq!(compared, "0 new, 0 changed, 0 gone, 6 unchanged, 0 failed");
+}
+
+/// Whoever reads the first line alone gets the rest that was asked for, and hears of what fails.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_has_enough_ends_no_work_on_files() {
+    let library = Library::new();
+    let closed = |arguments: &str| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = library.command(arguments).stdout(writer).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, err) = closed("music --write-tags --min-precision 0.01 --report page.html");
+    assert_eq!(code, Some(0), "{err}");
+    assert!(library.path("page.html").exists(), "{err}");
+    assert!(library.scan("").1.contains("6 unchanged"));
+    fs::write(library.path("music/broken.wav"), b"RIFF\0\0\0\0WAVEfmt ").unwrap();
+    let (code, err) = closed("music --write-tags");
+    assert!(code == Some(1) && err.contains("broken.wav"), "{code:?} {err}");
+}
+
 #[test]
 fn what_changes_moves_comes_and_goes_is_seen() {
     let library = Library::new();

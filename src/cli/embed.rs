@@ -90,6 +90,13 @@ impl Embed {
         failed.extend(self.strictness.sort_out(&found, broken, &progress));
         if !files.is_empty() {
             let lines: Vec<String> = files.iter().map(|file| path_line(file) + "\n").collect();
+            // Rows never stand beside the names of others.
+            match std::fs::remove_file(&names) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &names, &error));
+                }
+                _ => {}
+            }
             write_atomically(&self.out, &crate::dataset::export::npy_of(&vectors))?;
             write_atomically(&names, lines.concat().as_bytes())?;
             progress.note(&format!(

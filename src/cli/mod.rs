@@ -242,29 +242,28 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     };
-    let status = match (output::failure(), &result) {
-        // Who closed the pipe has what they want.
-        (Some(failure), _) if output::is_closed(failure) => 0,
-        (Some(failure), _) => {
-            tell(format_args!(
-                "error: standard output cannot take the results: {failure}; write them elsewhere"
-            ));
-            1
-        }
-        (None, Ok(())) => 0,
-        (None, Err(error)) => {
-            let prefix = if error.kind == Kind::Stopped { "" } else { "error: " };
-            tell(format_args!("{prefix}{rank}{error}"));
-            status(error.kind)
-        }
-    };
+    // Who closed the pipe has what they want.
+    let lost = output::failure().filter(|failure| !output::is_closed(failure));
+    if let Some(failure) = lost {
+        tell(format_args!(
+            "error: standard output cannot take the results: {failure}; write them elsewhere"
+        ));
+    }
+    // What stops since its results go nowhere has said so.
+    let is_told = |error: &&Error| error.kind != Kind::Stopped || output::failure().is_none();
+    let error = result.as_ref().err().filter(is_told);
+    if let Some(error) = error {
+        let prefix = if error.kind == Kind::Stopped { "" } else { "error: " };
+        tell(format_args!("{prefix}{rank}{error}"));
+    }
+    let status = error.map_or(u8::from(lost.is_some()), |error| status(error.kind));
     if ending == Ending::Alone {
         ranks.abort(status);
     }
     ranks.finish();
-    match (output::failure(), &result) {
-        (None, Err(error)) => end_with(error),
-        _ => ExitCode::from(status),
+    match error {
+        Some(error) => end_with(error),
+        None => ExitCode::from(status),
     }
 }
 

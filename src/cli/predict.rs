@@ -33,8 +33,8 @@ use playlists::Kind;
 ///
 /// A recording is cut into successive clips of the model's length, and their probabilities, or those of
 /// --windows of them, are averaged; a tail shorter than half a clip is dropped. A recording shorter than a
-/// clip is padded with silence and marked, and gets no tag. One that is silent throughout is marked too; it
-/// stands in no playlist and gets no tag.
+/// clip is padded with silence. It and one that is silent throughout are marked, stand in no playlist and get
+/// no tag.
 ///
 /// What was heard is kept in the cache, by path, size and time of change: the same command again hears only
 /// what is new or has changed, and one that was stopped or killed goes on. A file that another program is
@@ -89,7 +89,7 @@ pub struct Predict {
     /// A song has this mood from this probability on; may be repeated.
     ///
     /// Without it, and without --min-precision, the thresholds are those with the greatest F1 on the
-    /// validation clips of the training, which best.safetensors holds.
+    /// validation clips of the training, which best.safetensors holds; a built-in model takes 0.1 for all.
     #[arg(long, value_name = "MOOD=PROBABILITY", value_parser = mood_and_threshold)]
     threshold: Vec<(String, f64)>,
     /// Name at most N moods in a song's tag, the most probable ones.
@@ -178,7 +178,7 @@ impl Predict {
             .transpose()?;
         let choice = match known {
             // Told once these are heard.
-            Some(_) => self.narrowed(Choice::of(&description))?,
+            Some(_) => self.narrowed(Choice::of_any_probability(&description))?,
             None => self.choice(&description, None, &progress)?,
         };
         let mut answers = Answers::new(self, &progress, &description, choice)?;
@@ -215,7 +215,8 @@ impl Predict {
             if judged.is_err() && ranks.has_others() {
                 dismiss()?;
             }
-            answers.choose(self.choice(&description, Some(&judged?), &progress)?);
+            let choice = self.choice(&description, Some(&judged?), &progress)?;
+            answers.choose(choice, &description)?;
         }
         answers.begin(files.len())?;
         let started = Instant::now();

@@ -35,6 +35,12 @@ impl Choice {
         }
     }
 
+    /// Without thresholds that are known yet: from any probability on.
+    pub fn of_any_probability(description: &Description) -> Self {
+        let of = Self::of(description);
+        Self { thresholds: of.labels.iter().map(|label| (label.clone(), 0.0)).collect(), ..of }
+    }
+
     /// The lowest thresholds from which on at least `share` of some clips had the mood: of songs that it has
     /// `judged`, else of the model's validation clips. A mood that is never so sure is given to no song: these
     /// are returned as well.

@@ -1,6 +1,6 @@
 //! Predicting a music library: threads decode while the device computes.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -19,7 +19,8 @@ const WAITING: usize = 2;
 /// What is told while files are predicted.
 #[derive(Debug)]
 pub enum Told {
-    /// What the model says of a file, by its place in the list.
+    /// What the model says of a file, by its place in the list: as soon as it is complete, whatever has
+    /// become of those before it.
     File(usize, Result<Prediction>),
     /// The device begins with the next batch, which may take a while: the moment to keep what was told.
     Batch,
@@ -60,7 +61,7 @@ struct Open {
     end: Option<Result<About>>,
 }
 
-/// Predicts `files` and tells each result, in the list's order; on rank 0 of several, with the others'
+/// Predicts `files` and tells each result; on rank 0 of several, with the others'
 /// help ([`assist`](super::assist)). A file that cannot be used does not stop the
 /// rest. Once `stop` is set, no more is decoded, and the files that are not complete are left out.
 ///
@@ -110,11 +111,9 @@ pub(super) fn on_this_rank(
             });
         }
         drop(sender);
-        let result = receiver
-            .into_iter()
-            .try_for_each(|decoded| gathering.take(decoded))
-            .and_then(|()| gathering.predict());
-        gathering.finish(result)
+        receiver.into_iter().try_for_each(|decoded| gathering.take(decoded))?;
+        gathering.predict()?;
+        Ok(gathering.amount)
     })
 }
 
@@ -156,25 +155,13 @@ struct Gathering<'a> {
     tell: &'a mut dyn FnMut(Told) -> Result<()>,
     /// File, place in it, samples.
     batch: Vec<(usize, usize, Vec<f32>)>,
-    open: BTreeMap<usize, Open>,
-    /// Complete, but an earlier file is not.
-    complete: BTreeMap<usize, Result<Prediction>>,
-    /// The next file to be told.
-    next: usize,
+    open: HashMap<usize, Open>,
     amount: Amount,
 }
 
 impl<'a> Gathering<'a> {
     fn new(tagger: &'a mut Tagger, tell: &'a mut dyn FnMut(Told) -> Result<()>) -> Self {
-        Self {
-            tagger,
-            tell,
-            batch: Vec::new(),
-            open: BTreeMap::new(),
-            complete: BTreeMap::new(),
-            next: 0,
-            amount: Amount::default(),
-        }
+        Self { tagger, tell, batch: Vec::new(), open: HashMap::new(), amount: Amount::default() }
     }
 
     fn take(&mut self, decoded: Decoded) -> Result<()> {
@@ -182,16 +169,16 @@ impl<'a> Gathering<'a> {
             Decoded::Clip { file, place, samples } => {
                 self.open.entry(file).or_default().awaited += 1;
                 self.batch.push((file, place, samples));
-                if self.batch.len() == self.tagger.batch() {
-                    self.predict()?;
+                match self.batch.len() == self.tagger.batch() {
+                    true => self.predict(),
+                    false => Ok(()),
                 }
             }
             Decoded::End { file, result } => {
                 self.open.entry(file).or_default().end = Some(result);
-                self.close(file);
+                self.close(file)
             }
         }
-        self.hand_over()
     }
 
     fn predict(&mut self) -> Result<()> {
@@ -204,17 +191,19 @@ impl<'a> Gathering<'a> {
             let open = self.open.entry(file).or_default();
             open.clips.push((place, heard));
             open.awaited -= 1;
-            self.close(file);
+            self.close(file)?;
         }
         Ok(())
     }
 
-    /// Completes a file if all of it is there.
-    fn close(&mut self, file: usize) {
+    /// Tells of a file if all of it is there.
+    fn close(&mut self, file: usize) -> Result<()> {
         if !self.open.get(&file).is_some_and(|open| open.awaited == 0 && open.end.is_some()) {
-            return;
+            return Ok(());
         }
-        let Some(Open { clips, end: Some(end), .. }) = self.open.remove(&file) else { return };
+        let Some(Open { clips, end: Some(end), .. }) = self.open.remove(&file) else {
+            return Ok(());
+        };
         let prediction = end.map(|about| {
             let About { duration, truncated, damaged, silent } = about;
             let seconds = self.tagger.clip_seconds();
@@ -223,21 +212,6 @@ impl<'a> Gathering<'a> {
             self.amount.seconds += duration;
             Prediction { truncated, damaged, silent, ..of }
         });
-        self.complete.insert(file, prediction);
-    }
-
-    fn hand_over(&mut self) -> Result<()> {
-        while let Some(result) = self.complete.remove(&self.next) {
-            (self.tell)(Told::File(self.next, result))?;
-            self.next += 1;
-        }
-        Ok(())
-    }
-
-    /// Hands over what a stop or a failure of the device left complete behind a gap.
-    fn finish(mut self, result: Result<()>) -> Result<Amount> {
-        let mut rest = std::mem::take(&mut self.complete).into_iter();
-        let rest = rest.try_for_each(|(file, result)| (self.tell)(Told::File(file, result)));
-        result.and(rest).map(|()| self.amount)
+        (self.tell)(Told::File(file, prediction))
     }
 }

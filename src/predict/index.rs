@@ -8,14 +8,17 @@
 //! sqlite3 musicnn-msd-….sqlite 'SELECT path, size, duration FROM songs'
 //! ```
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use blake3::Hash;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior,
+    params,
+};
 
 use super::prediction::{Heard, Prediction};
 use super::state::{State, is_gone};
@@ -97,19 +100,22 @@ pub fn indexes() -> Result<Vec<(PathBuf, u64)>> {
 
 /// All indexes that there are: what is heard of a file does not change with its tags, whichever model has
 /// heard it.
-pub struct All(Vec<Connection>);
+#[derive(Default)]
+pub struct All(OnceCell<Vec<Connection>>);
 
 impl All {
-    /// Those that can be opened.
-    pub fn open() -> Self {
-        let indexes = indexes().unwrap_or_default();
-        Self(indexes.iter().filter_map(|(path, _)| connect(path).ok()).collect())
+    /// Those that can be opened when the first file has another tag: a scan may have begun one by then.
+    fn open(&self) -> &[Connection] {
+        self.0.get_or_init(|| {
+            let indexes = indexes().unwrap_or_default();
+            indexes.iter().filter_map(|(path, _)| connect(path).ok()).collect()
+        })
     }
 
     /// The file at `path`, which was in the state `before`, has another tag and is in the state `after`. One
     /// that cannot be told hears the file again.
     pub fn follow(&self, path: &Path, before: State, after: State, fingerprint: Hash) {
-        for index in &self.0 {
+        for index in self.open() {
             let _ = index.execute(
                 "UPDATE songs SET size = ?, modified = ?, status = ?, fingerprint = ? \
                  WHERE path = ? AND size = ? AND modified = ?",
@@ -165,7 +171,7 @@ impl Index {
                 set_aside_as = Some(set_aside(&path)?);
                 (connect(&path), false)
             }
-            Err(_) if path.exists() => (connect_to_read(&path), true),
+            Err(error) if path.exists() && is_withheld(&error) => (connect_to_read(&path), true),
             other => (other, false),
         };
         Ok(Self {
@@ -309,7 +315,7 @@ impl Index {
             return Ok(());
         }
         let mut write = || {
-            let change = self.connection.transaction()?;
+            let change = begin(&mut self.connection)?;
             for row in &waiting {
                 let Known { state, fingerprint, device } = &row.known;
                 let Prediction { duration, truncated, damaged, silent, embedding, .. } =
@@ -351,7 +357,7 @@ impl Index {
             return Ok(());
         }
         let mut apply = || {
-            let change = self.connection.transaction()?;
+            let change = begin(&mut self.connection)?;
             change.execute_batch("CREATE TEMP TABLE moved AS SELECT * FROM songs WHERE 0")?;
             for (from, to, state) in moves {
                 change
@@ -424,7 +430,7 @@ impl Index {
             }
         }
         let mut forget = || {
-            let change = self.connection.transaction()?;
+            let change = begin(&mut self.connection)?;
             for path in &gone {
                 change.prepare_cached("DELETE FROM songs WHERE path = ?")?.execute([path])?;
             }
@@ -447,6 +453,11 @@ impl Drop for Index {
 const SEPARATOR: u8 = b'\\';
 #[cfg(not(windows))]
 const SEPARATOR: u8 = b'/';
+
+/// A change by which this scan waits for others that write; one that has read first could not.
+fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
+}
 
 fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
@@ -482,10 +493,15 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Opens one whose folder can be read only, and which nobody writes therefore.
 fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    let address =
-        format!("file:{}?immutable=1", path.display().to_string().replace(['?', '#', '%'], "_"));
+    let mut address = "file:".to_owned();
+    for &byte in bytes(path) {
+        match byte {
+            b'?' | b'#' | b'%' | 128.. => address.push_str(&format!("%{byte:02x}")),
+            _ => address.push(byte.into()),
+        }
+    }
     Connection::open_with_flags(
-        address,
+        address + "?immutable=1",
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
     )
 }
@@ -508,6 +524,12 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
     let aside = path.with_extension("broken");
     std::fs::rename(path, &aside).map_err(|error| Error::io("move", path, &error))?;
     Ok(aside)
+}
+
+/// Whether the file or its folder cannot be written.
+fn is_withheld(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied))
 }
 
 fn is_garbled(error: &rusqlite::Error) -> bool {

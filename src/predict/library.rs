@@ -1,10 +1,12 @@
 //! Scanning a library: what a model has heard before is taken from its [`Index`], and only what is new or
 //! has changed is heard.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use std::vec::IntoIter;
 
 use super::files::{Amount, Told, predict_files};
 pub use super::index::{All, clear, indexes};
@@ -88,6 +90,22 @@ enum Kind {
 
 /// Hands over what becomes of a file, by its place in the list.
 type Done<'a> = &'a mut dyn FnMut(&mut Library, usize, Outcome) -> Result<()>;
+
+/// Files are told in the list's order, whenever they are complete.
+struct Turns<'a> {
+    options: Options,
+    counts: Counts,
+    /// Files that are known.
+    known: Peekable<IntoIter<usize>>,
+    /// Those that are heard in this round, and how many of them were told.
+    asked: Vec<usize>,
+    told: usize,
+    /// By the place among these, what waits for its turn; nothing of a file that has to be heard again.
+    complete: BTreeMap<usize, Option<Outcome>>,
+    /// What the index cannot tell after all, and what has changed meanwhile: it is heard in the next round.
+    untold: Vec<usize>,
+    done: Done<'a>,
+}
 
 /// All that one model, or several that answer together, have heard.
 pub struct Library {
@@ -178,68 +196,83 @@ impl Library {
         };
         let work: Vec<u64> = self.seen.iter().map(work).collect();
         self.work = [0, work.iter().sum()];
-        let (known, mut asked): (Vec<usize>, Vec<usize>) =
+        let (known, asked): (Vec<usize>, Vec<usize>) =
             (0..files.len()).partition(|&file| self.seen[file].kind == Kind::Known);
-        let mut known = known.into_iter().peekable();
-        // What the index cannot tell after all, and what has changed meanwhile, is heard in another round.
-        let mut untold = Vec::new();
+        let known = known.into_iter().peekable();
+        let (complete, told, untold) = (BTreeMap::new(), 0, Vec::new());
+        let mut turns = Turns { options, counts, known, asked, told, complete, untold, done };
         let mut total = Amount::default();
         loop {
-            let heard: Vec<PathBuf> = asked.iter().map(|&file| files[file].clone()).collect();
+            let heard: Vec<PathBuf> = turns.asked.iter().map(|&file| files[file].clone()).collect();
             let amount = predict_files(tagger, &heard, stop, &mut |told| {
                 let Told::File(place, result) = told else {
                     self.with(Index::commit_in_time);
                     return Ok(());
                 };
-                let file = asked[place];
-                while let Some(before) = known.next_if(|&known| known < file) {
-                    self.tell(before, options, &mut counts, &mut untold, done)?;
-                }
+                let file = turns.asked[place];
                 self.work[0] += work[file];
-                match self.keep(file, result, &mut counts) {
-                    Some(outcome) => done(self, file, outcome),
-                    None => {
-                        untold.push(file);
-                        Ok(())
-                    }
+                let outcome = self.keep(file, result, &mut turns.counts);
+                turns.complete.insert(place, outcome);
+                while let Some(outcome) = turns.complete.remove(&turns.told) {
+                    self.hand_over(turns.told, outcome, &mut turns)?;
+                    turns.told += 1;
                 }
+                Ok(())
             });
             self.with(Index::commit);
-            let amount = amount?;
+            // A stop and a failure of the device leave gaps.
+            let mut rest = std::mem::take(&mut turns.complete).into_iter();
+            let rest =
+                rest.try_for_each(|(place, outcome)| self.hand_over(place, outcome, &mut turns));
+            let amount = amount.and_then(|amount| rest.map(|()| amount))?;
             total.files += amount.files;
             total.clips += amount.clips;
             total.seconds += amount.seconds;
-            for rest in known.by_ref() {
-                self.tell(rest, options, &mut counts, &mut untold, done)?;
+            while let Some(rest) = turns.known.next() {
+                self.tell(rest, &mut turns)?;
             }
-            asked = std::mem::take(&mut untold);
-            if asked.is_empty() {
-                return Ok((total, counts));
+            (turns.asked, turns.told) = (std::mem::take(&mut turns.untold), 0);
+            if turns.asked.is_empty() {
+                return Ok((total, turns.counts));
+            }
+        }
+    }
+
+    /// Hands over what became of a file that was asked for, by its place among these, behind those that are
+    /// known before it.
+    fn hand_over(
+        &mut self,
+        place: usize,
+        outcome: Option<Outcome>,
+        turns: &mut Turns<'_>,
+    ) -> Result<()> {
+        let file = turns.asked[place];
+        while let Some(before) = turns.known.next_if(|&known| known < file) {
+            self.tell(before, turns)?;
+        }
+        match outcome {
+            Some(outcome) => (turns.done)(self, file, outcome),
+            None => {
+                turns.untold.push(file);
+                Ok(())
             }
         }
     }
 
     /// Hands over what is known of a file, unless the file has changed meanwhile.
-    fn tell(
-        &mut self,
-        file: usize,
-        options: Options,
-        counts: &mut Counts,
-        untold: &mut Vec<usize>,
-        done: Done<'_>,
-    ) -> Result<()> {
+    fn tell(&mut self, file: usize, turns: &mut Turns<'_>) -> Result<()> {
         let seen = &self.seen[file];
         let path = seen.path.clone();
         let prediction = match State::of(&path).ok() == seen.state {
-            true => self.with(|index| index.prediction(&path, options.timeline)),
+            true => self.with(|index| index.prediction(&path, turns.options.timeline)),
             false => None,
         };
         match prediction {
-            Some(prediction) => done(self, file, Outcome::Heard(prediction)),
+            Some(prediction) => (turns.done)(self, file, Outcome::Heard(prediction)),
             None => {
-                counts.unchanged = counts.unchanged.saturating_sub(1);
+                turns.counts.unchanged = turns.counts.unchanged.saturating_sub(1);
                 self.see_again(file);
-                untold.push(file);
+                turns.untold.push(file);
                 Ok(())
             }
         }

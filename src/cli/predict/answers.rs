@@ -51,8 +51,7 @@ impl<'a> Answers<'a> {
         description: &Description,
         choice: Choice,
     ) -> Result<Self> {
-        // Songs are looked for later, and are held against what is written then.
-        let inputs = [model::files(&command.model), lists(command)].concat();
+        let inputs = inputs(command);
         let playlists = Playlists::new(command, &inputs, &choice, description)?;
         let tagging = match command.write_tags {
             true => Some(Tagging::new(progress, command.dry_run, command.replace_existing)?),
@@ -81,8 +80,14 @@ impl<'a> Answers<'a> {
     }
 
     /// From now on songs have other moods.
-    pub fn choose(&mut self, choice: Choice) {
+    ///
+    /// # Errors
+    /// One of these has no threshold, and a playlist of it is asked for.
+    pub fn choose(&mut self, choice: Choice, description: &Description) -> Result<()> {
+        let inputs = inputs(self.command);
+        self.playlists = Some(Playlists::new(self.command, &inputs, &choice, description)?);
         self.choice = choice;
+        Ok(())
     }
 
     /// # Errors
@@ -110,7 +115,10 @@ impl<'a> Answers<'a> {
         path: &Path,
         outcome: Outcome,
     ) -> Result<()> {
-        if output::failure().is_some() {
+        // Who closed the pipe may still wait for tags and files.
+        let is_owed =
+            self.tagging.is_some() || self.page.is_some() || !self.command.playlist.is_empty();
+        if output::failure().is_some_and(|failure| !(is_owed && output::is_closed(failure))) {
             return Err(Error::stopped("standard output takes no more results"));
         }
         match outcome {
@@ -138,6 +146,7 @@ impl<'a> Answers<'a> {
         self.results.take(path, prediction, &moods, &self.choice)?;
         self.seconds += prediction.duration;
         if !prediction.silent
+            && !prediction.padded
             && let Some(playlists) = &mut self.playlists
         {
             playlists.take(path, prediction, &self.choice, || library.credits(file));
@@ -229,6 +238,11 @@ impl<'a> Answers<'a> {
             (false, false) => Err(Error::failure(problems.join("\n"))),
         }
     }
+}
+
+/// What results must not replace. Songs are looked for later, and are held against what is written then.
+fn inputs(command: &Predict) -> Vec<PathBuf> {
+    [model::files(&command.model), lists(command)].concat()
 }
 
 /// Letters of a file's name that stand beside a bar.

@@ -35,7 +35,7 @@ impl KnownSongs {
         let tracks = manifest::read(path, None)?.tell(|note| progress.note(note));
         let moods = description.labels.clone();
         let listed = tracks.len();
-        let heard = model::known_tracks(models, &tracks)?;
+        let heard = model::had_tracks(models, &tracks)?.trained;
         if heard > 0 {
             progress.note(&format!(
                 "warning: {heard} of the {listed} labelled songs trained this model, which is surer of them than of \

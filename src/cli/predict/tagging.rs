@@ -32,12 +32,12 @@ impl<'a> Tagging<'a> {
     /// # Errors
     /// The log cannot be written, or an older one cannot be read.
     pub fn new(progress: &'a Progress, dry_run: bool, replaces: bool) -> Result<Self> {
-        let log = if dry_run { None } else { Some(Log::new()?) };
+        let log = Log::new(dry_run)?;
         let (own, unread) = log::own_moods()?;
         for error in unread {
             progress.note(&format!("warning: {error}: its moods count as others'"));
         }
-        Ok(Self { progress, replaces, log, own, indexes: All::open(), changed: 0, kept: 0 })
+        Ok(Self { progress, replaces, log, own, indexes: All::default(), changed: 0, kept: 0 })
     }
 
     /// Lets the tag of the file at `path` name `moods`, behind those that others have put there; says and
@@ -153,8 +153,8 @@ pub fn undo(path: &Path, dry_run: bool, progress: &Progress) -> Result<()> {
     let mut changes = log::read(path)?;
     // The last change is taken back first.
     changes.reverse();
-    let mut log = if dry_run { None } else { Some(Log::new()?) };
-    let indexes = All::open();
+    let mut log = Log::new(dry_run)?;
+    let indexes = All::default();
     let (mut undone, mut failed) = (0, Vec::new());
     for change in &changes {
         match undo_one(change, log.as_mut(), &indexes, progress) {

@@ -16,6 +16,7 @@ use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
 use super::Change;
+use super::replacement::check_folder;
 use crate::files::{path_from_text, path_text};
 use crate::{Error, Result};
 
@@ -71,20 +72,27 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log in [`folder`], which is made.
+    /// A log in [`folder`], which is made; none for a dry run, which is told whether there could be one.
     ///
     /// # Errors
     /// The folder cannot be made or written.
-    pub fn new() -> Result<Self> {
+    pub fn new(dry_run: bool) -> Result<Option<Self>> {
         let folder = folder()?;
         let advice = format!("set {STATE_VARIABLE} to a folder that can be written");
+        if dry_run {
+            let there = folder.ancestors().find(|folder| folder.exists());
+            return match there.map_or(Ok(()), check_folder) {
+                Ok(()) => Ok(None),
+                Err(error) => Err(Error::io("write in", &folder, &error).followed_by(&advice)),
+            };
+        }
         fs::create_dir_all(&folder)
             .map_err(|error| Error::io("make", &folder, &error).followed_by(&advice))?;
         let probe = folder.join(format!(".tags-{}", std::process::id()));
         fs::write(&probe, b"")
             .map_err(|error| Error::io("write in", &folder, &error).followed_by(&advice))?;
         let _ = fs::remove_file(&probe);
-        Ok(Self { folder, open: None })
+        Ok(Some(Self { folder, open: None }))
     }
 
     /// Where it lies, once something is in it.

@@ -112,11 +112,9 @@ impl Drop for Replacement {
 pub fn check(path: &Path, file: &File) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
 
-    use rustix::fs::Access;
     use rustix::process::{getegid, geteuid, getgroups};
 
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+    check_folder(path.parent().unwrap_or(Path::new("/")))?;
     let metadata = file.metadata()?;
     let (user, group) = (geteuid(), metadata.gid());
     let in_group = || {
@@ -136,6 +134,19 @@ pub fn check(path: &Path, file: &File) -> io::Result<()> {
 
 #[cfg(not(unix))]
 pub fn check(_: &Path, _: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether a file could be made in `folder`, as far as can be told without making one.
+pub fn check_folder(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    #[cfg(unix)]
+    {
+        use rustix::fs::Access;
+        rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+    }
     Ok(())
 }
 
