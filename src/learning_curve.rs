@@ -15,7 +15,7 @@ use crate::report::Progress;
 use crate::report::page::{
     self, Axis, Chart, Document, Line, Look, Section, WIDE, paragraph, scrolling, within,
 };
-use crate::run::{Config, RunFolder, best};
+use crate::run::{Config, RunFolder, best, read_predictions};
 use crate::train::{Outcome, Until, start_or_resume};
 use crate::{Error, Result};
 
@@ -43,6 +43,9 @@ pub struct Point {
 pub struct Curve {
     /// By share.
     pub points: Vec<Point>,
+    /// How much more ROC-AUC the model of all tracks has than that of half of them, both judged on the same
+    /// clips; none where no mood can be ranked.
+    pub rise: Option<(f64, Option<Interval>)>,
 }
 
 fn run_folder(out: &Path, share: u32) -> PathBuf {
@@ -65,7 +68,7 @@ pub fn learning_curve(
     if !begun {
         RunFolder::check_free(out)?;
     }
-    let mut points = Vec::new();
+    let (mut points, mut judged) = (Vec::new(), Vec::new());
     for share in SHARES {
         progress.note(&format!("{share} % of the training tracks"));
         let mut config = config.clone();
@@ -78,9 +81,15 @@ pub fn learning_curve(
                 out.display()
             )));
         }
+        judged.push(read_predictions(&outcome.folder.predictions())?);
         points.push(Point::of(share, outcome)?);
     }
-    let curve = Curve { points };
+    let rise = match &judged[..] {
+        [.., half, all] => all.better_than(half)?.roc_auc,
+        _ => unreachable!("there are three shares"),
+    };
+    let rise = rise.value.macro_mean.map(|value| (value, rise.intervals.macro_mean));
+    let curve = Curve { points, rise };
     write_atomically(&out.join("learning-curve.csv"), curve.csv().as_bytes())?;
     write_atomically(&out.join("learning-curve.html"), curve.html(config).as_bytes())?;
     Ok(curve)
@@ -120,21 +129,15 @@ impl Point {
 impl Curve {
     /// Whether more labels would help, in a sentence.
     pub fn verdict(&self) -> String {
-        let score = |share| {
-            let point = self.points.iter().find(|point| point.share == share)?;
-            point.roc_auc().0
-        };
-        let (Some(half), Some(all)) = (score(50), score(100)) else {
+        let Some((rise, interval)) = self.rise else {
             return "no mood can be ranked on the validation clips: more are needed there"
                 .to_owned();
         };
-        let rise = all - half;
         let brought = format!("twice the tracks brought {rise:+.3} in ROC-AUC");
-        let width = self.points.last().and_then(|point| point.roc_auc().1);
-        match width.map(|Interval(low, high)| (high - low) / 2.0) {
-            Some(half) if half > rise.abs() => format!(
-                "{brought}, which the validation clips cannot tell from nothing (± {half:.2}): judge on more \
-                 of them, with --validation"
+        match interval {
+            Some(Interval(low, high)) if low <= 0.0 && high >= 0.0 => format!(
+                "{brought}, which the validation clips cannot tell from nothing ({low:+.3} to {high:+.3}): judge \
+                 on more of them, with --validation"
             ),
             _ if rise >= RISES => format!("{brought}: more labelled tracks would help"),
             _ if rise <= -RISES => format!(

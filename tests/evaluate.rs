@@ -77,6 +77,9 @@ fn thresholds_are_the_best_for_f1_on_the_validation_clips() {
         sum += ours;
     }
     assert!((value["f1"]["macro"].as_f64().unwrap() - sum / 3.0).abs() < 1e-12);
+    // It is those that chose them.
+    let (_, _, err) = TRAINED.run(&format!("{EVALUATE} --data validation.csv"));
+    assert!(err.contains("8 of the 8 tracks are those by which"), "{err}");
     // The state that training goes on from has none.
     let text = TRAINED.ok("evaluate --model run/last.safetensors --data validation.csv");
     assert!(text.contains("no thresholds"), "{text}");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use moodshader::dataset::labels::{Labelled, LabelledTrack, MoodChoice, Unlabelled, counts};
 use moodshader::dataset::manifest::{self, Track};
-use moodshader::dataset::split::{Split, overlap, split_hash};
+use moodshader::dataset::split::{Split, overlap, share_of, split_hash};
 use moodshader::error::{Kind, Result};
 use tempfile::TempDir;
 
@@ -89,6 +89,40 @@ fn of_two_columns_of_tags_the_one_that_is_not_read_is_named() {
     let artists: Vec<_> =
         manifest.tracks.iter().filter_map(|track| track.artist.as_deref()).collect();
     assert_eq!(artists, ["Anna", "Ben"]);
+}
+
+/// Also where no two tracks have the same moods.
+#[test]
+fn a_share_of_the_tracks_is_that_share_of_any_kind() {
+    let kinds: [&dyn Fn(usize, usize) -> bool; 3] = [
+        &|track, mood| track % 8 == mood,
+        &|track, mood| track >> mood & 1 == 1,
+        &|track, mood| mood < 2 && (track < 4) == (mood == 0),
+    ];
+    for (kind, has) in kinds.into_iter().enumerate() {
+        let tracks: Vec<LabelledTrack> = (0..200)
+            .zip(library(100))
+            .map(|(track, labelled)| {
+                let targets = (0..8).map(|mood| has(track, mood)).collect();
+                LabelledTrack { targets, ..labelled }
+            })
+            .collect();
+        let share = |share: f64| -> Vec<String> {
+            share_of(tracks.clone(), share).into_iter().map(|track| track.track.id).collect()
+        };
+        let [none, quarter, half, all] = [0.0, 0.25, 0.5, 1.0].map(share);
+        assert!(none.len() <= 8 && all.len() == 200, "{kind}");
+        assert!((40..=60).contains(&quarter.len()), "{kind}: {}", quarter.len());
+        assert!((85..=115).contains(&half.len()), "{kind}: {}", half.len());
+        let inside = |few: &[String], many: &[String]| few.iter().all(|id| many.contains(id));
+        assert!(inside(&none, &quarter) && inside(&quarter, &half) && inside(&half, &all));
+        // Each mood that there is has an example.
+        let kept = share_of(tracks.clone(), 0.0);
+        for mood in 0..8 {
+            let has = |track: &LabelledTrack| track.targets[mood];
+            assert_eq!(tracks.iter().any(has), kept.iter().any(has), "{kind} {mood}");
+        }
+    }
 }
 
 #[test]

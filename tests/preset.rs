@@ -341,6 +341,13 @@ fn presets_that_cannot_work_are_refused_with_key_and_reason() {
             refused(|p| p.model.handcrafted = Some(Handcrafted { hidden: vec![3], rolloff: 1.0 })),
             vec!["model.handcrafted.rolloff = 1"],
         ),
+        (
+            refused(|p| {
+                p.model.handcrafted = Some(Handcrafted { hidden: vec![3], rolloff: 0.85 });
+                p.audio.windows = Some(2);
+            }),
+            vec!["audio.windows = 2", "goes without [model.handcrafted]"],
+        ),
         (refused(|p| p.train.epochs = 0), vec!["train.epochs = 0"]),
         (refused(|p| p.train.batch = 0), vec!["train.batch = 0"]),
         (refused(|p| p.train.learning_rate = f64::NAN), vec!["train.learning_rate = NaN"]),

@@ -32,22 +32,26 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> status: array<atomic<u32>>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.quads {
+fn main(
+    @builtin(global_invocation_id) id: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+) {
+    let i = id.y * groups.x * 64u + id.x;
+    if i >= params.quads {
         return;
     }
-    let g = gradient[id.x];
+    let g = gradient[i];
     let exponent = (bitcast<vec4u>(g) >> vec4u(23u)) & vec4u(0xffu);
     if any(exponent == vec4u(0xffu)) {
         atomicMin(&status[0], control[0]);
     }
     let step = bitcast<f32>(control[2]);
     let correction = bitcast<f32>(control[3]);
-    let m = fma(vec4f(params.beta1), exp_avg[id.x], params.rest1 * g);
-    let v = fma(vec4f(params.beta2), exp_avg_sq[id.x], params.rest2 * g * g);
-    exp_avg[id.x] = m;
-    exp_avg_sq[id.x] = v;
+    let m = fma(vec4f(params.beta1), exp_avg[i], params.rest1 * g);
+    let v = fma(vec4f(params.beta2), exp_avg_sq[i], params.rest2 * g * g);
+    exp_avg[i] = m;
+    exp_avg_sq[i] = v;
     let kept = 1.0 - bitcast<f32>(control[4]) * params.weight_decay;
-    parameter[id.x] = parameter[id.x] * kept
+    parameter[i] = parameter[i] * kept
         - step * m / fma(sqrt(v), vec4f(correction), vec4f(params.epsilon));
 }

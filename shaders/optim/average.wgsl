@@ -14,10 +14,14 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> average: array<vec4f>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.quads {
+fn main(
+    @builtin(global_invocation_id) id: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+) {
+    let i = id.y * groups.x * 64u + id.x;
+    if i >= params.quads {
         return;
     }
-    let before = average[id.x];
-    average[id.x] = fma(vec4f(bitcast<f32>(control[5])), value[id.x] - before, before);
+    let before = average[i];
+    average[i] = fma(vec4f(bitcast<f32>(control[5])), value[i] - before, before);
 }

@@ -9,7 +9,7 @@ use crate::dataset::manifest::{self, Track};
 use crate::metrics::bounded;
 use crate::output;
 use crate::predict::evaluate::{Evaluation, evaluate};
-use crate::run::write_predictions;
+use crate::run::{Had, write_predictions};
 use crate::{Error, Result};
 
 /// Judge a model on a manifest: ROC-AUC, average precision, F1, hit rate and calibration.
@@ -60,11 +60,18 @@ impl Evaluate {
         model::count(&[model.to_owned()], &progress);
         let tracks =
             manifest::read(data, self.audio_root.as_deref())?.tell(|note| progress.note(note));
-        let known = model::known_tracks(&[model.to_owned()], &tracks)?;
-        if known > 0 {
+        let Had { trained, chosen_by } = model::had_tracks(&[model.to_owned()], &tracks)?;
+        if trained > 0 {
             progress.note(&format!(
-                "warning: {known} of the {} tracks trained this model, which scores too high on them; \
+                "warning: {trained} of the {} tracks trained this model, which scores too high on them; \
                  name tracks that it has not heard",
+                tracks.len()
+            ));
+        }
+        if chosen_by > 0 {
+            progress.note(&format!(
+                "{chosen_by} of the {} tracks are those by which the epoch and the thresholds of this model were \
+                 chosen: it scores a little too high on them",
                 tracks.len()
             ));
         }

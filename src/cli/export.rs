@@ -46,7 +46,7 @@ pub struct Export {
     /// bits, by which probabilities of musicnn-msd moved by 0.0023 at most on 40 songs.
     #[arg(long, requires = "web")]
     float16: bool,
-    /// Add a page that verifies every kernel in the browser, as verify does here: 300 files, 110 MB.
+    /// Add a page that verifies every kernel in the browser, as verify does here: some 370 files, 170 MB.
     #[arg(long, requires = "web")]
     verification: bool,
 }

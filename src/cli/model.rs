@@ -14,7 +14,7 @@ use crate::model::checkpoint::{Checkpoint, Description};
 use crate::predict::Tagger;
 use crate::predict::library::Library;
 use crate::report::Progress;
-use crate::run::{Config, RunFolder, is_over, trained_on};
+use crate::run::{Config, Had, RunFolder, had, is_over};
 use crate::{Error, Result};
 
 /// `MODEL` or `--model MODEL`.
@@ -85,16 +85,19 @@ pub fn file_of(model: &Path) -> Result<PathBuf> {
     }
 }
 
-/// How many of the tracks trained the models, of several the one that most of them trained: a run keeps a list
-/// beside it.
+/// How many of the tracks the models have had, of several the one that has had most: a run keeps a list beside
+/// it.
 ///
 /// # Errors
 /// The list is damaged.
-pub fn known_tracks(models: &[PathBuf], tracks: &[Track]) -> Result<usize> {
-    let mut most = 0;
+pub fn had_tracks(models: &[PathBuf], tracks: &[Track]) -> Result<Had> {
+    let tracks: Vec<&Track> = tracks.iter().collect();
+    let mut most = Had::default();
     let own = models.iter().filter(|model| builtin::name_of(model).is_none());
     for model in own.flat_map(|model| each(model)) {
-        most = most.max(trained_on(&file_of(&model)?, tracks)?);
+        let Had { trained, chosen_by } = had(&file_of(&model)?, &tracks)?;
+        most.trained = most.trained.max(trained);
+        most.chosen_by = most.chosen_by.max(chosen_by);
     }
     Ok(most)
 }

@@ -7,9 +7,7 @@ use serde::Serialize;
 
 use super::Candidate;
 use super::folder::{Folder, key};
-use crate::metrics::{
-    self, Bootstrap, Differences, Judged, Resampling, Scores, bootstrap, paired_bootstrap,
-};
+use crate::metrics::{Bootstrap, Differences, Judged, Measured, Scores};
 use crate::model::parameters::parameter_shapes;
 use crate::model::preset::{ClassWeights, Output, Preset};
 use crate::run::{EpochMetrics, RunFolder, best, read_predictions};
@@ -35,7 +33,7 @@ pub struct Judgement {
     pub clips_per_second: Option<f64>,
     /// The adapters that trained.
     pub devices: BTreeSet<String>,
-    /// Trained for.
+    /// Trained for, by the seed that was trained longest.
     pub epochs: u64,
     /// The epoch of each seed's best model.
     pub best_epochs: Vec<u64>,
@@ -61,8 +59,8 @@ pub struct Judgement {
     pub difference: Option<Differences>,
     /// What its probabilities are.
     pub output: Output,
-    /// Whether its training loss is weighted.
-    pub weighted: bool,
+    /// Whether its training loss is of other weights or targets than the validation loss.
+    pub changes_loss: bool,
     /// Says which clips it was trained and judged on.
     split: String,
     /// Whether it is a run that was not trained for the comparison.
@@ -76,6 +74,7 @@ struct Run {
     line: EpochMetrics,
     judged: Judged,
     scores: Scores,
+    epochs: u64,
     curve: Vec<[f64; 2]>,
 }
 
@@ -105,14 +104,8 @@ impl Judgement {
         let (runs, split) = read_runs(candidate, seeds, folder, first)?;
         let averaged = Judged::mean(runs.iter().map(|run| &run.judged))
             .map_err(|error| error.context(name))?;
-        let scores = averaged.metrics()?;
-        let resampling = Resampling::default();
-        let intervals = bootstrap(as_table(&averaged)?, resampling)?;
-        let difference = first
-            .map(|first| {
-                paired_bootstrap(as_table(&first.averaged)?, as_table(&averaged)?, resampling)
-            })
-            .transpose()?;
+        let Measured { scores, intervals } = averaged.measured()?;
+        let difference = first.map(|first| averaged.better_than(&first.averaged)).transpose()?;
 
         let over = |value: &dyn Fn(&Run) -> Option<f64>| -> Option<Statistic> {
             Statistic::of(&runs.iter().filter_map(value).collect::<Vec<f64>>())
@@ -137,7 +130,7 @@ impl Judgement {
             parameters: shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum(),
             clips_per_second: (seconds > 0.0).then(|| clips as f64 / seconds),
             devices: measured.iter().flat_map(|run| run.devices.iter().cloned()).collect(),
-            epochs: preset.train.epochs,
+            epochs: runs.iter().map(|run| run.epochs).max().unwrap_or(0),
             best_epochs: runs.iter().map(|run| run.line.epoch).collect(),
             train_loss: loss(&|line| line.train_loss)?,
             validation_loss: loss(&|line| line.validation_loss)?,
@@ -149,7 +142,9 @@ impl Judgement {
             intervals,
             difference,
             output: preset.model.output,
-            weighted: preset.train.class_weights == ClassWeights::Balanced,
+            changes_loss: preset.train.class_weights == ClassWeights::Balanced
+                || preset.train.label_smoothing > 0.0
+                || preset.train.mixup > 0.0,
             split,
             elsewhere: candidate.run.is_some(),
             curve: runs.first().map_or(Vec::new(), |run| run.curve.clone()),
@@ -216,10 +211,6 @@ fn read_runs(
     Ok((runs, split.unwrap_or_default()))
 }
 
-fn as_table(judged: &Judged) -> Result<metrics::Table<'_>> {
-    metrics::Table::new(&judged.targets, &judged.scores, judged.moods.len())
-}
-
 impl Run {
     fn read(path: &std::path::Path) -> Result<Self> {
         let folder = RunFolder::open(path)?;
@@ -231,6 +222,6 @@ impl Run {
         let scores = judged.metrics()?;
         let point = |line: &EpochMetrics| Some([line.epoch as f64, line.macro_roc_auc()?]);
         let curve = metrics.iter().filter_map(point).collect();
-        Ok(Self { line, judged, scores, curve })
+        Ok(Self { line, judged, scores, epochs: metrics.len() as u64, curve })
     }
 }

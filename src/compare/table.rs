@@ -228,13 +228,13 @@ impl Table {
                  group, and the groups by ROC-AUC and PR-AUC."
             ));
         }
-        let weighted: Vec<&str> =
-            self.judgements.iter().filter(|row| row.weighted).map(|row| &*row.name).collect();
-        if !weighted.is_empty() {
+        let changed: Vec<&str> =
+            self.judgements.iter().filter(|row| row.changes_loss).map(|row| &*row.name).collect();
+        if !changed.is_empty() {
             notes.push(format!(
-                "The training loss of {} is weighted by class and the validation loss is not: the \
-                 gap says nothing there.",
-                weighted.join(", ")
+                "The training loss of {} is weighted by class, or of smoothed labels or mixed clips, and the \
+                 validation loss is not: the gap says nothing there.",
+                changed.join(", ")
             ));
         }
         let devices: BTreeSet<&str> =

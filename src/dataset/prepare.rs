@@ -144,6 +144,20 @@ pub struct Broken {
     pub error: Error,
 }
 
+impl Broken {
+    /// What the first of the tracks tells where none can be read.
+    pub fn instead_of_all(&self, tracks: &str) -> Error {
+        let advice = match Path::new(&self.listed).is_absolute() {
+            true => {
+                "the manifest's paths are absolute; where the audio has moved, change them there"
+            }
+            false => "if the paths are relative to another folder, name it with --audio-root",
+        };
+        Error::input(format!("none of the {tracks} can be read; the first: {}", self.error))
+            .followed_by(advice)
+    }
+}
+
 /// The tracks of one manifest after [`prepare`].
 #[derive(Debug, Default)]
 pub struct Corpus {

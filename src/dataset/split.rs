@@ -199,21 +199,39 @@ pub fn one_sided<'a>(split: &Split, labels: &'a [String]) -> Option<&'a str> {
         .map(|label| labels[label].as_str())
 }
 
-/// A share of the tracks, with about the same share of those that have the same moods. A smaller share is
-/// part of a larger one.
+/// A share of the tracks, with about the same share of those that have the same moods, and at least one
+/// of every mood. A smaller share is part of a larger one.
 pub fn share_of(tracks: Vec<LabelledTrack>, share: f64) -> Vec<LabelledTrack> {
-    let mut alike: BTreeMap<Vec<bool>, Vec<usize>> = BTreeMap::new();
+    let mut alike: BTreeMap<&[bool], Vec<usize>> = BTreeMap::new();
     for (index, track) in tracks.iter().enumerate() {
-        alike.entry(track.targets.clone()).or_default().push(index);
+        alike.entry(&track.targets).or_default().push(index);
     }
-    let mut kept = HashSet::new();
-    for mut indices in alike.into_values() {
+    // The share from which on each track belongs to it. Among those that have the same moods they lie evenly,
+    // from a drawn beginning on: of moods that one track has, it may begin anywhere.
+    let mut begins = vec![0.0; tracks.len()];
+    for indices in alike.values_mut() {
         indices.sort_by_cached_key(|&index| draw(0, &(false, tracks[index].track.id.clone())));
-        let count = (share * indices.len() as f64).ceil() as usize;
-        kept.extend(indices.into_iter().take(count));
+        let drawn = draw(1, &(false, tracks[indices[0]].track.id.clone()));
+        let drawn = u32::from_le_bytes(*drawn.first_chunk().expect("four bytes"));
+        let first = f64::from(drawn) / (1u64 << 32) as f64;
+        for (place, &index) in indices.iter().enumerate() {
+            begins[index] = (place as f64 + first) / indices.len() as f64;
+        }
     }
-    let mut place = 0..;
-    tracks.into_iter().filter(|_| place.next().is_some_and(|place| kept.contains(&place))).collect()
+    let columns = tracks.first().map_or(0, |track| track.targets.len());
+    let first_of = |has: &dyn Fn(&LabelledTrack) -> bool| {
+        let having = (0..tracks.len()).filter(|&index| has(&tracks[index]));
+        having.min_by(|&one, &other| begins[one].total_cmp(&begins[other]))
+    };
+    let needed: HashSet<usize> = (0..columns)
+        .map(|column| first_of(&|track| track.targets[column]))
+        .chain([first_of(&|_| true)])
+        .flatten()
+        .collect();
+    let mut places = (0..).zip(begins);
+    let mut is_kept =
+        || places.next().is_some_and(|(place, begin)| begin <= share || needed.contains(&place));
+    tracks.into_iter().filter(|_| is_kept()).collect()
 }
 
 /// A track's id. Where a manifest has no ids, `id` is a relative path, which names another file

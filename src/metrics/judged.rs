@@ -1,7 +1,10 @@
 //! Scores beside the truth, clip by clip.
 
 use super::predictions::means;
-use super::{Bootstrap, Interval, Resampling, Scores, Table, bootstrap, precisions, thresholds};
+use super::{
+    Bootstrap, Differences, Interval, Resampling, Scores, Table, bootstrap, paired_bootstrap,
+    precisions, thresholds,
+};
 use crate::{Error, Result};
 
 /// Half of an interval that is wide.
@@ -86,6 +89,14 @@ impl Judged {
         Scores::new(&self.targets, &self.scores, self.moods.len())
     }
 
+    /// How much better these scores are than `other`, of the same clips.
+    ///
+    /// # Errors
+    /// The clips have other moods there; a score that is not a number.
+    pub fn better_than(&self, other: &Self) -> Result<Differences> {
+        paired_bootstrap(other.table()?, self.table()?, Resampling::default())
+    }
+
     /// How well they do, and how far that can be trusted.
     ///
     /// # Errors
@@ -99,7 +110,7 @@ impl Judged {
     /// # Errors
     /// A score that is not a number.
     pub fn thresholds(&self) -> Result<Vec<Option<f64>>> {
-        thresholds(Table::new(&self.targets, &self.scores, self.moods.len())?)
+        thresholds(self.table()?)
     }
 
     /// For each mood how precise a decision is from which score on: [`precision_steps`](super::precision_steps).
@@ -107,7 +118,11 @@ impl Judged {
     /// # Errors
     /// A score that is not a number.
     pub fn precisions(&self) -> Result<Vec<Vec<(f64, f64)>>> {
-        precisions(Table::new(&self.targets, &self.scores, self.moods.len())?)
+        precisions(self.table()?)
+    }
+
+    fn table(&self) -> Result<Table<'_>> {
+        Table::new(&self.targets, &self.scores, self.moods.len())
     }
 
     /// Whether a clip has a mood.

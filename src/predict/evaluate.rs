@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::Result;
 use crate::dataset::batches::{Batches, all_windows, window_count};
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::features::FeatureRecipe;
@@ -21,7 +22,6 @@ use crate::model::checkpoint::{Checkpoint, Description};
 use crate::model::{Purpose, Session};
 use crate::predict::tagger::together;
 use crate::report::Progress;
-use crate::{Error, Result};
 
 /// Clips that are predicted at a time; as many as the largest batch of [`super::Tagger`].
 const BATCH: usize = 16;
@@ -116,11 +116,7 @@ pub fn evaluate(
         progress.note(&warning);
     }
     if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
-        return Err(Error::input(format!(
-            "none of the {count} tracks can be read; the first: {}; if the paths are relative to \
-             another folder, name it with --audio-root",
-            first.error
-        )));
+        return Err(first.instead_of_all(&format!("{count} tracks")));
     }
     let clips = Arc::new(corpus.clips);
 

@@ -16,7 +16,7 @@ pub use predictions::{read_predictions, write_predictions};
 
 pub(crate) use difference::differences;
 pub(crate) use folder::damaged;
-pub(crate) use tracks::{kept_split, track_changes, trained_on, write_tracks};
+pub(crate) use tracks::{Had, had, kept_split, track_changes, write_tracks};
 
 /// How fast a process trained in an epoch.
 #[derive(Clone, Copy, Debug)]

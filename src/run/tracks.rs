@@ -13,8 +13,9 @@ use crate::{Error, Result};
 
 const HEADER: [&str; 4] = ["part", "id", "path", "moods"];
 const SEPARATOR: &str = "|";
+const TRAINING: &str = "training";
 const VALIDATION: &str = "validation";
-const PARTS: [&str; 3] = ["training", VALIDATION, "test"];
+const PARTS: [&str; 3] = [TRAINING, VALIDATION, "test"];
 
 /// A track of one part: what a row says behind the part.
 #[derive(Debug, PartialEq)]
@@ -89,41 +90,58 @@ fn read(path: &Path) -> Result<HashMap<String, Vec<Row>>> {
     Ok(parts)
 }
 
-/// The split of a run that [`write_tracks`] has written. A track that it does not know is trained on.
+/// The split of a run that [`write_tracks`] has written. A track that it does not know is trained on, unless
+/// the run is `of_a_share` of the tracks.
 ///
 /// # Errors
 /// The file cannot be read, or is damaged.
-pub fn kept_split(path: &Path, tracks: Vec<LabelledTrack>) -> Result<Split> {
+pub fn kept_split(path: &Path, tracks: Vec<LabelledTrack>, of_a_share: bool) -> Result<Split> {
     let parts = read(path)?;
-    let validation: HashSet<(&str, &str)> =
-        parts.get(VALIDATION).into_iter().flatten().map(Row::key).collect();
-    let held_back = |LabelledTrack { track, .. }: &LabelledTrack| {
-        validation.contains(&(track.id.as_str(), track.listed.as_str()))
+    let keys = |part: &str| -> HashSet<(&str, &str)> {
+        parts.get(part).into_iter().flatten().map(Row::key).collect()
     };
-    Ok(Split::by(tracks, held_back))
+    let (training, validation) = (keys(TRAINING), keys(VALIDATION));
+    let is_in = |part: &HashSet<(&str, &str)>, LabelledTrack { track, .. }: &LabelledTrack| {
+        part.contains(&(track.id.as_str(), track.listed.as_str()))
+    };
+    let mut split = Split::by(tracks, |track| is_in(&validation, track));
+    split.train.retain(|track| !of_a_share || is_in(&training, track));
+    Ok(split)
 }
 
-/// How many of `tracks` the run that the checkpoint `model` lies in was trained on, whichever way a manifest names
+/// Tracks that a run has had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Had {
+    /// Those that it was trained on.
+    pub trained: usize,
+    /// Those by which its epoch and its thresholds were chosen.
+    pub chosen_by: usize,
+}
+
+/// How many of `tracks` the run that the checkpoint `model` lies in has had, whichever way a manifest names
 /// them; none where it lies beside no list.
 ///
 /// # Errors
 /// The list cannot be read, or is damaged.
-pub fn trained_on<'a>(model: &Path, tracks: impl IntoIterator<Item = &'a Track>) -> Result<usize> {
+pub fn had(model: &Path, tracks: &[&Track]) -> Result<Had> {
     let folder = RunFolder::at(model.parent().unwrap_or(Path::new("")));
     if !folder.tracks().is_file() {
-        return Ok(0);
+        return Ok(Had::default());
     }
     let parts = read(&folder.tracks())?;
-    let training: Vec<&Row> = parts.get(PARTS[0]).into_iter().flatten().collect();
-    let keys: HashSet<(&str, &str)> = training.iter().map(|row| row.key()).collect();
     let root = Config::read(&folder.config()).ok().and_then(|config| config.data.root());
-    let place = |row: &&Row| root.as_ref()?.join(&row.listed).canonicalize().ok();
-    let places: HashSet<PathBuf> = training.iter().filter_map(place).collect();
-    let known = |track: &&Track| {
-        keys.contains(&(track.id.as_str(), track.listed.as_str()))
-            || track.path.canonicalize().is_ok_and(|path| places.contains(&path))
+    let of = |part: &str| {
+        let rows = || parts.get(part).into_iter().flatten();
+        let keys: HashSet<(&str, &str)> = rows().map(Row::key).collect();
+        let place = |row: &Row| root.as_ref()?.join(&row.listed).canonicalize().ok();
+        let places: HashSet<PathBuf> = rows().filter_map(place).collect();
+        let known = |track: &&&Track| {
+            keys.contains(&(track.id.as_str(), track.listed.as_str()))
+                || track.path.canonicalize().is_ok_and(|path| places.contains(&path))
+        };
+        tracks.iter().filter(known).count()
     };
-    Ok(tracks.into_iter().filter(known).count())
+    Ok(Had { trained: of(TRAINING), chosen_by: of(VALIDATION) })
 }
 
 /// For each part whose tracks are not those that [`write_tracks`] wrote, how they differ; empty if all are

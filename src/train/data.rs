@@ -37,7 +37,7 @@ pub struct Tracks {
     pub test: Vec<LabelledTrack>,
 }
 
-/// Which of the tracks with these labels are held back.
+/// Which of the tracks with these labels are held back, and which are trained on.
 pub type HoldBack<'a> = dyn Fn(Vec<LabelledTrack>, &[String]) -> Result<Split> + 'a;
 
 /// Clips with features in the cache.
@@ -112,9 +112,9 @@ impl Config {
                 }
             }
         }
-        let split = split?;
+        let Split { train, validation } = split?;
         progress.note(&artists.note());
-        Ok(split)
+        Ok(Split { train: self.data.shared(train), validation })
     }
 
     /// Of the split and of the synthetic corpus.
@@ -124,6 +124,14 @@ impl Config {
 }
 
 impl Data {
+    /// What the run is trained on of all training tracks.
+    fn shared(&self, train: Vec<LabelledTrack>) -> Vec<LabelledTrack> {
+        match self.train_share {
+            Some(share) => share_of(train, share),
+            None => train,
+        }
+    }
+
     /// Reads the manifests, settles the labels (they go into the preset) and splits.
     /// Where there is no validation manifest, `hold_back` says which tracks take its part.
     pub fn tracks(
@@ -183,12 +191,8 @@ impl Data {
         let all = label(manifest, tracks)?;
         let test = self.test.as_deref().map(read).transpose()?.unwrap_or_default();
         let Split { train, validation } = match &self.validation {
-            Some(path) => Split { train: all, validation: read(path)? },
+            Some(path) => Split { train: self.shared(all), validation: read(path)? },
             None => hold_back(all, &preset.moods)?,
-        };
-        let train = match self.train_share {
-            Some(share) => share_of(train, share),
-            None => train,
         };
         let moods = &preset.moods;
         let every = in_every(moods, &train);
@@ -231,6 +235,13 @@ impl Data {
                     other.len()
                 ));
             }
+        }
+        let chosen_by = overlap(&validation, &test);
+        if chosen_by > 0 {
+            progress.note(&format!(
+                "warning: {chosen_by} tracks are in the validation and in the test data: the epoch and the \
+                 thresholds are chosen by them, so that the score of the test is a little too high"
+            ));
         }
         Ok(Tracks { train, validation, test })
     }
@@ -343,11 +354,7 @@ impl Clips {
                 progress.note(&format!("{name}: {note}"));
             }
             if let ([], Some(first)) = (&*corpus.clips, corpus.broken.first()) {
-                return Err(Error::input(format!(
-                    "none of the {count} {name} tracks can be read; the first: {}; if the paths \
-                     are relative to another folder, name it with --audio-root",
-                    first.error
-                )));
+                return Err(first.instead_of_all(&format!("{count} {name} tracks")));
             }
             broken.extend(corpus.broken);
             Ok(corpus.clips)

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::cache::FeatureCache;
 use crate::dataset::labels::shortened;
+use crate::dataset::manifest::Track;
 use crate::dataset::prepare::Broken;
 use crate::dataset::split::Split;
 use crate::error::Kind;
@@ -25,8 +26,7 @@ use crate::model::preset::Schedule;
 use crate::ranks::Ranks;
 use crate::report::Progress;
 use crate::run::{
-    Config, EpochMetrics, Pace, RunFolder, differences, is_over, kept_split, read_predictions,
-    trained_on,
+    Config, EpochMetrics, Pace, RunFolder, differences, had, is_over, kept_split, read_predictions,
 };
 use crate::{Error, Result};
 use data::Tracks;
@@ -166,7 +166,8 @@ fn tell_known(config: &Config, tracks: &Tracks, progress: &Progress) -> Result<(
         return Ok(());
     };
     for (name, tracks) in [("validation", &tracks.validation), ("test", &tracks.test)] {
-        let known = trained_on(file, tracks.iter().map(|track| &track.track))?;
+        let had_tracks: Vec<&Track> = tracks.iter().map(|track| &track.track).collect();
+        let known = had(file, &had_tracks)?.trained;
         if known > 0 {
             progress.note(&format!(
                 "warning: {known} of the {} {name} tracks have trained the model of --init, so that the scores \
@@ -276,7 +277,7 @@ pub fn resume(
     let mut preset = config.preset.clone();
     let hold_back =
         |tracks, moods: &[String]| match (folder.tracks().exists(), folder.last().exists()) {
-            (true, _) => kept_split(&folder.tracks(), tracks),
+            (true, _) => kept_split(&folder.tracks(), tracks, config.data.train_share.is_some()),
             // Early versions kept no list and did not look for copies.
             (false, true) => Split::by_artist(tracks, &[], config.split_seed()),
             (false, false) => config.draw_split(tracks, moods, &cache, until.stop, progress),

@@ -108,11 +108,17 @@ impl Run {
         }
         let checkpoint = Checkpoint::read(&self.folder.best())?;
         let filters = |branch: &crate::model::preset::Branch| {
-            let values =
-                &checkpoint.tensors[&format!("{}.blocks.0.conv.weight", branch.name)].values;
-            Filters { branch: branch.name.clone(), kernel: branch.kernel, values: values.clone() }
+            let name = format!("{}.blocks.0.conv.weight", branch.name);
+            let tensor = checkpoint.tensors.get(&name).ok_or_else(|| {
+                Error::input(format!(
+                    "{} has no {name}, so that it is not of this run; restore it",
+                    self.folder.best().display()
+                ))
+            })?;
+            let (branch, kernel) = (branch.name.clone(), branch.kernel);
+            Ok(Filters { branch, kernel, values: tensor.values.clone() })
         };
-        Ok(self.config.preset.model.branch.iter().map(filters).collect())
+        self.config.preset.model.branch.iter().map(filters).collect()
     }
 
     /// How the model on the device judges the tracks that the report shows, along their length; `None`

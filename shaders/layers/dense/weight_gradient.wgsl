@@ -1,7 +1,7 @@
 // Gradients of a dense layer to its weights and bias:
 //     d_weight[o, i] = Σ_n d_output[n, o] · input[n, i]
 //     d_bias[o] = Σ_n d_output[n, o]
-// One thread a weight, and one more an output for the bias.
+// Workgroups: y an output, whose weights and bias have a thread each.
 
 struct Params {
     batch: u32,
@@ -21,19 +21,15 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-    let columns = params.inputs + 1u;
-    if id.x >= params.outputs * columns {
-        return;
-    }
-    let o = id.x / columns;
-    let i = id.x % columns;
+    let i = id.x;
+    let o = id.y;
     var sum = 0.0;
     if i < params.inputs {
         for (var n = 0u; n < params.batch; n++) {
             sum = fma(d_output[n * params.outputs + o], input[n * params.inputs + i], sum);
         }
         d_weight[o * params.inputs + i] = sum;
-    } else {
+    } else if i == params.inputs {
         for (var n = 0u; n < params.batch; n++) {
             sum += d_output[n * params.outputs + o];
         }

@@ -18,7 +18,7 @@ kernel! {
     tensors {
         /// [batch, moods]
         logits: read f32,
-        /// [batch, moods], 0 or 1
+        /// [batch, moods], from 0 to 1: between them where clips are mixed or labels smoothed
         targets: read f32,
         /// \[moods\], of the positive term
         weights: read f32,
@@ -79,7 +79,7 @@ impl Kernel for Params {
         logits.extend([-120.0, -22.0, 22.0, 120.0]);
         Tensors {
             logits: Draw::Among(logits),
-            targets: Draw::Among(vec![0.0, 1.0]),
+            targets: Draw::Among(vec![0.0, 1.0, 0.3]),
             weights: Draw::Uniform(0.25, 9.0),
             loss: Draw::Uniform(0.0, 1.0),
             d_logits: Draw::Uniform(-0.01, 0.01),

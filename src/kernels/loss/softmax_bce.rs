@@ -19,7 +19,7 @@ kernel! {
     tensors {
         /// [batch, moods]
         logits: read f32,
-        /// [batch, moods], 0 or 1
+        /// [batch, moods], from 0 to 1: between them where clips are mixed or labels smoothed
         targets: read f32,
         /// [batch, moods]
         probabilities: write f32,
@@ -88,7 +88,7 @@ impl Kernel for Params {
         logits.extend([-22.0, 22.0]);
         Tensors {
             logits: Draw::Among(logits),
-            targets: Draw::Among(vec![0.0, 0.0, 0.0, 1.0]),
+            targets: Draw::Among(vec![0.0, 0.0, 0.05, 1.0, 0.3]),
             ..Tensors::each(Draw::NORMAL)
         }
     }

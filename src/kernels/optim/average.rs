@@ -3,7 +3,7 @@
 
 use crate::kernels::layers::dropout::CONTROL_WORDS;
 use crate::kernels::verify::{Case, Draw};
-use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, cover, kernel};
+use crate::kernels::{Cost, Grid, Kernel, Real, Schedule, kernel, rows};
 
 kernel! {
     "optim/average",
@@ -23,7 +23,7 @@ kernel! {
 
 impl Kernel for Params {
     const SCHEDULES: &'static [Schedule<Self>] =
-        &[Schedule::general(|params| Grid::of([cover(params.quads, 64), 1, 1]))];
+        &[Schedule::general(|params| Grid::of(rows(params.quads, 64)))];
 
     fn lengths(&self) -> Tensors<usize> {
         Tensors { control: CONTROL_WORDS, ..Tensors::each(4 * self.quads as usize) }

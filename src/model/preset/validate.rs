@@ -28,6 +28,13 @@ impl Preset {
             true,
             "goes without [model.handcrafted], whose frames end with the clip",
         )?;
+        let windows = self.audio.windows.unwrap_or(1);
+        require(
+            windows == 1 || self.model.handcrafted.is_none(),
+            "audio.windows",
+            windows,
+            "goes without [model.handcrafted], whose numbers are kept of one window of a track",
+        )?;
         self.validate_train(&Graph::of(self)?)
     }
 
@@ -66,6 +73,12 @@ impl Preset {
             "train.batch",
             train.batch,
             format_args!("32 bits count a tensor's elements, which allows {most} of these clips"),
+        )?;
+        require(
+            train.batch > 1 || self.model.back.is_none(),
+            "train.batch",
+            1,
+            "the batch norm of [model.back] learns from how clips differ: at least 2",
         )?;
         require(
             train.decay_updates != Some(0),

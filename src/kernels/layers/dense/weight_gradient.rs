@@ -26,9 +26,8 @@ kernel! {
 }
 
 impl Kernel for Params {
-    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule::general(|params| {
-        Grid::of([cover(params.outputs * (params.inputs + 1), 64), 1, 1])
-    })];
+    const SCHEDULES: &'static [Schedule<Self>] =
+        &[Schedule::general(|params| Grid::of([cover(params.inputs + 1, 64), params.outputs, 1]))];
 
     fn lengths(&self) -> Tensors<usize> {
         let [batch, inputs, outputs] = [self.batch, self.inputs, self.outputs].map(|n| n as usize);
