@@ -68,6 +68,36 @@ fn a_chain_of_ogg_streams_is_heard_whole() {
     assert!(message.contains("stream 2 of the 2 joined"), "{message}");
 }
 
+/// Of streams side by side the first is heard.
+#[test]
+fn the_first_of_two_ogg_streams_is_heard() {
+    let pages = |ogg: &[u8], serial: u32| -> Vec<Vec<u8>> {
+        let (mut pages, mut at) = (Vec::new(), 0);
+        while at < ogg.len() {
+            let lacing = &ogg[at + 27..][..ogg[at + 26].into()];
+            let body = at + 27 + lacing.len();
+            let end = body + lacing.iter().map(|&length| usize::from(length)).sum::<usize>();
+            let granule = i64::from_le_bytes(ogg[at + 6..at + 14].try_into().unwrap());
+            let number = pages.len() as u32;
+            pages.push(tagged::page(ogg[at + 5], granule, serial, number, lacing, &ogg[body..end]));
+            at = end;
+        }
+        pages
+    };
+    let kinds = [bytes("sweep.ogg"), bytes("sweep.opus"), in_ogg(&bytes("noise.flac"))];
+    for (first, one) in kinds.iter().enumerate() {
+        let alone = samples(one, "alone.ogg");
+        for (second, other) in kinds.iter().enumerate() {
+            let (one, other) = (pages(one, 1), pages(other, 2));
+            let mut joined = Vec::new();
+            for at in 0..one.len().max(other.len()) {
+                joined.extend(one.get(at).into_iter().chain(other.get(at)).flatten());
+            }
+            assert!(samples(&joined, "two.ogg") == alone, "{first} {second}");
+        }
+    }
+}
+
 /// From mono to stereo and back; the rate cannot change.
 #[test]
 fn joined_mp3_is_heard_through_a_change_of_channels_and_no_other() {

@@ -30,6 +30,10 @@ pub fn names_somebody(name: &str) -> bool {
 
 /// The credits of the file at `path`; empty where it has no tags, or none that can be read.
 pub fn credits(path: &Path) -> Credits {
+    // Reading a pipe could wait for ever.
+    if !path.is_file() {
+        return Credits::default();
+    }
     let options = ParseOptions::new()
         .read_properties(false)
         .read_cover_art(false)

@@ -38,13 +38,13 @@ impl Recording {
         let layout = match format {
             Format::Wav => match header(path, format, |file| pcm::wav::read(file, start))? {
                 Wav::Pcm(layout) => Some(layout),
-                Wav::Adpcm { header, blocks } => {
+                Wav::Adpcm { header, blocks, truncated } => {
                     let file = CompressedFile::open_adpcm(path, header, blocks)?;
-                    return Ok(Self::Compressed(Box::new(file)));
+                    return Ok(Self::Compressed(Box::new(file.marked(truncated))));
                 }
-                Wav::Mp3 { at } => {
+                Wav::Mp3 { at, truncated } => {
                     let file = CompressedFile::open(path, Format::Mp3, at)?;
-                    return Ok(Self::Compressed(Box::new(file)));
+                    return Ok(Self::Compressed(Box::new(file.marked(truncated))));
                 }
             },
             Format::Aiff => Some(header(path, format, |file| pcm::aiff::read(file, start))?),

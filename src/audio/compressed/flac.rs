@@ -34,8 +34,10 @@ const FRAME_HEADER: usize = 16;
 /// nearly all files more than a frame.
 const PLACES: u64 = 8;
 const LOOKED_AT: u64 = 1 << 15;
-/// The bytes before the end in which the last frame begins.
+/// The bytes before the end in which the last frame begins, and how many headers in them may be its: a frame holds few
+/// by chance.
 const TAIL: u64 = 1 << 17;
+const LAST_HEADERS: usize = 64;
 
 /// Where each of the streams lies in the file whose first begins at `start`, to the end of its last frame: joined
 /// files have several. Looking for the beginning of another stream would mean to read all of each file.
@@ -112,7 +114,8 @@ impl Sound {
             (at + 1..).zip(sums).skip(least).filter(|(_, sum)| *sum == 0).map(|(end, _)| end).last()
         };
         let whole = Some(self.tail.len());
-        if self.headers.iter().rev().any(|header| ends_of(header) == whole) {
+        let mut last = self.headers.iter().rev().take(LAST_HEADERS);
+        if last.any(|header| ends_of(header) == whole) {
             return self.frames.end;
         }
         // By chance, one place in 65 536 of a frame looks like its end as well: the last one is it.

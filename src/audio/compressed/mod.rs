@@ -37,6 +37,8 @@ pub struct Stretch {
     clock_lies: bool,
     /// They may be: its packets are to be asked.
     clock_may_lie: bool,
+    /// Bytes among them that are left out.
+    beside: Vec<Range<u64>>,
 }
 
 /// An open file: its length is known, its samples have not been decoded.
@@ -68,7 +70,8 @@ impl CompressedFile {
         let len = file.metadata().map_err(io_error)?.len();
         let stretch = |bytes: Range<u64>| {
             let bytes = bytes.start..bytes.end.min(len);
-            Stretch { format, header: Vec::new(), bytes, clock_lies: false, clock_may_lie: false }
+            let (header, beside) = (Vec::new(), Vec::new());
+            Stretch { format, header, bytes, clock_lies: false, clock_may_lie: false, beside }
         };
         let stretches = match format {
             Format::Ogg => {
@@ -83,6 +86,7 @@ impl CompressedFile {
                 let of_link = |link: ogg::Link| Stretch {
                     clock_lies: link.clock_lies,
                     clock_may_lie: link.clock_may_lie,
+                    beside: link.beside,
                     ..stretch(link.bytes)
                 };
                 links.into_iter().map(of_link).collect()
@@ -101,8 +105,9 @@ impl CompressedFile {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_adpcm(path: &Path, header: Vec<u8>, bytes: Range<u64>) -> Result<Self> {
-        let (clock_lies, clock_may_lie) = (false, false);
-        let stretch = Stretch { format: Format::Wav, header, bytes, clock_lies, clock_may_lie };
+        let (clock_lies, clock_may_lie, beside) = (false, false, Vec::new());
+        let format = Format::Wav;
+        let stretch = Stretch { format, header, bytes, clock_lies, clock_may_lie, beside };
         Self::open_chain(path, vec![stretch])
     }
 
@@ -150,6 +155,11 @@ impl CompressedFile {
         let start = self.frames();
         self.links.push(Link { stretch, frames: start..start + stream.frames() });
         Ok(())
+    }
+
+    /// As one that is `truncated`, by the header of the file around it.
+    pub fn marked(self, truncated: bool) -> Self {
+        Self { truncated: self.truncated || truncated, ..self }
     }
 
     pub fn path(&self) -> &Path {

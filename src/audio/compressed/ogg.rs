@@ -4,7 +4,7 @@
 //! Every page says the frames of its stream up to its end (its granule position). That is where a
 //! damaged file claims years of music, and so it is held against what its packets can hold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom};
 use std::ops::Range;
@@ -42,6 +42,8 @@ pub struct Link {
     pub is_read: bool,
     /// Whole pages of more than headers.
     pub pages_of_sound: usize,
+    /// Pages of further streams of sound beside the first, which is heard.
+    pub beside: Vec<Range<u64>>,
 }
 
 /// The links of the file that begins at `start`, in order. Bytes that are no page are passed over.
@@ -51,6 +53,7 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
     pages.reader.seek(SeekFrom::Start(start))?;
     let mut links: Vec<Link> = Vec::new();
     let mut streams: HashMap<u32, Clock> = HashMap::new();
+    let mut beside: HashSet<u32> = HashSet::new();
     let mut in_front = false; // of all pages but the first of each stream
     let mut last_end = None; // of a page of sound
     while let Some(page) = pages.next()? {
@@ -61,6 +64,10 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
             link.bytes.end = page.bytes.start;
             link.pages_of_sound -= 1;
         }
+        if let Some(pages) = links.last_mut().and_then(|link| link.beside.last_mut()) {
+            // So may one of these have been cut.
+            pages.end = pages.end.min(page.bytes.start);
+        }
         if page.flags & FIRST != 0 {
             if !in_front {
                 links.push(Link {
@@ -69,19 +76,34 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
                     clock_may_lie: false,
                     is_read: false,
                     pages_of_sound: 0,
+                    beside: Vec::new(),
                 });
                 streams.clear();
+                beside.clear();
             }
-            let clock = Clock::of(&page.mark);
-            if let Some(link) = links.last_mut() {
-                link.is_read |= clock.is_some();
+            match (Clock::of(&page.mark), links.last_mut()) {
+                (Some(_), Some(link)) if link.is_read => {
+                    let is_another = !streams.contains_key(&page.serial);
+                    beside.extend(is_another.then_some(page.serial));
+                }
+                (Some(clock), Some(link)) => {
+                    link.is_read = true;
+                    streams.insert(page.serial, clock);
+                }
+                _ => {}
             }
-            streams.extend(clock.map(|clock| (page.serial, clock)));
         }
         in_front = page.flags & FIRST != 0;
         // Pages in front of the first stream are the rest of one that was cut.
         let Some(link) = links.last_mut() else { continue };
         link.bytes.end = page.bytes.end;
+        if beside.contains(&page.serial) {
+            match link.beside.last_mut().filter(|last| last.end == page.bytes.start) {
+                Some(last) => last.end = page.bytes.end,
+                None => link.beside.push(page.bytes.clone()),
+            }
+            continue;
+        }
         let of_sound = page.granule > 0 && page.bytes.end <= pages.len;
         link.pages_of_sound += usize::from(of_sound);
         last_end = of_sound.then_some(page.bytes.end);

@@ -98,9 +98,15 @@ impl Page {
     }
 }
 
-/// The streams in `bytes` of the file, which begin with a page.
-pub fn source(mut file: File, bytes: Range<u64>) -> Result<Source> {
+/// The streams in `bytes` of the file, which begin with a page, without those whose pages are `beside`: of two
+/// streams of sound the demultiplexer may not find its way out.
+pub fn source(mut file: File, bytes: Range<u64>, beside: &[Range<u64>]) -> Result<Source> {
     let mut changed = changed_pages(&mut file, bytes.clone())?;
+    changed.retain(|(place, _)| {
+        let before = beside.partition_point(|pages| pages.start <= place.start);
+        beside[..before].last().is_none_or(|pages| pages.end <= place.start)
+    });
+    changed.extend(beside.iter().map(|pages| (pages.clone(), Vec::new())));
     changed.sort_by_key(|(place, _)| place.start);
     let (mut source, mut at) = (Source::new(file), bytes.start);
     for (place, shown) in changed {

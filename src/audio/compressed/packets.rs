@@ -270,7 +270,9 @@ fn demux_without(path: &Path, stretch: &Stretch, kinds: &[u64]) -> Result<Box<dy
     let (format, bytes) = (stretch.format, stretch.bytes.clone());
     let source = match format {
         Format::Flac => flac::source(file, bytes.clone()).map_err(io_error)?,
-        Format::Ogg => ogg_headers::source(file, bytes.clone()).map_err(io_error)?,
+        Format::Ogg => {
+            ogg_headers::source(file, bytes.clone(), &stretch.beside).map_err(io_error)?
+        }
         // The tables of MP4 count from the beginning of the file. Tags in front of it are shown as free
         // space, since the demultiplexer may begin there.
         Format::Mp4 => {

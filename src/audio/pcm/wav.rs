@@ -34,10 +34,12 @@ pub enum Wav {
     Adpcm {
         header: Vec<u8>,
         blocks: Range<u64>,
+        truncated: bool,
     },
     /// An MP3 file from here on.
     Mp3 {
         at: u64,
+        truncated: bool,
     },
 }
 
@@ -54,9 +56,10 @@ pub fn read(file: &mut Header, first_byte: u64) -> Result<Wav> {
     }
     match format.tag {
         MS_ADPCM | IMA_ADPCM => {
-            return Ok(Wav::Adpcm { header: format.adpcm_header(&chunks)?, blocks: chunks.data });
+            let header = format.adpcm_header(&chunks)?;
+            return Ok(Wav::Adpcm { header, blocks: chunks.data, truncated: chunks.truncated });
         }
-        MPEG_LAYER_3 => return Ok(Wav::Mp3 { at: chunks.data.start }),
+        MPEG_LAYER_3 => return Ok(Wav::Mp3 { at: chunks.data.start, truncated: chunks.truncated }),
         _ => {}
     }
     let encoding = Encoding { kind: format.kind()?, big_endian: chunks.big_endian };

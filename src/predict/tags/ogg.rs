@@ -290,6 +290,11 @@ fn stream(content: &Content<'_>, start: u64) -> Result<(Codec, [u8; 4], u64)> {
         && page.flags & FIRST != 0
     {
         let body = content.read(page.body())?;
+        if body.starts_with(b"fishead\0") && body.get(8).is_some_and(|version| *version >= 4) {
+            return Err(Error::input(
+                "it has an index of its bytes (Ogg Skeleton 4), which would be wrong behind the tag",
+            ));
+        }
         if let Some(codec) = Codec::of(&body) {
             let packets = page.lacing.iter().filter(|&&length| usize::from(length) < FULL);
             return match packets.count() == 1 && page.lacing.last() != Some(&(FULL as u8)) {
