@@ -14,7 +14,8 @@ use std::time::Duration;
 use crate::{Error, Result};
 pub use letters::{ByLetters, name_alike};
 pub use names::{
-    LONGEST_NAME, fitting_name, names_note, path_from_text, path_line, path_of, path_text,
+    LONGEST_NAME, address_path, fitting_name, names_note, path_from_text, path_line, path_of,
+    path_text, terminal_text,
 };
 
 /// What the name of a file has behind it until the file is whole.
@@ -154,7 +155,7 @@ pub fn named_from(path: &Path, folder: &Path) -> Result<PathBuf> {
 
 /// The same for every name of a file; `None` where there is none.
 #[cfg(unix)]
-fn identity(path: &Path) -> Option<(u64, u64)> {
+pub fn identity(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let file = std::fs::metadata(path).ok()?;
     Some((file.dev(), file.ino()))
@@ -170,7 +171,7 @@ fn identity_of(file: &File) -> Option<(u64, u64)> {
 
 /// The same for every name of a file; `None` where there is none.
 #[cfg(not(unix))]
-fn identity(path: &Path) -> Option<PathBuf> {
+pub fn identity(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
 }
 
@@ -237,4 +238,31 @@ fn has_ended(process: u32) -> bool {
 #[cfg(not(unix))]
 fn has_ended(_: u32) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::write_atomically;
+
+    /// Several programs that write one file at once take turns, and none of them fails.
+    #[test]
+    fn writers_at_once_leave_one_whole_file() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("list.m3u8");
+        std::thread::scope(|scope| {
+            for writer in 0..4u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        write_atomically(path, &vec![writer; 100_000 + usize::from(writer)])
+                            .unwrap();
+                        let whole = std::fs::read(path).unwrap();
+                        assert_eq!(whole.len(), 100_000 + usize::from(whole[0]));
+                        assert!(whole.iter().all(|byte| *byte == whole[0]));
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+    }
 }

@@ -278,6 +278,21 @@ fn two_scans_at_once_do_not_harm_each_other() {
     assert_eq!(third.as_bytes(), outputs[0].stdout);
 }
 
+/// Of two that write tags, the second waits, so that it knows what the first has written.
+#[test]
+fn two_that_write_tags_know_each_others_moods() {
+    let library = Library::new();
+    let tags = |more: &str| library.command(&format!("music --write-tags {more}"));
+    let both =
+        ["--threshold happy=0", "--threshold dark=0"].map(|more| tags(more).spawn().unwrap());
+    for run in both {
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let (code, _, err) = library.run("music --write-tags --threshold epic=0");
+    assert!(code == 0 && !err.contains("did not write"), "{err}");
+}
+
 #[test]
 fn an_index_that_cannot_be_used_stops_nothing() {
     let library = Library::new();

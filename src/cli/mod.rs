@@ -32,7 +32,7 @@ use serde::Serialize;
 use crate::audio::{Found, format_of, unread};
 use crate::error::Kind;
 use crate::exec::{DRIVERS, Device, DeviceChoice, GpuOptions};
-use crate::files::check_output;
+use crate::files::{check_output, terminal_text};
 use crate::output;
 use crate::ranks::{Ending, Ranks};
 use crate::report::Progress;
@@ -209,6 +209,12 @@ fn open_device_alike(choice: &str, progress: &Progress) -> Result<Device> {
 /// with work left, else 1.
 pub fn main() -> ExitCode {
     keep_drivers_quiet();
+    // A file that may grow no further (ulimit -f) is an error of the write, and no reason to die of.
+    #[cfg(unix)]
+    // SAFETY: ignoring a signal runs no code.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
     run(std::env::args_os())
 }
 
@@ -239,7 +245,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Who closed standard error does not want to know.
     let tell = |text: std::fmt::Arguments<'_>| {
         if tells {
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", terminal_text(&text.to_string()));
         }
     };
     // Who closed the pipe has what they want.

@@ -229,10 +229,16 @@ impl Predict {
         }
         // Should the device fail, what is there is not lost.
         let complete = scanned.is_ok() && !stop.load(Ordering::Relaxed);
-        answers.end(&asked, complete)?;
-        let (amount, counts) = scanned.map_err(|error| {
-            run_again(error, "what it has heard is kept, and is not heard again")
-        })?;
+        let ended = answers.end(&asked, complete);
+        let (amount, counts) = match scanned {
+            Ok(heard) => heard,
+            Err(error) => {
+                // What has been done is told all the same.
+                answers.notes();
+                answers.failures().iter().for_each(|failures| progress.note(failures));
+                return Err(run_again(error, "what it has heard is kept, and is not heard again"));
+            }
+        };
         if amount.clips > 0 {
             let windows = tagger.windows();
             progress.note(&speed(amount, windows, started.elapsed().as_secs_f64()));
@@ -252,7 +258,12 @@ impl Predict {
             progress.note(&problem);
         }
         let stopped = stop.load(Ordering::Relaxed);
-        answers.problems(files.len(), stopped)
+        let problems = answers.problems(files.len(), stopped);
+        match (ended, problems) {
+            (Ok(()), problems) => problems,
+            (ended, Ok(())) => ended,
+            (Err(error), Err(problems)) => Err(problems.context(error)),
+        }
     }
 
     /// Hears files for rank 0.

@@ -69,6 +69,12 @@ impl Similar {
                 std::fs::create_dir_all(folder)
                     .map_err(|error| Error::io("make", folder, &error).context("--playlist"))?;
             }
+            if playlist.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("nsp")) {
+                return Err(Error::input(format!(
+                    "--playlist {}: a rule of Navidrome's cannot say what sounds like a song; name an .m3u8",
+                    playlist.display()
+                )));
+            }
             playlist::check_free(playlist)?;
             let model = model::files([&self.model]);
             check_result(playlist, found.files.iter().chain(&model).chain([&self.song]))?;

@@ -29,9 +29,58 @@ pub fn path_text(path: &Path) -> String {
     text
 }
 
-/// [`path_text`] on one line: a line break in the name is written `\xNN` as well.
+/// The file of an address of this host: of `file:///a%20b.mp3` what stands behind `file://`, where a host may
+/// be named first. None where the text is no such address.
+pub fn address_path(text: &str) -> Option<PathBuf> {
+    const FILE: &str = "file://";
+    let (_, address) = text
+        .split_at_checked(FILE.len())
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(FILE))?;
+    let path = &address[address.find('/').unwrap_or(0)..];
+    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
+    let (mut bytes, mut rest) = (Vec::new(), path.as_bytes());
+    while let Some((&first, behind)) = rest.split_first() {
+        let escaped = match (first, behind) {
+            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        bytes.push(escaped.map_or(first, |(high, low)| 16 * high + low));
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
+    }
+    // Of Windows: file:///C:/music.
+    Some(match &*bytes {
+        [b'/', _, b':', ..] if cfg!(windows) => path_of(&bytes[1..]),
+        _ => path_of(&bytes),
+    })
+}
+
+/// [`path_text`] on one line: line breaks and other control characters are written `\xNN` as well.
 pub fn path_line(path: &Path) -> String {
-    path_text(path).replace('\n', r"\x0A").replace('\r', r"\x0D")
+    without_control(&path_text(path), |_| false).into_owned()
+}
+
+/// A text for a terminal, which obeys control characters, as names may have them. Lines stay lines.
+pub fn terminal_text(text: &str) -> Cow<'_, str> {
+    without_control(text, |letter| letter == '\n' || letter == '\t')
+}
+
+fn without_control(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let goes = |letter: char| letter.is_control() && !stays(letter);
+    if !text.contains(goes) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    for letter in text.chars() {
+        match goes(letter) {
+            false => shown.push(letter),
+            true => {
+                for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+                    shown.push_str(&format!(r"\x{byte:02X}"));
+                }
+            }
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// The byte that `text` begins with in the form `\xNN`.

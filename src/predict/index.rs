@@ -199,6 +199,27 @@ impl Index {
         self.set_aside_as.as_deref()
     }
 
+    /// Whether another program has removed it.
+    pub fn is_gone(&self) -> bool {
+        is_gone(&self.path)
+    }
+
+    /// What a row says. One that a disk has garbled is as good as none.
+    fn row<T>(&self, read: rusqlite::Result<Option<T>>) -> Result<Option<T>> {
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType,
+        };
+        match read {
+            Err(
+                FromSqlConversionFailure(..)
+                | IntegralValueOutOfRange(..)
+                | InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..),
+            ) => Ok(None),
+            read => self.told(read),
+        }
+    }
+
     /// Whether it can be read only.
     pub fn is_read_only(&self) -> bool {
         self.read_only
@@ -218,7 +239,7 @@ impl Index {
     /// The database cannot be read; so of all that follow.
     pub fn known(&self, path: &Path) -> Result<Option<Known>> {
         let query = "SELECT size, modified, status, fingerprint, device FROM songs WHERE path = ?";
-        self.told(
+        self.row(
             self.connection
                 .prepare_cached(query)
                 .and_then(|mut query| query.query_row([bytes(path)], known_of).optional()),
@@ -250,8 +271,8 @@ impl Index {
             let rows = query.query_map(key, |row| {
                 Ok((path_of(row.get_ref(0)?.as_blob()?), row.get::<_, String>(1)?))
             })?;
-            let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-            Ok(rows.into_iter().find(|(_, device)| counts(device)).map(|(path, _)| path))
+            // A row that a disk has garbled is none.
+            Ok(rows.flatten().find(|(_, device)| counts(device)).map(|(path, _)| path))
         }))
     }
 
@@ -274,7 +295,7 @@ impl Index {
             let prediction = of_clips.with_whole(&self.labels, whole);
             Ok(Prediction { truncated, damaged, silent, ..prediction })
         };
-        self.told(
+        self.row(
             self.connection
                 .prepare_cached(query)
                 .and_then(|mut query| query.query_row([bytes(path)], read).optional()),
@@ -284,7 +305,7 @@ impl Index {
     /// Performer and title of the file at `path`, as its tags name them.
     pub fn credits(&self, path: &Path) -> Result<Option<Credits>> {
         let query = "SELECT performer, title FROM songs WHERE path = ?";
-        self.told(self.connection.prepare_cached(query).and_then(|mut query| {
+        self.row(self.connection.prepare_cached(query).and_then(|mut query| {
             let read = |row: &Row<'_>| {
                 let (performer, title) = (row.get(0)?, row.get(1)?);
                 Ok(Credits { performer, title, ..Credits::default() })

@@ -146,6 +146,12 @@ impl Library {
                         .to_owned(),
                 );
             }
+            Ok(index) if index.is_gone() => {
+                return Some(
+                    "warning: the index was removed while this ran: what was heard is not kept"
+                        .to_owned(),
+                );
+            }
             Ok(index) => {
                 return index.set_aside_as().map(|aside| {
                     format!(

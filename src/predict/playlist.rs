@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::audio::Credits;
 use crate::files::{
-    ByLetters, LONGEST_NAME, PARTIAL, fitting_name, named_from, path_of, write_atomically,
+    ByLetters, LONGEST_NAME, PARTIAL, address_path, fitting_name, named_from, path_of,
+    write_atomically,
 };
 use crate::{Error, Result};
 
@@ -149,17 +150,14 @@ pub fn read(path: &Path) -> Result<Vec<PathBuf>> {
     let mut by_letters = ByLetters::default();
     let files = paths_in(&bytes, b'\n').into_iter().filter_map(|listed| {
         let text = listed.to_string_lossy();
-        match text.split_at_checked(FILE.len()) {
-            Some((scheme, address)) if scheme.eq_ignore_ascii_case(FILE) => Some(local(address)),
-            _ if text.starts_with('#') || text.contains("://") => None,
-            _ => Some(beside(folder, &listed, &mut by_letters)),
+        match address_path(&text) {
+            Some(path) => Some(path),
+            None if text.starts_with('#') || text.contains("://") => None,
+            None => Some(beside(folder, &listed, &mut by_letters)),
         }
     });
     Ok(files.collect())
 }
-
-/// How the address of a file begins.
-const FILE: &str = "file://";
 
 /// Bytes of UTF-16, which its mark tells, in UTF-8; others as they are.
 fn utf_8(bytes: Vec<u8>) -> Vec<u8> {
@@ -171,27 +169,6 @@ fn utf_8(bytes: Vec<u8>) -> Vec<u8> {
     let units: Vec<u16> =
         bytes[2..].chunks_exact(2).map(|bytes| unit([bytes[0], bytes[1]])).collect();
     String::from_utf16_lossy(&units).into_bytes()
-}
-
-/// The file of an address of this host: of `file:///a%20b.mp3` what stands behind `file://`, where a host may
-/// be named first.
-fn local(address: &str) -> PathBuf {
-    let path = &address[address.find('/').unwrap_or(0)..];
-    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-    let (mut bytes, mut rest) = (Vec::new(), path.as_bytes());
-    while let Some((&first, behind)) = rest.split_first() {
-        let escaped = match (first, behind) {
-            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)),
-            _ => None,
-        };
-        bytes.push(escaped.map_or(first, |(high, low)| 16 * high + low));
-        rest = if escaped.is_some() { &behind[2..] } else { behind };
-    }
-    // Of Windows: file:///C:/music.
-    match &*bytes {
-        [b'/', _, b':', ..] if cfg!(windows) => path_of(&bytes[1..]),
-        _ => path_of(&bytes),
-    }
 }
 
 /// A file that a playlist in `folder` names. One of Windows has other separators and may be in Windows-1252, one

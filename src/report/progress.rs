@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::dataset::prepare::Broken;
+use crate::files::terminal_text;
 use crate::output;
 
 /// Between two lines about one task where there is no terminal to draw a bar on.
@@ -58,7 +59,7 @@ impl Progress {
 
     /// A line that shows even when quiet.
     pub fn always(&self, text: &str) {
-        self.bars.suspend(|| line(text));
+        self.bars.suspend(|| line(&terminal_text(text)));
     }
 
     /// A line of the result, on standard output, clear of any bar.

@@ -51,6 +51,13 @@ impl<'a> Answers<'a> {
         description: &Description,
         choice: Choice,
     ) -> Result<Self> {
+        let with_separator = description.moods().iter().find(|mood| mood.contains(';'));
+        if let Some(mood) = with_separator.filter(|_| command.write_tags) {
+            return Err(Error::input(format!(
+                "--write-tags: the mood {mood:?} has a semicolon, by which players take moods of a tag apart; train a \
+                 model whose moods have none"
+            )));
+        }
         let inputs = inputs(command);
         let playlists = Playlists::new(command, &inputs, &choice, description)?;
         let tagging = match command.write_tags {
@@ -58,7 +65,10 @@ impl<'a> Answers<'a> {
             false => None,
         };
         let page = match &command.report {
-            Some(path) => Some(Page::new(path, &command.model[0], &inputs, description)?),
+            Some(path) => {
+                let model = &command.model[0];
+                Some(Page::new(path, model, &inputs, description, command.moods_only)?)
+            }
             None => None,
         };
         Ok(Self {
@@ -214,16 +224,18 @@ impl<'a> Answers<'a> {
         }
     }
 
+    /// The files that failed so far.
+    pub fn failures(&self) -> Option<String> {
+        let headline = format!("{} of {} files failed:", self.failed.len(), self.asked);
+        (!self.failed.is_empty()).then(|| list_errors(&headline, &self.failed).to_string())
+    }
+
     /// What is wrong, once all is done that can be; there are so many files.
     ///
     /// # Errors
     /// Something is.
     pub fn problems(self, files: usize, stopped: bool) -> Result<()> {
-        let mut problems = Vec::new();
-        if !self.failed.is_empty() {
-            let headline = format!("{} of {} files failed:", self.failed.len(), self.asked);
-            problems.push(list_errors(&headline, &self.failed).to_string());
-        }
+        let mut problems = Vec::from_iter(self.failures());
         if stopped && self.done < files {
             problems.push(format!(
                 "stopped: {} not predicted; the same command{} goes on with them",

@@ -7,6 +7,7 @@ use super::Predict;
 use crate::audio::{Found, find_audio};
 use crate::files::names_note;
 use crate::predict::playlist;
+use crate::run::RunFolder;
 use crate::{Error, Result};
 
 /// What the paths mean.
@@ -43,13 +44,24 @@ impl Asked {
         // Nothing new is no fault of whoever lists what is new.
         let may_be_empty = command.files_from.is_some() && asked.failed.is_empty();
         if asked.found.files.is_empty() && !may_be_empty {
-            let nothing = || Error::input("the playlist names no file");
+            let nothing = || {
+                let lists: Vec<String> =
+                    lists(command).iter().map(|list| list.display().to_string()).collect();
+                Error::input(format!("{} names no file", lists.join(", ")))
+            };
             return Err(asked.failed.pop().unwrap_or_else(nothing));
         }
         Ok(asked)
     }
 
     fn add(&mut self, path: &Path) {
+        if RunFolder::at(path).has_results() {
+            self.failed.push(Error::input(format!(
+                "{0} is a run, and not music; --model {0} lets its model answer",
+                path.display()
+            )));
+            return;
+        }
         match find_audio(&[path.to_owned()]) {
             Ok(found) => {
                 self.found.extend(found);
@@ -86,7 +98,9 @@ pub fn lists(command: &Predict) -> Vec<PathBuf> {
 /// The paths of the command line, then those of --files-from.
 fn paths(command: &Predict) -> Result<Vec<PathBuf>> {
     let mut paths = command.paths.clone();
-    if let Some(list) = &command.files_from {
+    if let Some(list) = command.files_from.as_ref().filter(|list| playlist::is_playlist(list)) {
+        paths.push(list.clone());
+    } else if let Some(list) = &command.files_from {
         let mut bytes = Vec::new();
         match list.as_os_str() == "-" {
             true => std::io::stdin().read_to_end(&mut bytes),
@@ -94,7 +108,10 @@ fn paths(command: &Predict) -> Result<Vec<PathBuf>> {
         }
         .map_err(|error| Error::io("read", list, &error))?;
         let end = if bytes.contains(&0) { 0 } else { b'\n' };
-        paths.extend(playlist::paths_in(&bytes, end));
+        let is_m3u = bytes.starts_with(b"#EXTM3U") || bytes.starts_with(b"\xef\xbb\xbf#EXTM3U");
+        let is_file =
+            |path: &PathBuf| !(is_m3u && path.as_os_str().as_encoded_bytes().starts_with(b"#"));
+        paths.extend(playlist::paths_in(&bytes, end).into_iter().filter(is_file));
     }
     Ok(paths)
 }

@@ -18,6 +18,8 @@ pub struct Page {
     folder: PathBuf,
     model: String,
     description: Description,
+    /// Those of the labels that the page has.
+    shown: Vec<String>,
     songs: Vec<Song>,
     silent: usize,
 }
@@ -30,6 +32,7 @@ impl Page {
         model: &Path,
         inputs: &[PathBuf],
         description: &Description,
+        moods_only: bool,
     ) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         if !folder.as_os_str().is_empty() {
@@ -48,6 +51,10 @@ impl Page {
             path: path.to_owned(),
             folder,
             model: model.display().to_string(),
+            shown: match moods_only {
+                true => description.moods().to_vec(),
+                false => description.labels.clone(),
+            },
             description: description.clone(),
             songs: Vec::new(),
             silent: 0,
@@ -65,7 +72,7 @@ impl Page {
         tags: &[&str],
         credits: Credits,
     ) -> Result<()> {
-        let labels = &self.description.labels;
+        let labels = &self.shown;
         let place = |tag: &&str| labels.iter().position(|label| label == tag);
         self.silent += usize::from(prediction.silent);
         self.songs.push(Song {
@@ -74,7 +81,10 @@ impl Page {
             title: credits.title,
             artist: credits.performer,
             seconds: prediction.duration,
-            probabilities: prediction.moods.probabilities().to_vec(),
+            probabilities: labels
+                .iter()
+                .map(|label| prediction.moods.get(label).unwrap_or(0.0))
+                .collect(),
             tags: tags.iter().filter_map(place).collect(),
             embedding: prediction.embedding.clone(),
         });
@@ -93,7 +103,7 @@ impl Page {
     /// It cannot be written, or would replace one of the songs.
     pub fn write(&self, failed: usize, songs: &[PathBuf], progress: &Progress) -> Result<()> {
         self.check(songs)?;
-        let Description { labels, source, .. } = &self.description;
+        let (labels, source) = (&self.shown, &self.description.source);
         let moods: Vec<bool> =
             labels.iter().map(|label| self.description.moods().contains(label)).collect();
         let about = About {

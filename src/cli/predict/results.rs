@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Format, Predict};
 use crate::cli::to_json;
-use crate::files::path_text;
+use crate::files::{path_line, path_text};
 use crate::model::checkpoint::Description;
 use crate::predict::{Choice, Flawed, Moods, Prediction, Span};
 use crate::report::{Progress, clock, sparkline};
@@ -108,7 +108,7 @@ impl<'a> Results<'a> {
             [] => String::new(),
             tags => format!("  tags: {}", tags.join(", ")),
         };
-        self.progress.result(format_args!("{}  ({about}){tagged}", path_text(path)));
+        self.progress.result(format_args!("{}  ({about}){tagged}", path_line(path)));
         let ranked = prediction.moods.ranked();
         let shown =
             &ranked[..self.command.top.map_or(ranked.len(), |top| top.get().min(ranked.len()))];

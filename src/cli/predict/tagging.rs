@@ -1,12 +1,11 @@
 //! Writing moods into tags, and taking it back.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::cli::list_errors;
 use crate::files::path_text;
 use crate::predict::library::{All, State, fingerprint};
-use crate::predict::tags::log::{self, Log, Logged, Own};
+use crate::predict::tags::log::{self, Log, Logged, Own, OwnMoods};
 use crate::predict::tags::{self, Change};
 use crate::report::{Progress, audio_files};
 use crate::{Error, Result};
@@ -32,7 +31,7 @@ impl<'a> Tagging<'a> {
     /// # Errors
     /// The log cannot be written, or an older one cannot be read.
     pub fn new(progress: &'a Progress, dry_run: bool, replaces: bool) -> Result<Self> {
-        let log = Log::new(dry_run)?;
+        let log = Log::new(dry_run, &|text| progress.note(text))?;
         let (own, unread) = log::own_moods()?;
         for error in unread {
             progress.note(&format!("warning: {error}: its moods count as others'"));
@@ -46,7 +45,7 @@ impl<'a> Tagging<'a> {
     /// # Errors
     /// The file is left as it is.
     pub fn tag(&mut self, path: &Path, moods: &[&str]) -> Result<bool> {
-        if moods.is_empty() && self.own(path).is_none_or(BTreeSet::is_empty) {
+        if moods.is_empty() && self.own(path).is_none_or(OwnMoods::is_empty) {
             return Ok(false);
         }
         let before = tags::moods(path)?;
@@ -63,7 +62,7 @@ impl<'a> Tagging<'a> {
             None => self.say(path, &change, "would say"),
             Some(log) => {
                 log.note(path, &change, &own)?;
-                write(path, &after, &self.indexes)?;
+                write(path, &after, &self.indexes).inspect_err(|_| log.take_back())?;
                 self.say(path, &change, "says");
             }
         }
@@ -72,7 +71,7 @@ impl<'a> Tagging<'a> {
     }
 
     /// What this program has written into the file.
-    fn own(&self, path: &Path) -> Option<&BTreeSet<String>> {
+    fn own(&self, path: &Path) -> Option<&OwnMoods> {
         self.own.get(&path.canonicalize().ok()?)
     }
 
@@ -81,7 +80,7 @@ impl<'a> Tagging<'a> {
         if self.replaces {
             return Vec::new();
         }
-        let own = self.own(path);
+        let own = self.own(path).map(|own| own.among(moods));
         let is_own = |mood: &&String| own.is_some_and(|own| own.contains(*mood));
         moods.iter().filter(|mood| !is_own(mood)).cloned().collect()
     }
@@ -153,7 +152,7 @@ pub fn undo(path: &Path, dry_run: bool, progress: &Progress) -> Result<()> {
     let mut changes = log::read(path)?;
     // The last change is taken back first.
     changes.reverse();
-    let mut log = Log::new(dry_run)?;
+    let mut log = Log::new(dry_run, &|text| progress.note(text))?;
     let indexes = All::default();
     let (mut undone, mut failed) = (0, Vec::new());
     for change in &changes {
@@ -199,7 +198,7 @@ fn undo_one(
         None => "would say",
         Some(log) => {
             log.note(path, &change, &[])?;
-            write(path, before, indexes)?;
+            write(path, before, indexes).inspect_err(|_| log.take_back())?;
             "says"
         }
     };

@@ -7,7 +7,7 @@
 //! changed, so that a kill leaves no change without one.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -41,6 +41,11 @@ pub fn folder() -> Result<PathBuf> {
     Ok(folder.join("moodshader"))
 }
 
+/// What a log begins with.
+const HEADER: &str = "path,field,before,after,own";
+/// Beside the logs: who writes one has this file locked.
+const LOCK: &str = ".lock";
+
 /// A line of a log.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
@@ -63,20 +68,47 @@ pub struct Logged {
 }
 
 /// The moods of this program in each file.
-pub type Own = HashMap<PathBuf, BTreeSet<String>>;
+pub type Own = HashMap<PathBuf, OwnMoods>;
+
+/// Which moods of a file are this program's. A change that is in a log may not have been made: the program was
+/// killed before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnMoods {
+    /// What the file named before the last change, and which of that are this program's; and which are after it.
+    before: Vec<String>,
+    of_before: BTreeSet<String>,
+    of_after: BTreeSet<String>,
+}
+
+impl OwnMoods {
+    /// Those of a file that names these moods.
+    pub fn among(&self, named: &[String]) -> &BTreeSet<String> {
+        if named == self.before { &self.of_before } else { &self.of_after }
+    }
+
+    /// Whether there are none, whichever it names.
+    pub fn is_empty(&self) -> bool {
+        self.of_before.is_empty() && self.of_after.is_empty()
+    }
+}
 
 /// A log that is being written. It has no file until there is something to write.
 pub struct Log {
     folder: PathBuf,
     open: Option<(PathBuf, File)>,
+    /// Bytes in front of the last line.
+    last: u64,
+    /// Locked as long as the log is written: what another run writes would not be known to be this program's.
+    _alone: Option<File>,
 }
 
 impl Log {
-    /// A log in [`folder`], which is made; none for a dry run, which is told whether there could be one.
+    /// A log in [`folder`], which is made; none for a dry run, which is told whether there could be one. While
+    /// another program writes tags, this one waits, and `waiting` is told.
     ///
     /// # Errors
     /// The folder cannot be made or written.
-    pub fn new(dry_run: bool) -> Result<Option<Self>> {
+    pub fn new(dry_run: bool, waiting: &dyn Fn(&str)) -> Result<Option<Self>> {
         let folder = folder()?;
         let advice = format!("set {STATE_VARIABLE} to a folder that can be written");
         if dry_run {
@@ -92,7 +124,16 @@ impl Log {
         fs::write(&probe, b"")
             .map_err(|error| Error::io("write in", &folder, &error).followed_by(&advice))?;
         let _ = fs::remove_file(&probe);
-        Ok(Some(Self { folder, open: None }))
+        let alone = File::create(folder.join(LOCK)).ok();
+        if alone
+            .as_ref()
+            .is_some_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+        {
+            waiting("another run is writing tags; this one waits until it is done");
+            // Where there are no locks, nobody can be waited for.
+            let _ = alone.as_ref().map(File::lock);
+        }
+        Ok(Some(Self { folder, open: None, last: 0, _alone: alone }))
     }
 
     /// Where it lies, once something is in it.
@@ -124,12 +165,25 @@ impl Log {
                 csv::WriterBuilder::new().has_headers(end == 0).from_writer(Vec::new());
             writer.serialize(line)?;
             let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+            self.last = end;
             // Half a line would spoil the next.
             file.write_all(&bytes).and_then(|()| file.sync_data()).inspect_err(|_| {
                 let _ = file.set_len(end);
             })
         };
         append().map_err(|error: std::io::Error| Error::io("write the log", log, &error))
+    }
+
+    /// The change that was noted last could not be made.
+    pub fn take_back(&mut self) {
+        let Some((path, file)) = &self.open else { return };
+        // What cannot be taken back here is seen by what the file names.
+        if self.last > 0 {
+            let _ = file.set_len(self.last);
+        } else {
+            let _ = fs::remove_file(path);
+            self.open = None;
+        }
     }
 
     /// A new file, named by the time in UTC.
@@ -177,8 +231,12 @@ pub fn read(path: &Path) -> Result<Vec<Logged>> {
 /// # Errors
 /// The folder of the logs is unknown.
 pub fn own_moods() -> Result<(Own, Vec<Error>)> {
+    own_moods_in(&folder()?)
+}
+
+fn own_moods_in(folder: &Path) -> Result<(Own, Vec<Error>)> {
     let (mut own, mut unread) = (Own::new(), Vec::new());
-    let Ok(entries) = fs::read_dir(folder()?) else { return Ok((own, unread)) };
+    let Ok(entries) = fs::read_dir(folder) else { return Ok((own, unread)) };
     let mut logs: Vec<_> =
         entries.flatten().filter_map(|entry| Some((age(&entry)?, entry.path()))).collect();
     logs.sort();
@@ -186,8 +244,12 @@ pub fn own_moods() -> Result<(Own, Vec<Error>)> {
         match lines_of(&path) {
             Ok(lines) => {
                 for line in lines {
-                    let moods = split(&line.own).into_iter().collect();
-                    own.insert(path_from_text(&line.path).into_owned(), moods);
+                    let path = path_from_text(&line.path).into_owned();
+                    let before = split(&line.before);
+                    let of_before =
+                        own.get(&path).map_or_else(BTreeSet::new, |own| own.among(&before).clone());
+                    let of_after = split(&line.own).into_iter().collect();
+                    own.insert(path, OwnMoods { before, of_before, of_after });
                 }
             }
             Err(error) => unread.push(error),
@@ -214,12 +276,18 @@ fn lines_of(path: &Path) -> Result<Vec<Line>> {
         csv::Reader::from_reader(bytes).deserialize().collect()
     };
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    parse(&bytes).or_else(|_| parse(&bytes[..whole])).map_err(|error| {
+    let is_none = |why: &dyn std::fmt::Display| {
         Error::input(format!(
-            "{} is no log of tags that moodshader has written ({error}); --undo takes a tags-….csv",
+            "{} is no log of tags that moodshader has written ({why}); --undo takes a tags-….csv",
             path.display()
         ))
-    })
+    };
+    // An empty one has been begun, by its name.
+    let named = path.extension().is_some_and(|ending| ending == "csv");
+    if !(bytes.is_empty() && named || bytes.starts_with(HEADER.as_bytes())) {
+        return Err(is_none(&format_args!("it does not begin with {HEADER}")));
+    }
+    parse(&bytes).or_else(|_| parse(&bytes[..whole])).map_err(|error| is_none(&error))
 }
 
 fn joined(moods: &[String]) -> String {
@@ -245,7 +313,44 @@ fn split(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{joined, split};
+    use super::*;
+
+    /// A change that failed was never made; of one before a kill the file tells.
+    #[test]
+    fn only_changes_that_were_made_count() {
+        let place = tempfile::tempdir().unwrap();
+        let song = place.path().join("song.mp3");
+        fs::write(&song, b"").unwrap();
+        let folder = place.path().to_owned();
+        let mut log = Log { folder, open: None, last: 0, _alone: None };
+        let moods =
+            |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+        let change = |before: &str, after: &str| Change {
+            field: "TMOO",
+            before: moods(before),
+            after: moods(after),
+        };
+        log.note(&song, &change("", "happy"), &moods("happy")).unwrap();
+        log.take_back();
+        assert!(log.path().is_none());
+        log.note(&song, &change("own", "own happy"), &moods("happy")).unwrap();
+        log.note(&song, &change("own happy", "own sad"), &moods("sad")).unwrap();
+        log.take_back();
+        let path = log.path().unwrap().to_owned();
+        assert_eq!(read(&path).unwrap().len(), 1);
+        log.note(&song, &change("own happy", "own dark"), &moods("dark")).unwrap();
+        let (own, unread) = own_moods_in(place.path()).unwrap();
+        assert!(unread.is_empty());
+        let own = &own[&song.canonicalize().unwrap()];
+        let among = |named: &str| own.among(&moods(named)).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(among("own dark"), ["dark"]);
+        assert_eq!(among("own happy"), ["happy"]);
+        for other in ["", "path,field\n", "no log\n"] {
+            let path = place.path().join("other.txt");
+            fs::write(&path, other).unwrap();
+            assert!(read(&path).unwrap_err().to_string().contains("is no log of tags"));
+        }
+    }
 
     #[test]
     fn moods_of_any_letters_come_back() {

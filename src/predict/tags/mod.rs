@@ -21,6 +21,7 @@ mod mp4;
 mod ogg;
 mod replacement;
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::ops::Range;
 use std::path::Path;
@@ -67,7 +68,16 @@ pub fn moods(path: &Path) -> Result<Vec<String>> {
     let path = path.canonicalize().map_err(|error| Error::io("open", path, &error))?;
     let file = open(&path)?;
     let (format, start, content) = begun(&path, &file)?;
-    parse(format, &content, start).map(|old| old.moods()).map_err(|error| refused(&path, error))
+    parse(format, &content, start)
+        .map(|old| each_once(old.moods()))
+        .map_err(|error| refused(&path, error))
+}
+
+/// Two fields of a file may name the same.
+fn each_once(mut moods: Vec<String>) -> Vec<String> {
+    let mut known = HashSet::new();
+    moods.retain(|mood| known.insert(mood.clone()));
+    moods
 }
 
 /// What [`write`] would do to the file at `path`; nothing is written.
@@ -133,7 +143,8 @@ fn plan<'a>(
 ) -> Result<(Change, Option<Content<'a>>)> {
     let (format, start, before) = begun(path, file)?;
     let old = parse(format, &before, start).map_err(|error| refused(path, error))?;
-    let change = Change { field: old.field(), before: old.moods(), after: moods.to_vec() };
+    let change =
+        Change { field: old.field(), before: each_once(old.moods()), after: moods.to_vec() };
     if !change.is_needed() {
         return Ok((change, None));
     }

@@ -154,7 +154,7 @@ fn list(about: &About<'_>, songs: &[Song]) -> Section {
         }
     }
     let body = include_str!("../../../assets/library/list.html")
-        .replace("{options}", &groups)
-        .replace("{rows}", &(songs.len() + 1).to_string());
+        .replace("{rows}", &(songs.len() + 1).to_string())
+        .replace("{options}", &groups);
     Section { id: "songs", title: "Songs".to_owned(), body }
 }
