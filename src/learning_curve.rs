@@ -133,6 +133,14 @@ impl Curve {
             return "no mood can be ranked on the validation clips: more are needed there"
                 .to_owned();
         };
+        if let [.., half, all] = &self.points[..]
+            && 4 * half.clips > 3 * all.clips
+        {
+            return format!(
+                "of so few tracks the shares hardly differ ({} and {} clips), so that nothing can be concluded",
+                half.clips, all.clips
+            );
+        }
         let brought = format!("twice the tracks brought {rise:+.3} in ROC-AUC");
         match interval {
             Some(Interval(low, high)) if low <= 0.0 && high >= 0.0 => format!(

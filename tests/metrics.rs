@@ -199,6 +199,22 @@ fn intervals_are_as_wide_as_the_draw_of_clips_makes_them() {
     assert!(width(all.roc_auc.macro_mean.unwrap()) < width(all.roc_auc.moods[0].unwrap()));
 }
 
+/// Resamples of few positives rank them better than the clips as they are.
+#[test]
+fn an_interval_holds_its_metric() {
+    let clips = 30;
+    let targets: Vec<bool> = (0..clips).map(|clip| clip % 13 == 12).collect();
+    let scores: Vec<f32> =
+        (0..clips).map(|clip| (clip * 7 % clips) as f32 / clips as f32).collect();
+    let table = Table::new(&targets, &scores, 1).unwrap();
+    let value = average_precision(&targets, &scores).unwrap().unwrap();
+    for seed in 0..5 {
+        let found = bootstrap(table, Resampling { resamples: 50, seed }).unwrap();
+        let Interval(low, high) = found.pr_auc.moods[0].unwrap();
+        assert!((low..=high).contains(&value), "{value} [{low}, {high}]");
+    }
+}
+
 #[test]
 fn an_undefined_mood_has_no_interval() {
     let targets = [true, false, true, false, true, false];

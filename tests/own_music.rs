@@ -196,6 +196,8 @@ fn a_run_says_what_it_learned_and_what_comes_next() {
     {
         assert!(err.contains(told), "{told}: {err}");
     }
+    let sentences = ["too short: ", "learning: ", "over-fitting since"];
+    assert!(sentences.iter().any(|sentence| err.contains(sentence)), "{err}");
     let metrics = fs::read_to_string(music.path("run/metrics.jsonl")).unwrap();
     let line: EpochMetrics = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
     let interval = line.roc_auc_interval["macro"].as_array().unwrap();
@@ -208,6 +210,8 @@ fn a_run_says_what_it_learned_and_what_comes_next() {
     let (_, err) = music.ok("evaluate run library");
     assert!(err.contains("of the 16 tracks trained this model"), "{err}");
     music.ok("export run -o run.onnx");
+    let (code, _, err) = music.run("predict run library/happy");
+    assert!(code != 0 && err.contains("run is a run, and not music; --model run"), "{err}");
     let (code, _, err) = music.run("predict -m library library/happy");
     assert!(code == 2 && err.contains("so no run"), "{err}");
     let (code, _, err) = music.run(&format!("train library {QUICK} --out library"));
@@ -229,6 +233,31 @@ fn a_finished_run_can_have_more_epochs() {
     assert!(code == 2 && err.contains("can have more but not fewer"), "{err}");
     let (code, _, err) = music.run("train --resume raised --lr 0.1");
     assert!(code == 2 && err.contains("--lr cannot be changed"), "{err}");
+
+    // One that ended since it had no patience needs more of that.
+    music.ok(&format!("train library {QUICK} --epochs 60 --set train.patience=1 --out early"));
+    let (code, _, err) = music.run("train --resume early --epochs 70");
+    assert!(code == 2 && err.contains("(--set train.patience=2)"), "{err}");
+    music.ok("train --resume early --epochs 70 --set train.patience=2");
+    // Without its best model nothing is trained for nothing.
+    fs::remove_file(music.path("raised/best.safetensors")).unwrap();
+    let (code, _, err) = music.run("train --resume raised --epochs 6");
+    assert!(code == 2 && err.contains("best.safetensors is missing"), "{err}");
+    let (code, _, err) = music.run("predict -m raised library/happy");
+    assert!(code == 2 && err.contains("best.safetensors is missing"), "{err}");
+}
+
+/// A model of one's own can begin another with other moods: none is lost for that.
+#[test]
+fn a_run_on_top_of_another_has_the_moods_of_its_data() {
+    let music = Music::new();
+    music.library(&["happy", "sad"], 6);
+    music.ok(&format!("train library {QUICK} --max-steps 1 --out first"));
+    fs::rename(music.path("library/sad"), music.path("library/party")).unwrap();
+    let (_, err) =
+        music.ok("train library --init first/last.safetensors --max-steps 0 --out second");
+    assert!(err.contains("moods: happy, party (all tags of library)"), "{err}");
+    assert!(fs::read_to_string(music.path("second/config.toml")).unwrap().contains("\"party\""));
 }
 
 #[test]

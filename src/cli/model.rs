@@ -66,6 +66,10 @@ pub fn file_of(model: &Path) -> Result<PathBuf> {
     let best = folder.best();
     match (best.is_file(), folder.is_begun()) {
         (true, _) => Ok(best),
+        (false, true) if folder.has_results() => Err(Error::input(format!(
+            "{} is missing, the best model of the run; restore it, or name last.safetensors beside it",
+            best.display()
+        ))),
         (false, true) => Err(Error::input(format!(
             "{0} is a run without a model yet: no epoch of it has ended; go on with: moodshader train \
              --resume {0}",

@@ -56,9 +56,29 @@ pub fn settle(
             choose_recipe(data, preset, open, progress)?;
         }
     }
+    if !own && open.recipe && preset.model.output == Output::Softmax {
+        progress.note(
+            "trained as the study trained on such a list: a track's moods share a probability of 1 (softmax); \
+             --preset paper-sigmoid gives each its own",
+        );
+    }
     // On the data of the study, its presets leave out what it left out.
     data.negatives = preset.model.output == Output::Sigmoid && (own || !open.study);
     Ok(())
+}
+
+/// Whether a folder or CSV has other tags than the moods of a checkpoint: then these are the run's moods.
+pub fn has_other_tags(data: &Data, preset: &Preset) -> Result<bool> {
+    let Some(path) = data.data.as_deref().filter(|path| path.exists()) else { return Ok(false) };
+    if !manifest::is_own(path)? {
+        return Ok(false);
+    }
+    let tracks = manifest::read(path, data.audio_root.as_deref())?.tracks;
+    let mut tags = MoodChoice::All.labels(&tracks)?;
+    let mut moods = preset.moods.clone();
+    tags.sort();
+    moods.sort();
+    Ok(tags != moods)
 }
 
 fn choose_recipe(

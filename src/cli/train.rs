@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 
-use super::own_data::{Open, settle};
+use super::own_data::{Open, has_other_tags, settle};
 use super::source::{Sets, Source, absolute, apply, default_out, needs_data};
 use super::{Common, model, open_device, stop_on_interrupt};
 use crate::metrics::{Interval, Judged, Measured, bounded};
@@ -16,7 +16,7 @@ use crate::model::preset::{Preset, Train as TrainKeys, Trainable};
 use crate::output;
 use crate::ranks::Ranks;
 use crate::report::Progress;
-use crate::run::{Config, Learning, RunFolder, best, read_predictions, seed_folder};
+use crate::run::{Config, Learning, RunFolder, best, last_as_good, read_predictions, seed_folder};
 use crate::train::{Changes, Outcome, Until, finished, resume, start, start_or_resume, take_part};
 use crate::{Error, Result};
 
@@ -323,7 +323,8 @@ impl Training {
         }
 
         let mut data = self.source.data(preset.audio.clip_seconds)?;
-        if transfers && data.moods.is_none() {
+        if data.moods.is_none() && (transfers || from_checkpoint && has_other_tags(&data, &preset)?)
+        {
             data.moods = Some("all".to_owned());
         }
         settle(&mut data, &mut preset, open, progress)?;
@@ -387,7 +388,11 @@ fn preset_of(init: &Path) -> Result<Option<(String, Preset)>> {
             preset.train = transfer(&preset.train);
             name.to_owned()
         }
-        None => init.file_stem().unwrap_or(init.as_os_str()).to_string_lossy().into_owned(),
+        // Of a run, its preset's name.
+        None => match Config::read(&RunFolder::at(init.parent().unwrap_or(init)).config()) {
+            Ok(config) => config.preset_name,
+            Err(_) => init.file_stem().unwrap_or(init.as_os_str()).to_string_lossy().into_owned(),
+        },
     };
     Ok(Some((name, preset)))
 }
@@ -421,9 +426,13 @@ fn report(outcome: &Outcome, progress: &Progress) {
     if let Some(measured) = &outcome.validation {
         let of = format!("of {} epochs", outcome.metrics.len());
         match best(&outcome.metrics) {
-            Some(line) => output::line(format_args!("best model: epoch {} {of}", line.epoch)),
-            None => output::line(format_args!(
-                "best model: epoch 1 {of}, since no mood can be ranked on the validation clips"
+            Some(line) if line.macro_roc_auc().is_none() => output::line(format_args!(
+                "best model: epoch {} {of}, by its loss, since no mood can be ranked on the validation clips",
+                line.epoch
+            )),
+            best => output::line(format_args!(
+                "best model: epoch {} {of}",
+                best.map_or(1, |line| line.epoch)
             )),
         }
         table("validation", &outcome.moods, measured);
@@ -435,9 +444,14 @@ fn report(outcome: &Outcome, progress: &Progress) {
     progress.broken(&outcome.broken);
     if let Some(measured) = &outcome.validation {
         let warning = measured.means_little();
-        let learning = Learning::of(&outcome.metrics)
-            .filter(|learning| warning.is_none() || !learning.rests_on_the_score());
+        let learning = Learning::of(&outcome.metrics, warning.is_some());
         warning.iter().for_each(|warning| progress.note(warning));
+        if let Some(last) = last_as_good(&outcome.metrics) {
+            progress.note(&format!(
+                "up to epoch {last} others have the same score on the validation clips, and of these the earliest is \
+                 kept: more validation clips would tell them apart"
+            ));
+        }
         learning.iter().for_each(|learning| progress.note(&learning.to_string()));
     }
     if !outcome.interrupted {

@@ -67,9 +67,7 @@ pub fn complete(
     let mut unknown = 0;
     for track in tracks.iter() {
         match &track.track.artist {
-            Some(artist) => {
-                artists.insert(folded(artist));
-            }
+            Some(artist) => artists.extend(names(artist)),
             None => unknown += 1,
         }
     }
@@ -90,18 +88,25 @@ pub fn shared<const N: usize>(
     if others.iter().all(|others| others.is_empty()) {
         return Ok(counts);
     }
-    let artists = |tracks: &[LabelledTrack]| -> Result<Vec<String>> {
+    let artists = |tracks: &[LabelledTrack]| -> Result<Vec<Vec<String>>> {
         let mut tracks: Vec<Track> = tracks.iter().map(|track| track.track.clone()).collect();
         if have_tags {
             read_credits(tracks.par_iter_mut(), &AtomicBool::new(false), &|_| {})?;
         }
-        Ok(tracks.iter().filter_map(|track| track.artist.as_deref().map(folded)).collect())
+        let named = tracks.into_iter().filter_map(|track| track.artist);
+        Ok(named.map(|artist| names(&artist).collect()).collect())
     };
-    let known: HashSet<String> = artists(tracks)?.into_iter().collect();
+    let known: HashSet<String> = artists(tracks)?.into_iter().flatten().collect();
     for (count, others) in counts.iter_mut().zip(others) {
-        *count = artists(others)?.iter().filter(|artist| known.contains(*artist)).count();
+        let is_known = |of: &&Vec<String>| of.iter().any(|artist| known.contains(artist));
+        *count = artists(others)?.iter().filter(is_known).count();
     }
     Ok(counts)
+}
+
+/// Those that are joined by semicolons, as of a duet, each without what makes no difference.
+pub fn names(artist: &str) -> impl Iterator<Item = String> + '_ {
+    artist.split(';').map(folded).filter(|name| !name.is_empty())
 }
 
 impl Artists {

@@ -48,6 +48,18 @@ pub fn count<'a>(clips: impl IntoIterator<Item = &'a Prepared>) -> usize {
     clips.into_iter().filter(|clip| !seen.insert(clip.content)).count()
 }
 
+/// The clips that have the content of one before them, and other moods than that; each with that one.
+pub fn with_other_moods<'a>(
+    clips: impl IntoIterator<Item = &'a Prepared>,
+) -> Vec<(&'a LabelledTrack, &'a LabelledTrack)> {
+    let mut first: HashMap<Hash, &LabelledTrack> = HashMap::new();
+    let unlike = |clip: &'a Prepared| {
+        let known = *first.entry(clip.content).or_insert(&clip.track);
+        (known.targets != clip.track.targets).then_some((&clip.track, known))
+    };
+    clips.into_iter().filter_map(unlike).collect()
+}
+
 /// The clips of `other` that are copies of one in `train` under another name, each with that one.
 pub fn across<'a>(
     train: &'a [Prepared],

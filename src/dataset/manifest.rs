@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::synthetic;
-use crate::audio::{Unlisted, names_somebody, walk_each};
+use crate::audio::{Unlisted, format_of, names_somebody, walk_each};
 use crate::error::{Error, Result};
-use crate::files::{ByLetters, names_note, path_from_text, path_text};
+use crate::files::{ByLetters, address_path, identity, names_note, path_from_text, path_text};
 
 /// MTG-Jamendo marks the family of each tag; this family is what a mood tagger is about.
 const MOOD_PREFIX: &str = "mood/theme---";
@@ -158,26 +158,51 @@ pub fn read(path: &Path, audio_root: Option<&Path>) -> Result<Manifest> {
 fn read_file(path: &Path, root: &Path) -> Result<(Vec<Track>, Vec<String>)> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| {
+        if let Ok(Some(format)) = format_of(path) {
+            return Error::input(format!(
+                "{} is music ({format}) and no manifest; name a folder with a folder for each mood, or a CSV that \
+                 lists files and tags",
+                path.display()
+            ));
+        }
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         at(path, line, "it is not UTF-8 text; save the manifest as UTF-8")
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let header = text.lines().next().unwrap_or_default();
-    let (rows, notes) = match header.starts_with(TSV_BEGIN) {
+    let (rows, mut notes) = match header.starts_with(TSV_BEGIN) {
         true => (read_tsv(path, text)?, Vec::new()),
         false => read_csv(path, text)?,
     };
 
-    let mut tracks = Vec::with_capacity(rows.len());
+    let is_csv = !header.starts_with(TSV_BEGIN);
+    let mut tracks: Vec<Track> = Vec::with_capacity(rows.len());
     let mut lines = HashMap::with_capacity(rows.len());
+    let mut again = 0;
     let mut by_letters = ByLetters::default();
     for (line, mut track) in rows {
-        if let Some(first) = lines.insert(track.id.clone(), line) {
-            let cause = format!("track {} is already listed in line {first}; remove one", track.id);
-            return Err(at(path, line, &cause));
+        if let Some(&(first, place)) = lines.get(&track.id) {
+            let known: &mut Track = &mut tracks[place];
+            if !is_csv || (&known.artist, &known.album) != (&track.artist, &track.album) {
+                let cause =
+                    format!("track {} is already listed in line {first}; remove one", track.id);
+                return Err(at(path, line, &cause));
+            }
+            // Some lists have a row for each tag.
+            track.tags.retain(|tag| !known.tags.contains(tag));
+            known.tags.append(&mut track.tags);
+            again += 1;
+            continue;
         }
+        lines.insert(track.id.clone(), (line, tracks.len()));
         track.path = locate(root, &track.listed, &mut by_letters);
         tracks.push(track);
+    }
+    if again > 0 {
+        notes.push(format!(
+            "{}: {again} rows name a track of a row before; their tags are joined",
+            path.display()
+        ));
     }
     Ok((tracks, notes))
 }
@@ -258,9 +283,15 @@ fn read_csv(path: &Path, text: &str) -> Result<(Vec<Row>, Vec<String>)> {
     };
     let (paths, tags) = (columns(&PATHS), columns(&TAGS));
     let (&[path_column, ..], &[tags_column, ..]) = (&*paths, &*tags) else {
+        let missing = match (paths.is_empty(), tags.is_empty()) {
+            (true, true) => "neither paths nor tags",
+            (true, false) => "no paths",
+            _ => "no tags",
+        };
         let cause = format!(
-            "a manifest begins with a header such as path,tags (CSV) or with MTG-Jamendo's {} (TSV); \
-             paths stand under one of {}, tags under one of {}",
+            "the header ({}) names {missing}; a manifest begins with a header such as path,tags (CSV) or with \
+             MTG-Jamendo's {} (TSV); paths stand under one of {}, tags under one of {}",
+            header.iter().collect::<Vec<_>>().join(", "),
             TSV_HEADER.join(" "),
             PATHS.join(", "),
             TAGS.join(", ")
@@ -285,6 +316,10 @@ fn read_csv(path: &Path, text: &str) -> Result<(Vec<Row>, Vec<String>)> {
         let record = record.map_err(|error| csv_error(path, text, &error))?;
         let line = record.position().map_or(1, |position| line_of(text, position));
         let listed = &record[path_column];
+        // Spreadsheets have such rows behind the last.
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
         if listed.is_empty() {
             return Err(at(path, line, "the path is empty"));
         }
@@ -393,7 +428,9 @@ fn read_folder(path: &Path) -> Result<Manifest> {
             manifest.display()
         )));
     }
-    let mut tracks = Vec::new();
+    let mut tracks: Vec<Track> = Vec::new();
+    // A file under several names is one track.
+    let (mut known, mut joined) = (HashMap::new(), 0);
     let (moods, mut aside) = walk_each(path)?;
     for (mood, mut found) in moods {
         let tag = path_text(Path::new(mood.file_name().unwrap_or_default()));
@@ -403,6 +440,15 @@ fn read_folder(path: &Path) -> Result<Manifest> {
         files.sort();
         aside.extend(found);
         for file in files {
+            if let Some(&first) = identity(&file).as_ref().and_then(|file| known.get(file)) {
+                let track: &mut Track = &mut tracks[first];
+                if !track.tags.contains(&tag) {
+                    track.tags.extend(clean_tags([&*tag]));
+                    joined += 1;
+                }
+                continue;
+            }
+            known.extend(identity(&file).map(|file| (file, tracks.len())));
             let listed = file.strip_prefix(path).unwrap_or(&file);
             let listed = path_text(listed).replace(std::path::MAIN_SEPARATOR, "/");
             tracks.push(Track {
@@ -423,17 +469,25 @@ fn read_folder(path: &Path) -> Result<Manifest> {
             path.display()
         ))));
     }
-    let notes = aside.notes().chain(names_note(tracks.iter().map(|track| &track.path))).collect();
+    let joined = (joined > 0).then(|| {
+        format!("{joined} links name a file of another mood's folder: it is one track, with the moods of both")
+    });
+    let names = names_note(tracks.iter().map(|track| &track.path));
+    let notes = aside.notes().chain(names).chain(joined).collect();
     Ok(Manifest { tracks, notes, unlisted: aside.unlisted })
 }
 
 /// The audio file that a row names. MTG-Jamendo's low-quality download calls `48/948.mp3`
 /// `48/948.low.mp3`; it is taken where only it exists. So is the file of which [`path_text`] gave the
-/// row's path, and the only one whose name is the same to the eye.
+/// row's path, the one of a path with Windows' separators, and the only one whose name is the same to the eye.
 fn locate(root: &Path, listed: &str, by_letters: &mut ByLetters) -> PathBuf {
-    let path = root.join(listed);
+    let path = address_path(listed).unwrap_or_else(|| root.join(listed));
     if path.exists() {
         return path;
+    }
+    let of_windows = root.join(listed.replace('\\', "/"));
+    if of_windows.exists() {
+        return of_windows;
     }
     let low = path.extension().map(|ending| {
         let mut low_ending = std::ffi::OsString::from("low.");

@@ -193,6 +193,8 @@ impl Corpus {
             self.padded,
             [&format!("clip is shorter {padded}"), &format!("clips are shorter {padded}")],
         );
+        let silent = self.clips.iter().filter(|clip| clip.moments.is_constant()).count();
+        note(silent, ["clip is silent throughout", "clips are silent throughout"]);
         note(
             self.truncated,
             [
@@ -225,6 +227,11 @@ impl Moments {
         let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
         let squares = values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum();
         Self { count, mean, squares }
+    }
+
+    /// Of silence, whose spectrogram is the same everywhere.
+    fn is_constant(&self) -> bool {
+        self.count > 0.0 && self.squares == 0.0
     }
 
     fn join(self, other: Self) -> Self {

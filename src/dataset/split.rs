@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use blake3::Hash;
 
-use super::labels::{LabelledTrack, counts, folded};
+use super::artists;
+use super::labels::{LabelledTrack, counts};
 use crate::error::{Error, Result};
 
 /// Share of the tracks that is held back.
@@ -95,10 +96,14 @@ fn groups(tracks: &[LabelledTrack], contents: &[Option<Hash>]) -> Vec<(Name, Vec
         }
         group
     };
-    // An artist may be written in several ways.
+    // An artist may be written in several ways, and play with others.
     let mut spelled: HashMap<String, usize> = HashMap::new();
     for (group, (_, name)) in names.iter().enumerate().filter(|(_, (is_artist, _))| *is_artist) {
-        leads[group] = *spelled.entry(folded(name)).or_insert(group);
+        for artist in artists::names(name) {
+            let holder = *spelled.entry(artist).or_insert(group);
+            let (one, other) = (first(&leads, holder), first(&leads, group));
+            leads[one.max(other)] = one.min(other);
+        }
     }
     let mut holders: HashMap<Hash, usize> = HashMap::new();
     for (group, indices) in members.iter().enumerate() {
@@ -199,8 +204,8 @@ pub fn one_sided<'a>(split: &Split, labels: &'a [String]) -> Option<&'a str> {
         .map(|label| labels[label].as_str())
 }
 
-/// A share of the tracks, with about the same share of those that have the same moods, and at least one
-/// of every mood. A smaller share is part of a larger one.
+/// A share of the tracks, one at least, with about the same share of those that have the same moods. A smaller share
+/// is part of a larger one.
 pub fn share_of(tracks: Vec<LabelledTrack>, share: f64) -> Vec<LabelledTrack> {
     let mut alike: BTreeMap<&[bool], Vec<usize>> = BTreeMap::new();
     for (index, track) in tracks.iter().enumerate() {
@@ -218,20 +223,9 @@ pub fn share_of(tracks: Vec<LabelledTrack>, share: f64) -> Vec<LabelledTrack> {
             begins[index] = (place as f64 + first) / indices.len() as f64;
         }
     }
-    let columns = tracks.first().map_or(0, |track| track.targets.len());
-    let first_of = |has: &dyn Fn(&LabelledTrack) -> bool| {
-        let having = (0..tracks.len()).filter(|&index| has(&tracks[index]));
-        having.min_by(|&one, &other| begins[one].total_cmp(&begins[other]))
-    };
-    let needed: HashSet<usize> = (0..columns)
-        .map(|column| first_of(&|track| track.targets[column]))
-        .chain([first_of(&|_| true)])
-        .flatten()
-        .collect();
-    let mut places = (0..).zip(begins);
-    let mut is_kept =
-        || places.next().is_some_and(|(place, begin)| begin <= share || needed.contains(&place));
-    tracks.into_iter().filter(|_| is_kept()).collect()
+    let share = begins.iter().copied().fold(1.0, f64::min).max(share);
+    let mut begins = begins.into_iter();
+    tracks.into_iter().filter(|_| begins.next().is_some_and(|begin| begin <= share)).collect()
 }
 
 /// A track's id. Where a manifest has no ids, `id` is a relative path, which names another file

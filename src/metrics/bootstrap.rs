@@ -3,7 +3,8 @@
 //! Each resample draws as many clips as there are, with replacement; all moods of a clip go
 //! together. The interval is the percentile one (Efron and Tibshirani 1993): from the 2.5th to the
 //! 97.5th percentile of the metric over the resamples. A mood that has no positive or no negative in
-//! a resample is left out of that resample, as it is everywhere else.
+//! a resample is left out of that resample, as it is everywhere else. Resamples of few positives have a higher
+//! average precision than the clips as they are; the interval of a metric is widened to hold it where it lies outside.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -94,7 +95,10 @@ struct Sample {
 pub fn bootstrap(table: Table<'_>, resampling: Resampling) -> Result<Bootstrap> {
     let rankings = rankings(table)?;
     let samples = resample(table.clips(), resampling, |counts| Sample::new(&rankings, counts));
-    let of = |metric: fn(&Sample) -> &PerMood| Intervals::of(samples.iter().map(metric));
+    let whole = Sample::new(&rankings, &vec![1; table.clips()]);
+    let of = |metric: fn(&Sample) -> &PerMood| {
+        Intervals::of(samples.iter().map(metric)).holding(metric(&whole))
+    };
     Ok(Bootstrap { roc_auc: of(|s| &s.roc_auc), pr_auc: of(|s| &s.pr_auc) })
 }
 
@@ -175,6 +179,20 @@ impl Sample {
 }
 
 impl Intervals {
+    /// Wide enough for the metric on the clips as they are.
+    fn holding(mut self, whole: &PerMood) -> Self {
+        let hold = |interval: &mut Option<Interval>, value: Option<f64>| {
+            if let (Some(Interval(low, high)), Some(value)) = (interval, value) {
+                (*low, *high) = (low.min(value), high.max(value));
+            }
+        };
+        for (interval, value) in self.moods.iter_mut().zip(&whole.moods) {
+            hold(interval, *value);
+        }
+        hold(&mut self.macro_mean, whole.macro_mean);
+        self
+    }
+
     fn of<'a>(samples: impl Iterator<Item = &'a PerMood> + Clone) -> Self {
         let moods = samples.clone().next().map_or(0, |sample| sample.moods.len());
         Self {

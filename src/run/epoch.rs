@@ -38,18 +38,32 @@ impl EpochMetrics {
     pub fn macro_roc_auc(&self) -> Option<f64> {
         self.roc_auc.get("macro").and_then(serde_json::Value::as_f64)
     }
+
+    /// The lower end of its interval.
+    pub fn macro_roc_auc_low(&self) -> Option<f64> {
+        self.roc_auc_interval.get("macro")?.get(0)?.as_f64()
+    }
 }
 
-/// The line of the best epoch: the greatest macro ROC-AUC, the earliest on ties.
+/// The line of the best epoch: the greatest macro ROC-AUC, the earliest on ties. Where no mood can be ranked, the
+/// least validation loss.
 pub fn best(metrics: &[EpochMetrics]) -> Option<&EpochMetrics> {
-    metrics.iter().fold(None, |best, line| {
-        let better = match (best.and_then(EpochMetrics::macro_roc_auc), line.macro_roc_auc()) {
-            (_, None) => false,
-            (None, Some(_)) => true,
+    metrics.iter().reduce(|best, line| {
+        let better = match (best.macro_roc_auc(), line.macro_roc_auc()) {
             (Some(best), Some(new)) => new > best,
+            (None, None) => line.validation_loss < best.validation_loss,
+            (best, _) => best.is_none(),
         };
-        if better { Some(line) } else { best }
+        if better { line } else { best }
     })
+}
+
+/// The last epoch with the score of the best one, if that is a later one.
+pub fn last_as_good(metrics: &[EpochMetrics]) -> Option<u64> {
+    let best = best(metrics)?;
+    let score = best.macro_roc_auc()?;
+    let as_good = metrics.iter().rfind(|line| line.macro_roc_auc() == Some(score))?;
+    (as_good.epoch > best.epoch).then_some(as_good.epoch)
 }
 
 /// Whether training has ended: after its last epoch, or after `train.patience` of them that were no

@@ -12,6 +12,7 @@ const RISEN: f64 = 0.02;
 const AT_THE_END: f64 = 0.1;
 /// Ranking by chance reaches 0.5.
 const HARDLY_ANYTHING: f64 = 0.55;
+const CHANCE: f64 = 0.5;
 
 /// How a training went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Learning {
     TooFew,
     /// The best score is hardly above chance.
     Nothing,
+    /// It cannot be told from chance.
+    PerhapsNothing,
     /// Since this epoch the training loss falls and the validation loss rises.
     OverFitting {
         /// That of the lowest validation loss.
@@ -32,20 +35,26 @@ pub enum Learning {
         /// The best one.
         best: u64,
     },
+    /// The validation loss was still falling at the end.
+    StillFalling,
+    /// It was least at this epoch.
+    Fallen {
+        /// That of the lowest validation loss.
+        until: u64,
+    },
 }
 
 impl Learning {
-    /// Whether it rests on the score, which few clips cannot tell.
-    pub fn rests_on_the_score(self) -> bool {
-        matches!(self, Self::TooShort | Self::Learned { .. })
-    }
-
-    /// Reads the lines of `metrics.jsonl`; `None` of none.
-    pub fn of(metrics: &[EpochMetrics]) -> Option<Self> {
+    /// Reads the lines of `metrics.jsonl`; `None` of none. By the losses where the score tells little, as of
+    /// `few` clips or where no mood can be ranked.
+    pub fn of(metrics: &[EpochMetrics], few: bool) -> Option<Self> {
         let last = metrics.last()?;
-        let best = best(metrics);
-        if best.and_then(EpochMetrics::macro_roc_auc).is_some_and(|auc| auc < HARDLY_ANYTHING) {
+        let best = best(metrics)?;
+        if !few && best.macro_roc_auc().is_some_and(|auc| auc < HARDLY_ANYTHING) {
             return Some(Self::Nothing);
+        }
+        if !few && best.macro_roc_auc_low().is_some_and(|low| low <= CHANCE) {
+            return Some(Self::PerhapsNothing);
         }
         if metrics.len() < TELLING {
             return Some(Self::TooFew);
@@ -56,12 +65,15 @@ impl Learning {
         if risen && last.epoch > lowest.epoch + 1 && last.train_loss < lowest.train_loss {
             return Some(Self::OverFitting { since: lowest.epoch });
         }
-        let best = best?;
         let near_the_end = (AT_THE_END * last.epoch as f64).floor() as u64;
-        match last.epoch - best.epoch <= near_the_end {
-            true => Some(Self::TooShort),
-            false => Some(Self::Learned { best: best.epoch }),
-        }
+        let by_loss = few || best.macro_roc_auc().is_none();
+        let until = if by_loss { lowest.epoch } else { best.epoch };
+        Some(match (by_loss, last.epoch - until <= near_the_end) {
+            (true, true) => Self::StillFalling,
+            (true, false) => Self::Fallen { until },
+            (false, true) => Self::TooShort,
+            (false, false) => Self::Learned { best: until },
+        })
     }
 }
 
@@ -73,6 +85,10 @@ impl fmt::Display for Learning {
             Self::Nothing => f.write_str(
                 "hardly anything was learned: the best score is not above 0.55, and chance has 0.5; do the labels say \
                  what can be heard? (moodshader dataset stats)",
+            ),
+            Self::PerhapsNothing => f.write_str(
+                "perhaps nothing was learned: the interval of the best score reaches down to chance (0.5); more \
+                 validation clips would tell",
             ),
             Self::OverFitting { since } => write!(
                 f,
@@ -86,6 +102,14 @@ impl fmt::Display for Learning {
             Self::Learned { best } => {
                 write!(f, "learning: the score was best at epoch {best} and has not risen since")
             }
+            Self::StillFalling => f.write_str(
+                "too short: the validation loss was still falling at the last epoch; more may help (--resume with \
+                 more --epochs)",
+            ),
+            Self::Fallen { until } => write!(
+                f,
+                "learning: the validation loss was least at epoch {until} and has not fallen since"
+            ),
         }
     }
 }
@@ -96,6 +120,10 @@ mod tests {
 
     /// Epochs of training loss, validation loss and score.
     fn read(lines: &[[f64; 3]]) -> Learning {
+        read_of(lines, false)
+    }
+
+    fn read_of(lines: &[[f64; 3]], few: bool) -> Learning {
         let lines: Vec<EpochMetrics> = (1..)
             .zip(lines)
             .map(|(epoch, &[train_loss, validation_loss, auc])| {
@@ -110,7 +138,7 @@ mod tests {
                 }
             })
             .collect();
-        Learning::of(&lines).unwrap()
+        Learning::of(&lines, few).unwrap()
     }
 
     #[test]
@@ -133,5 +161,10 @@ mod tests {
             line[1] = loss;
         }
         assert_eq!(read(&over), Learning::OverFitting { since: 4 });
+        // Of few clips the score says nothing.
+        assert_eq!(read_of(&falling(8, |_| 1.0), true), Learning::StillFalling);
+        let mut level = falling(20, |_| 1.0);
+        level[9..].iter_mut().for_each(|line| line[1] = 0.515);
+        assert_eq!(read_of(&level, true), Learning::Fallen { until: 10 });
     }
 }

@@ -9,7 +9,7 @@ mod predictions;
 mod tracks;
 
 pub use config::{Config, Data};
-pub use epoch::{EpochMetrics, best, is_over};
+pub use epoch::{EpochMetrics, best, is_over, last_as_good};
 pub use folder::{RunFolder, seed_folder};
 pub use learning::Learning;
 pub use predictions::{read_predictions, write_predictions};

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::{Config, RunFolder};
+use crate::dataset::cache::FeatureCache;
 use crate::dataset::labels::LabelledTrack;
 use crate::dataset::manifest::Track;
 use crate::dataset::prepare::Prepared;
@@ -119,7 +120,7 @@ pub struct Had {
 }
 
 /// How many of `tracks` the run that the checkpoint `model` lies in has had, whichever way a manifest names
-/// them; none where it lies beside no list.
+/// them, and copies of them; none where it lies beside no list.
 ///
 /// # Errors
 /// The list cannot be read, or is damaged.
@@ -130,14 +131,34 @@ pub fn had(model: &Path, tracks: &[&Track]) -> Result<Had> {
     }
     let parts = read(&folder.tracks())?;
     let root = Config::read(&folder.config()).ok().and_then(|config| config.data.root());
+    let cache = FeatureCache::open(None).ok();
+    let content = |path: &Path| cache.as_ref()?.content_hash(path).ok();
+    let size = |path: &Path| path.metadata().ok().map(|file| file.len());
     let of = |part: &str| {
-        let rows = || parts.get(part).into_iter().flatten();
-        let keys: HashSet<(&str, &str)> = rows().map(Row::key).collect();
-        let place = |row: &Row| root.as_ref()?.join(&row.listed).canonicalize().ok();
-        let places: HashSet<PathBuf> = rows().filter_map(place).collect();
+        // By what they hold; by their names where the files of the run are not there any more.
+        let (mut names, mut places) = (HashSet::new(), HashSet::new());
+        let mut by_size: HashMap<u64, Vec<PathBuf>> = HashMap::new();
+        for row in parts.get(part).into_iter().flatten() {
+            match root.as_ref().and_then(|root| root.join(&row.listed).canonicalize().ok()) {
+                Some(place) => {
+                    if let Some(size) = size(&place) {
+                        by_size.entry(size).or_default().push(place.clone());
+                    }
+                    places.insert(place);
+                }
+                None => drop(names.insert(row.key())),
+            }
+        }
+        let is_copy = |path: &Path| {
+            let alike = size(path).and_then(|size| by_size.get(&size));
+            let own = alike.and_then(|_| content(path));
+            own.is_some()
+                && alike.is_some_and(|alike| alike.iter().any(|other| content(other) == own))
+        };
         let known = |track: &&&Track| {
-            keys.contains(&(track.id.as_str(), track.listed.as_str()))
+            names.contains(&(track.id.as_str(), track.listed.as_str()))
                 || track.path.canonicalize().is_ok_and(|path| places.contains(&path))
+                || is_copy(&track.path)
         };
         tracks.iter().filter(known).count()
     };

@@ -37,6 +37,9 @@ pub struct Tracks {
     pub test: Vec<LabelledTrack>,
 }
 
+/// A share of the tracks that is much to hold back.
+const MUCH: f64 = 0.3;
+
 /// Which of the tracks with these labels are held back, and which are trained on.
 pub type HoldBack<'a> = dyn Fn(Vec<LabelledTrack>, &[String]) -> Result<Split> + 'a;
 
@@ -114,6 +117,13 @@ impl Config {
         }
         let Split { train, validation } = split?;
         progress.note(&artists.note());
+        let (held_back, all) = (validation.len(), train.len() + validation.len());
+        if held_back as f64 > MUCH * all as f64 {
+            progress.note(&format!(
+                "warning: {held_back} of {all} tracks are held back, so that as many moods as can be are judged: \
+                 fewer moods (--moods), or tracks of their own to judge on (--validation), leave more to train on"
+            ));
+        }
         Ok(Split { train: self.data.shared(train), validation })
     }
 
@@ -366,6 +376,17 @@ impl Clips {
         if copied > 0 {
             progress.note(&format!("{copied} tracks are byte for byte copies of others"));
         }
+        let unlike = copies::with_other_moods(train.iter().chain(&validation).chain(&test));
+        if let Some((one, other)) = unlike.first() {
+            progress.note(&format!(
+                "warning: {} of the copies have other moods than the first, so that each says of the other's moods \
+                 that the song lacks them: name a song once, with all of its moods ({} = {}{})",
+                unlike.len(),
+                one.track.listed,
+                other.track.listed,
+                if unlike.len() > 1 { ", …" } else { "" }
+            ));
+        }
         for (name, other) in [("validation", &validation), ("test", &test)] {
             let copied = copies::across(&train, other);
             if !copied.is_empty() {
@@ -380,8 +401,9 @@ impl Clips {
         if let Some(first) = broken.first() {
             let all = train.len() + validation.len() + test.len() + broken.len();
             progress.note(&format!(
-                "warning: {} of {all} cannot be used and are left out; the first: {}",
+                "warning: {} of {all} cannot be used and {} left out; the first: {}",
                 audio_files(broken.len()),
+                if broken.len() == 1 { "is" } else { "are" },
                 first.error
             ));
         }

@@ -251,6 +251,22 @@ impl Changes<'_> {
     }
 }
 
+fn check_manifest_is_there(config: &Config, folder: &RunFolder) -> Result<()> {
+    let manifest = config.data.data.as_deref().filter(|path| !path.exists());
+    match manifest.filter(|_| config.data.synthetic_clips.is_none()) {
+        None => Ok(()),
+        Some(manifest) if is_folder(manifest) => Err(Error::input(format!(
+            "{} is not there any more; where it has moved, name its new place with --audio-root",
+            manifest.display()
+        ))),
+        Some(manifest) => Err(Error::input(format!(
+            "{} is not there any more; where it has moved, write its new place into {}, as `data` of [data]",
+            manifest.display(),
+            folder.config().display()
+        ))),
+    }
+}
+
 /// Goes on with a run where it stopped; with no checkpoint yet it starts over.
 pub fn resume(
     path: &Path,
@@ -272,6 +288,7 @@ pub fn resume(
     let _alone = folder.lock()?;
     let mut config = Config::read(&folder.config())?;
     changes.make(&mut config)?;
+    check_manifest_is_there(&config, &folder)?;
     let cache = Arc::new(FeatureCache::open(None)?);
     config.synthesise(until.stop, progress)?;
     let mut preset = config.preset.clone();
@@ -353,9 +370,29 @@ pub fn finished(path: &Path, changes: Changes<'_>) -> Result<Option<Outcome>> {
     }
     let metrics = folder.read_metrics()?;
     let train = &config.preset.train;
+    if !metrics.is_empty() && !folder.best().is_file() {
+        return Err(Error::input(format!(
+            "{} is missing, the best model of the {} epochs so far; restore it, or start a new run",
+            folder.best().display(),
+            metrics.len()
+        )));
+    }
     let Some(line) = metrics.last().filter(|_| is_over(&metrics, train)) else {
         return Ok(None);
     };
+    if let Some(patience) = train.patience
+        && changes.any()
+        && changes.audio_root.is_none()
+        && line.epoch < train.epochs
+    {
+        return Err(Error::input(format!(
+            "{} ended at epoch {}, since no epoch was better for {patience}: to go on, raise train.patience as well \
+             (--set train.patience={})",
+            path.display(),
+            line.epoch,
+            2 * patience
+        )));
+    }
     let untested = config.data.test.is_some() && !folder.test_predictions().exists();
     let unreported = !folder.report().exists();
     // A kill may have come between the metrics and the state.

@@ -374,7 +374,7 @@ impl Run {
         let epochs = train.epochs;
         self.metrics.push(line.clone());
         let is_best = best(&self.metrics).is_some_and(|best| best.epoch == epoch);
-        if is_best || (epoch == 1 && best(&self.metrics).is_none()) {
+        if is_best {
             let table = Table::new(&predictions.targets, &predictions.probabilities, moods.len())?;
             let verdict = Verdict {
                 thresholds: thresholds(table)?,

@@ -137,8 +137,7 @@ impl Page<'_> {
             ),
         };
         let warning = validation.and_then(Measured::means_little);
-        let learning = Learning::of(self.epochs)
-            .filter(|learning| warning.is_none() || !learning.rests_on_the_score());
+        let learning = Learning::of(self.epochs, warning.is_some());
         if let Some(warning) = &warning {
             lead.push_str(&paragraph(&format!(
                 "Take care: {}.",
