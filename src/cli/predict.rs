@@ -33,8 +33,8 @@ use playlists::Kind;
 ///
 /// A recording is cut into successive clips of the model's length, and their probabilities, or those of
 /// --windows of them, are averaged; a tail shorter than half a clip is dropped. A recording shorter than a
-/// clip is padded with silence. It and one that is silent throughout are marked, stand in no playlist and get
-/// no tag.
+/// clip is padded with silence and marked, and gets no tag. One that is silent throughout is marked too; it
+/// stands in no playlist and gets no tag.
 ///
 /// What was heard is kept in the cache, by path, size and time of change: the same command again hears only
 /// what is new or has changed, and one that was stopped or killed goes on. A file that another program is

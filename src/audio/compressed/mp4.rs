@@ -26,9 +26,29 @@ const MAX_BOXES: usize = 1 << 18;
 /// Flags of a run of packets for the fields that each packet has, of four bytes each.
 const PACKET_FIELDS: u32 = 0xf00;
 
-/// The edit of the first audio track. `None` where the file has no edit list, one of several parts,
+/// The audio tracks that the file does not switch off, by the numbers that it gives them.
+pub fn enabled_audio_tracks(path: &Path, start: u64) -> Vec<u32> {
+    let tracks = || {
+        let mut file = BufReader::new(File::open(path).ok()?);
+        let end = file.seek(SeekFrom::End(0)).ok()?;
+        let top = boxes(&mut file, start..end)?;
+        let mut enabled = Vec::new();
+        for track in named(&mut file, body(&top, b"moov")?, b"trak")? {
+            let track = boxes(&mut file, track)?;
+            let media = boxes(&mut file, body(&track, b"mdia")?)?;
+            if is_audio(&mut file, &media)? {
+                let (number, is_enabled) = track_header(&mut file, &track)?;
+                enabled.extend(is_enabled.then_some(number));
+            }
+        }
+        Some(enabled)
+    };
+    tracks().unwrap_or_default()
+}
+
+/// The edit of a track. `None` where the file has no edit list, one of several parts,
 /// or none that can be read: everything is heard then.
-pub fn edit_of_first_audio_track(path: &Path, start: u64) -> Option<Edit> {
+pub fn edit_of_track(path: &Path, start: u64, number: u32) -> Option<Edit> {
     let mut file = BufReader::new(File::open(path).ok()?);
     let end = file.seek(SeekFrom::End(0)).ok()?;
     let top = boxes(&mut file, start..end)?;
@@ -37,8 +57,7 @@ pub fn edit_of_first_audio_track(path: &Path, start: u64) -> Option<Edit> {
     for (_, track) in movie.iter().filter(|(name, _)| name == b"trak") {
         let track = boxes(&mut file, track.clone())?;
         let media = boxes(&mut file, body(&track, b"mdia")?)?;
-        let handler = body(&media, b"hdlr")?;
-        if read::<4>(&mut file, handler.start + 8)? != *b"soun" {
+        if track_header(&mut file, &track)?.0 != number {
             continue;
         }
         let track_clock = clock(&mut file, body(&media, b"mdhd")?)?;
@@ -126,7 +145,7 @@ pub fn packets(path: &Path, start: u64) -> Option<u64> {
 fn packet_table(file: &mut BufReader<File>, track: Range<u64>) -> Option<Range<u64>> {
     let [media] = &named(file, track, b"mdia")?[..] else { return None };
     let media = boxes(file, media.clone())?;
-    if read::<4>(file, body(&media, b"hdlr")?.start + 8)? != *b"soun" {
+    if !is_audio(file, &media)? {
         return None;
     }
     let information = boxes(file, body(&media, b"minf")?)?;
@@ -166,6 +185,18 @@ fn only_edit(file: &mut BufReader<File>, list: Range<u64>) -> Option<(u64, u64)>
         }
     }
     found
+}
+
+/// A track's number, and whether it is enabled.
+fn track_header(file: &mut BufReader<File>, track: &Boxes) -> Option<(u32, bool)> {
+    let header = body(track, b"tkhd")?;
+    let [version, _, _, flags] = read(file, header.start)?;
+    let at = if version == 1 { 20 } else { 12 };
+    Some((u32::from_be_bytes(read(file, header.start + at)?), flags & 1 == 1))
+}
+
+fn is_audio(file: &mut BufReader<File>, media: &Boxes) -> Option<bool> {
+    Some(read::<4>(file, body(media, b"hdlr")?.start + 8)? == *b"soun")
 }
 
 /// Ticks per second, from a movie or media header.

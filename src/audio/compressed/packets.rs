@@ -12,12 +12,12 @@ use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_OPUS};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::{Hint, Probe};
-use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, TrackType};
+use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, Track, TrackType};
 use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Timestamp;
-use symphonia::default::formats;
+use symphonia::default::{formats, get_codecs};
 
 use super::super::format::Format;
 use super::super::mpeg::Frame;
@@ -105,7 +105,7 @@ impl Packets {
     pub fn open(path: &Path, stretch: &Stretch) -> Result<Self> {
         let format = stretch.format;
         let reader = demux(path, stretch)?;
-        let Some(track) = reader.default_track(TrackType::Audio) else {
+        let Some(track) = track_of(&*reader, path, stretch) else {
             return Err(broken(path, format, "it has no sound that can be read"));
         };
         let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
@@ -135,7 +135,10 @@ impl Packets {
     /// The rate is the decoder's: AAC's own header overrules its container. Positions and lengths are
     /// known from here on.
     pub fn set_rate(&mut self, sample_rate: u32) {
-        let Some(track) = self.reader.default_track(TrackType::Audio) else { return };
+        let number = self.clock.track;
+        let Some(track) = self.reader.tracks().iter().find(|track| track.id == number) else {
+            return;
+        };
         let tick = track.time_base.map_or((1, sample_rate), |t| (t.numer.get(), t.denom.get()));
         let mut clock = Clock { track: track.id, sample_rate, tick, origin: 0 };
         if self.counted.is_none() {
@@ -158,6 +161,11 @@ impl Packets {
             },
         };
         self.clock = clock;
+    }
+
+    /// The number that the file gives the track.
+    pub fn track(&self) -> u32 {
+        self.clock.track
     }
 
     /// Samples per second and channel.
@@ -250,6 +258,24 @@ impl Packets {
         let ticks = Clock::ticks_of(packet, self.stretch.format);
         self.clock.frames_in(ticks).clamp(0, self.most_frames)
     }
+}
+
+/// The track that is heard: of several in MP4 the first that is not switched off and can be decoded.
+fn track_of<'a>(reader: &'a dyn FormatReader, path: &Path, stretch: &Stretch) -> Option<&'a Track> {
+    let decoded = |track: &&Track| match &track.codec_params {
+        Some(CodecParameters::Audio(parameters)) => {
+            get_codecs().get_audio_decoder(parameters.codec).is_some()
+        }
+        _ => false,
+    };
+    let enabled = match stretch.format {
+        Format::Mp4 if reader.tracks().len() > 1 => {
+            mp4::enabled_audio_tracks(path, stretch.bytes.start)
+        }
+        _ => Vec::new(),
+    };
+    let chosen = reader.tracks().iter().filter(|track| enabled.contains(&track.id)).find(decoded);
+    chosen.or_else(|| reader.default_track(TrackType::Audio))
 }
 
 /// Finds out how the packets lie. A broken tag does not hide the sound.

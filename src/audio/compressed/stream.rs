@@ -237,7 +237,8 @@ impl Stream {
         };
         if self.stretch.format == Format::Mp4
             && !self.packets.are_counted()
-            && let Some(edit) = mp4::edit_of_first_audio_track(&self.path, self.stretch.bytes.start)
+            && let Some(edit) =
+                mp4::edit_of_track(&self.path, self.stretch.bytes.start, self.packets.track())
         {
             if let Some(length) = edit.length {
                 let until = self.packets.frame_at(edit.start.saturating_add(length));

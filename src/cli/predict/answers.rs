@@ -156,7 +156,6 @@ impl<'a> Answers<'a> {
         self.results.take(path, prediction, &moods, &self.choice)?;
         self.seconds += prediction.duration;
         if !prediction.silent
-            && !prediction.padded
             && let Some(playlists) = &mut self.playlists
         {
             playlists.take(path, prediction, &self.choice, || library.credits(file));
