@@ -268,13 +268,15 @@ fn track_of<'a>(reader: &'a dyn FormatReader, path: &Path, stretch: &Stretch) ->
         }
         _ => false,
     };
-    let enabled = match stretch.format {
+    let tracks = || reader.tracks().iter();
+    let chosen = match stretch.format {
         Format::Mp4 if reader.tracks().len() > 1 => {
-            mp4::enabled_audio_tracks(path, stretch.bytes.start)
+            let enabled = mp4::enabled_audio_tracks(path, stretch.bytes.start);
+            let is_enabled = |track: &&Track| enabled.contains(&track.id);
+            tracks().filter(is_enabled).find(decoded).or_else(|| tracks().find(decoded))
         }
-        _ => Vec::new(),
+        _ => None,
     };
-    let chosen = reader.tracks().iter().filter(|track| enabled.contains(&track.id)).find(decoded);
     chosen.or_else(|| reader.default_track(TrackType::Audio))
 }
 
