@@ -448,8 +448,8 @@ fn report(outcome: &Outcome, progress: &Progress) {
         warning.iter().for_each(|warning| progress.note(warning));
         if let Some(last) = last_as_good(&outcome.metrics) {
             progress.note(&format!(
-                "up to epoch {last} others have the same score on the validation clips, and of these the earliest is \
-                 kept: more validation clips would tell them apart"
+                "up to epoch {last} others have the same score on the validation clips: of these the earliest is kept, \
+                 and last.safetensors beside it is the latest; more validation clips would tell them apart"
             ));
         }
         learning.iter().for_each(|learning| progress.note(&learning.to_string()));
