@@ -156,17 +156,19 @@ pub fn named_from(path: &Path, folder: &Path) -> Result<PathBuf> {
 /// The same for every name of a file; `None` where there is none.
 #[cfg(unix)]
 pub fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    let file = std::fs::metadata(path).ok()?;
-    Some((file.dev(), file.ino()))
+    std::fs::metadata(path).ok().map(|file| numbers(&file))
 }
 
 /// The [`identity`] of an open file; `None` where it cannot be told.
 #[cfg(unix)]
 fn identity_of(file: &File) -> Option<(u64, u64)> {
+    file.metadata().ok().map(|file| numbers(&file))
+}
+
+#[cfg(unix)]
+fn numbers(file: &std::fs::Metadata) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
-    let file = file.metadata().ok()?;
-    Some((file.dev(), file.ino()))
+    (file.dev(), file.ino())
 }
 
 /// The same for every name of a file; `None` where there is none.

@@ -14,6 +14,7 @@ mod sweeps;
 #[path = "support/tagged.rs"]
 mod tagged;
 use sweeps::{likeness, sweep};
+use tagged::{Page, pages};
 
 const RATE: u32 = 48_000;
 /// Samples of both fixtures of the sweep.
@@ -39,27 +40,6 @@ fn refusal(bytes: &[u8]) -> String {
     let error = Waveform::read(&write(&TempDir::new().unwrap(), bytes)).unwrap_err();
     assert_eq!(error.kind, Kind::Input);
     error.to_string()
-}
-
-/// A page of a file, to be changed.
-struct Page {
-    flags: u8,
-    granule: i64,
-    lacing: Vec<u8>,
-    body: Vec<u8>,
-}
-
-fn pages(ogg: &[u8]) -> Vec<Page> {
-    let (mut pages, mut at) = (Vec::new(), 0);
-    while at < ogg.len() {
-        let lacing = ogg[at + 27..][..ogg[at + 26].into()].to_vec();
-        let body = at + 27 + lacing.len();
-        let end = body + lacing.iter().map(|&length| usize::from(length)).sum::<usize>();
-        let granule = i64::from_le_bytes(ogg[at + 6..at + 14].try_into().unwrap());
-        pages.push(Page { flags: ogg[at + 5], granule, lacing, body: ogg[body..end].to_vec() });
-        at = end;
-    }
-    pages
 }
 
 fn file(pages: &[Page]) -> Vec<u8> {

@@ -72,17 +72,9 @@ fn a_chain_of_ogg_streams_is_heard_whole() {
 #[test]
 fn the_first_of_two_ogg_streams_is_heard() {
     let pages = |ogg: &[u8], serial: u32| -> Vec<Vec<u8>> {
-        let (mut pages, mut at) = (Vec::new(), 0);
-        while at < ogg.len() {
-            let lacing = &ogg[at + 27..][..ogg[at + 26].into()];
-            let body = at + 27 + lacing.len();
-            let end = body + lacing.iter().map(|&length| usize::from(length)).sum::<usize>();
-            let granule = i64::from_le_bytes(ogg[at + 6..at + 14].try_into().unwrap());
-            let number = pages.len() as u32;
-            pages.push(tagged::page(ogg[at + 5], granule, serial, number, lacing, &ogg[body..end]));
-            at = end;
-        }
-        pages
+        let mut pages = tagged::pages(ogg);
+        pages.iter_mut().for_each(|page| page.serial = serial);
+        pages.iter().map(tagged::Page::bytes).collect()
     };
     let kinds = [bytes("sweep.ogg"), bytes("sweep.opus"), in_ogg(&bytes("noise.flac"))];
     for (first, one) in kinds.iter().enumerate() {
@@ -269,19 +261,12 @@ fn what_stands_behind_flac_is_not_heard() {
 
 /// Pages of an Ogg file, with the granule position of those after the middle changed.
 fn with_granules(ogg: &[u8], change: impl Fn(i64, bool) -> i64) -> Vec<u8> {
-    let (mut pages, mut at) = (Vec::new(), 0);
-    while at < ogg.len() {
-        let lacing = &ogg[at + 27..][..ogg[at + 26].into()];
-        let body = at + 27 + lacing.len();
-        let end = body + lacing.iter().map(|&length| usize::from(length)).sum::<usize>();
-        let granule = i64::from_le_bytes(ogg[at + 6..at + 14].try_into().unwrap());
-        let granule = if granule > 0 { change(granule, end == ogg.len()) } else { granule };
-        let number = |at: usize| u32::from_le_bytes(ogg[at..at + 4].try_into().unwrap());
-        let (serial, count) = (number(at + 14), number(at + 18));
-        pages.extend(tagged::page(ogg[at + 5], granule, serial, count, lacing, &ogg[body..end]));
-        at = end;
+    let mut pages = tagged::pages(ogg);
+    let last = pages.len() - 1;
+    for (place, page) in pages.iter_mut().enumerate().filter(|(_, page)| page.granule > 0) {
+        page.granule = change(page.granule, place == last);
     }
-    pages
+    pages.iter().flat_map(tagged::Page::bytes).collect()
 }
 
 /// What a file of a few kilobytes claims is heard or refused at once, and never as hours.

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use crate::Result;
 use crate::dataset::labels::{MoodChoice, respell};
-use crate::dataset::manifest;
+use crate::dataset::manifest::{self, Track};
 use crate::model::preset::{Output, Preset};
 use crate::report::Progress;
 use crate::run::Data;
@@ -67,28 +67,23 @@ pub fn settle(
     Ok(())
 }
 
-/// Whether a folder or CSV has other tags than the moods of a checkpoint: then these are the run's moods.
-pub fn has_other_tags(data: &Data, preset: &Preset) -> Result<bool> {
-    let Some(path) = data.data.as_deref().filter(|path| path.exists()) else { return Ok(false) };
-    if !manifest::is_own(path)? {
-        return Ok(false);
-    }
-    let tracks = manifest::read(path, data.audio_root.as_deref())?.tracks;
-    let mut tags = MoodChoice::All.labels(&tracks)?;
-    let mut moods = preset.moods.clone();
-    tags.sort();
-    moods.sort();
-    Ok(tags != moods)
+/// Whether tracks have other tags than the moods of a checkpoint: then these are the run's moods.
+fn has_other_tags(tracks: &[Track], moods: &[String]) -> Result<bool> {
+    let tags = MoodChoice::All.labels(tracks)?;
+    Ok(tags.iter().collect::<HashSet<_>>() != moods.iter().collect())
 }
 
 fn choose_recipe(
-    data: &Data,
+    data: &mut Data,
     preset: &mut Preset,
     open: Open<'_>,
     progress: &Progress,
 ) -> Result<()> {
     let Some(path) = &data.data else { return Ok(()) };
     let mut tracks = manifest::read(path, data.audio_root.as_deref())?.tracks;
+    if open.from_checkpoint && data.moods.is_none() && has_other_tags(&tracks, &preset.moods)? {
+        data.moods = Some("all".to_owned());
+    }
     let choice = match &data.moods {
         Some(moods) => MoodChoice::parse(moods)?,
         None => MoodChoice::Preset(preset.moods.clone()),

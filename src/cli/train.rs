@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 
-use super::own_data::{Open, has_other_tags, settle};
+use super::own_data::{Open, settle};
 use super::source::{Sets, Source, absolute, apply, default_out, needs_data};
 use super::{Common, model, open_device, stop_on_interrupt};
 use crate::metrics::{Interval, Judged, Measured, bounded};
@@ -323,8 +323,7 @@ impl Training {
         }
 
         let mut data = self.source.data(preset.audio.clip_seconds)?;
-        if data.moods.is_none() && (transfers || from_checkpoint && has_other_tags(&data, &preset)?)
-        {
+        if transfers && data.moods.is_none() {
             data.moods = Some("all".to_owned());
         }
         settle(&mut data, &mut preset, open, progress)?;

@@ -170,12 +170,12 @@ fn read_file(path: &Path, root: &Path) -> Result<(Vec<Track>, Vec<String>)> {
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let header = text.lines().next().unwrap_or_default();
-    let (rows, mut notes) = match header.starts_with(TSV_BEGIN) {
-        true => (read_tsv(path, text)?, Vec::new()),
-        false => read_csv(path, text)?,
+    let is_csv = !header.starts_with(TSV_BEGIN);
+    let (rows, mut notes) = match is_csv {
+        true => read_csv(path, text)?,
+        false => (read_tsv(path, text)?, Vec::new()),
     };
 
-    let is_csv = !header.starts_with(TSV_BEGIN);
     let mut tracks: Vec<Track> = Vec::with_capacity(rows.len());
     let mut lines = HashMap::with_capacity(rows.len());
     let mut again = 0;

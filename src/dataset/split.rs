@@ -96,21 +96,21 @@ fn groups(tracks: &[LabelledTrack], contents: &[Option<Hash>]) -> Vec<(Name, Vec
         }
         group
     };
+    let join = |leads: &mut [usize], holder, group| {
+        let (one, other) = (first(leads, holder), first(leads, group));
+        leads[one.max(other)] = one.min(other);
+    };
     // An artist may be written in several ways, and play with others.
     let mut spelled: HashMap<String, usize> = HashMap::new();
     for (group, (_, name)) in names.iter().enumerate().filter(|(_, (is_artist, _))| *is_artist) {
         for artist in artists::names(name) {
-            let holder = *spelled.entry(artist).or_insert(group);
-            let (one, other) = (first(&leads, holder), first(&leads, group));
-            leads[one.max(other)] = one.min(other);
+            join(&mut leads, *spelled.entry(artist).or_insert(group), group);
         }
     }
     let mut holders: HashMap<Hash, usize> = HashMap::new();
     for (group, indices) in members.iter().enumerate() {
         for hash in indices.iter().filter_map(|&index| *contents.get(index)?) {
-            let holder = *holders.entry(hash).or_insert(group);
-            let (one, other) = (first(&leads, holder), first(&leads, group));
-            leads[one.max(other)] = one.min(other);
+            join(&mut leads, *holders.entry(hash).or_insert(group), group);
         }
     }
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();

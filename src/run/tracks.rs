@@ -1,7 +1,9 @@
 //! `tracks.csv`: what a run is trained and judged on, in the order that the shuffle starts from.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use blake3::Hash;
 
 use super::{Config, RunFolder};
 use crate::dataset::cache::FeatureCache;
@@ -134,26 +136,20 @@ pub fn had(model: &Path, tracks: &[&Track]) -> Result<Had> {
     let cache = FeatureCache::open(None).ok();
     let content = |path: &Path| cache.as_ref()?.content_hash(path).ok();
     let size = |path: &Path| path.metadata().ok().map(|file| file.len());
+    let sizes: HashSet<u64> = tracks.iter().filter_map(|track| size(&track.path)).collect();
     let of = |part: &str| {
         // By what they hold; by their names where the files of the run are not there any more.
         let (mut names, mut places) = (HashSet::new(), HashSet::new());
-        let mut by_size: HashMap<u64, Vec<PathBuf>> = HashMap::new();
         for row in parts.get(part).into_iter().flatten() {
             match root.as_ref().and_then(|root| root.join(&row.listed).canonicalize().ok()) {
-                Some(place) => {
-                    if let Some(size) = size(&place) {
-                        by_size.entry(size).or_default().push(place.clone());
-                    }
-                    places.insert(place);
-                }
+                Some(place) => drop(places.insert(place)),
                 None => drop(names.insert(row.key())),
             }
         }
+        let alike = places.iter().filter(|place| size(place).is_some_and(|n| sizes.contains(&n)));
+        let contents: HashSet<Hash> = alike.filter_map(|place| content(place)).collect();
         let is_copy = |path: &Path| {
-            let alike = size(path).and_then(|size| by_size.get(&size));
-            let own = alike.and_then(|_| content(path));
-            own.is_some()
-                && alike.is_some_and(|alike| alike.iter().any(|other| content(other) == own))
+            !contents.is_empty() && content(path).is_some_and(|content| contents.contains(&content))
         };
         let known = |track: &&&Track| {
             names.contains(&(track.id.as_str(), track.listed.as_str()))

@@ -86,6 +86,39 @@ pub fn page(
     page
 }
 
+/// A page of a file, to be changed.
+pub struct Page {
+    pub flags: u8,
+    pub granule: i64,
+    pub serial: u32,
+    pub number: u32,
+    pub lacing: Vec<u8>,
+    pub body: Vec<u8>,
+}
+
+impl Page {
+    pub fn bytes(&self) -> Vec<u8> {
+        page(self.flags, self.granule, self.serial, self.number, &self.lacing, &self.body)
+    }
+}
+
+/// The pages of a file that is whole.
+pub fn pages(ogg: &[u8]) -> Vec<Page> {
+    let (mut pages, mut at) = (Vec::new(), 0);
+    while at < ogg.len() {
+        let lacing = ogg[at + 27..][..ogg[at + 26].into()].to_vec();
+        let body = at + 27 + lacing.len();
+        let end = body + lacing.iter().map(|&length| usize::from(length)).sum::<usize>();
+        let granule = i64::from_le_bytes(ogg[at + 6..at + 14].try_into().unwrap());
+        let number = |at: usize| u32::from_le_bytes(ogg[at..at + 4].try_into().unwrap());
+        let (serial, count, flags) = (number(at + 14), number(at + 18), ogg[at + 5]);
+        let body = ogg[body..end].to_vec();
+        pages.push(Page { flags, granule, serial, number: count, lacing, body });
+        at = end;
+    }
+    pages
+}
+
 pub fn laced(length: usize) -> Vec<u8> {
     [vec![255; length / 255], vec![(length % 255) as u8]].concat()
 }

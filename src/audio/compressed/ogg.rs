@@ -4,7 +4,7 @@
 //! Every page says the frames of its stream up to its end (its granule position). That is where a
 //! damaged file claims years of music, and so it is held against what its packets can hold.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom};
 use std::ops::Range;
@@ -12,14 +12,14 @@ use std::ops::Range;
 use super::opus;
 
 /// How a page begins: its mark and its version.
-const MARKED: &[u8] = b"OggS\0";
+pub const MARKED: &[u8] = b"OggS\0";
 /// Bytes of a page in front of the lengths of its segments.
-const HEADER: usize = 27;
+pub const HEADER: usize = 27;
 /// The length of a segment that its packet goes on after.
-const FULL: u8 = 255;
+pub const FULL: u8 = 255;
 /// Flags of a page: it begins within a packet, is its stream's first, or last.
-const GOES_ON: u8 = 1;
-const FIRST: u8 = 2;
+pub const GOES_ON: u8 = 1;
+pub const FIRST: u8 = 2;
 const LAST: u8 = 4;
 /// The granule position of a page on which no packet ends.
 const NO_PACKET: i64 = -1;
@@ -52,7 +52,8 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
     let mut pages = Pages { reader, len: file.metadata()?.len(), at: start, before: start };
     pages.reader.seek(SeekFrom::Start(start))?;
     let mut links: Vec<Link> = Vec::new();
-    let mut streams: HashMap<u32, Clock> = HashMap::new();
+    // The stream of the link that is heard.
+    let mut heard: Option<(u32, Clock)> = None;
     let mut beside: HashSet<u32> = HashSet::new();
     let mut in_front = false; // of all pages but the first of each stream
     let mut last_end = None; // of a page of sound
@@ -78,17 +79,18 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
                     pages_of_sound: 0,
                     beside: Vec::new(),
                 });
-                streams.clear();
+                heard = None;
                 beside.clear();
             }
             match (Clock::of(&page.mark), links.last_mut()) {
                 (Some(_), Some(link)) if link.is_read => {
-                    let is_another = !streams.contains_key(&page.serial);
+                    let is_another =
+                        heard.as_ref().is_none_or(|(serial, _)| *serial != page.serial);
                     beside.extend(is_another.then_some(page.serial));
                 }
                 (Some(clock), Some(link)) => {
                     link.is_read = true;
-                    streams.insert(page.serial, clock);
+                    heard = Some((page.serial, clock));
                 }
                 _ => {}
             }
@@ -107,10 +109,10 @@ pub fn links(file: &File, start: u64) -> Result<Vec<Link>> {
         let of_sound = page.granule > 0 && page.bytes.end <= pages.len;
         link.pages_of_sound += usize::from(of_sound);
         last_end = of_sound.then_some(page.bytes.end);
-        if let Some(clock) = streams.get_mut(&page.serial) {
+        if let Some((_, clock)) = heard.as_mut().filter(|(serial, _)| *serial == page.serial) {
             clock.advance(&page);
             link.clock_lies |= clock.lies();
-            link.clock_may_lie = streams.values().any(Clock::may_lie);
+            link.clock_may_lie = clock.may_lie();
         }
     }
     Ok(links)

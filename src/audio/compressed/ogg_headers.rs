@@ -10,20 +10,13 @@ use std::io::{Read, Result, Seek, SeekFrom};
 use std::ops::Range;
 
 use super::flac::{DESCRIPTION, Header, LAST, PADDING, UNUSED};
+use super::ogg::{FIRST, FULL, GOES_ON, HEADER, MARKED};
 use super::source::Source;
 
-/// Bytes of a page in front of the lengths of its segments: the mark, and after the position (8 bytes) the
-/// serial number, the page's own, and the checksum.
-const HEADER: usize = 27;
-const MARK: &[u8] = b"OggS\0";
+/// Where a page's header has its flags, the serial number of its stream, and its checksum.
 const FLAGS: usize = 5;
 const SERIAL: Range<usize> = 14..18;
 const CHECKSUM: Range<usize> = 22..26;
-/// The length of a segment that its packet goes on after.
-const FULL: u8 = 255;
-/// Flags of a page: it begins within a packet, or is its stream's first.
-const GOES_ON: u8 = 1;
-const FIRST: u8 = 2;
 /// Pages in which headers are looked for: large pictures take hundreds.
 const MOST_PAGES: usize = 1 << 12;
 
@@ -55,7 +48,7 @@ impl Page {
         file.take((HEADER + usize::from(FULL)) as u64).read_to_end(&mut begin)?;
         let Some(&header) = begin.first_chunk::<HEADER>() else { return Ok(None) };
         let lengths = begin.get(HEADER..HEADER + usize::from(header[HEADER - 1]));
-        let Some(lengths) = lengths.filter(|_| header.starts_with(MARK)) else { return Ok(None) };
+        let Some(lengths) = lengths.filter(|_| header.starts_with(MARKED)) else { return Ok(None) };
         let length: u64 = lengths.iter().map(|&length| u64::from(length)).sum();
         let start = at + (HEADER + lengths.len()) as u64;
         let mut body = Vec::new();

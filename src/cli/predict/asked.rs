@@ -55,7 +55,7 @@ impl Asked {
     }
 
     fn add(&mut self, path: &Path) {
-        if RunFolder::at(path).has_results() {
+        if path.is_dir() && RunFolder::at(path).has_results() {
             self.failed.push(Error::input(format!(
                 "{0} is a run, and not music; --model {0} lets its model answer",
                 path.display()
